@@ -1,0 +1,233 @@
+"""The one training loop that every script in this folder shares.
+
+A script says what it trains and how a batch becomes a loss; `train` does the rest: seeded batches,
+warm-up and cosine schedule, moving average of the weights, progress lines, checkpoints to resume.
+
+    options = arguments(__doc__)                  # --steps, --minutes, --fresh
+    model = train(model, loss, options, name="clip", steps=4000, learning_rate=1e-3)
+    save({"": model, ...}, "clip", card)
+
+Working files lie in `pocket/.work/<name>/`, results in `pocket/weights/<name>/`. A run that was
+interrupted goes on where its last checkpoint stands; a finished one goes on when it is given more
+steps or minutes.
+"""
+
+import argparse
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+HERE = Path(__file__).parent
+WORK, WEIGHTS = HERE / ".work", HERE / "weights"
+WARM_UP = 100  # steps
+CHECKPOINT_S = 120
+LOG_S = 15
+MAX_GRADIENT = 1.0
+
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+Loss = Callable[[np.random.Generator], Tensor]
+"""Draws a batch with the generator and returns its loss; equal generators give equal batches."""
+
+
+class Savable(Protocol):
+    """A model, processor, tokenizer or pipeline of Hugging Face."""
+
+    def save_pretrained(self, save_directory: Path) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may change: the length of the run, and whether it starts anew."""
+
+    steps: int | None = None
+    minutes: float | None = None
+    fresh: bool = False
+    choice: str | None = None
+
+
+def arguments(description: str, choices: Iterable[str] | None = None) -> Options:
+    """Read the command line and use one thread (a second one adds little; run two scripts).
+
+    Args:
+        description: the script's docstring.
+        choices: values of one positional argument, for a script that trains several models.
+    """
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    if choices:
+        parser.add_argument("choice", choices=tuple(choices))
+    parser.add_argument("--steps", type=int, help="train this many steps instead of the default")
+    parser.add_argument("--minutes", type=float, help="train this long, all runs together")
+    parser.add_argument("--fresh", action="store_true", help="forget the last checkpoint")
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    return Options(**vars(parser.parse_args()))
+
+
+def train(
+    model: nn.Module,
+    loss: Loss,
+    options: Options,
+    *,
+    name: str,
+    steps: int,
+    learning_rate: float = 1e-3,
+    groups: list[dict[str, Any]] | None = None,
+    weight_decay: float = 0.01,
+    average: float = 0.998,
+    seed: int = 0,
+) -> nn.Module:
+    """Train and return a copy of the model with averaged weights, in eval mode.
+
+    Args:
+        model: holds everything that is trained; several models go into one nn.ModuleDict.
+        loss: draws a batch and returns its loss.
+        options: from `arguments`.
+        name: of the folder for checkpoints.
+        steps: default length. With --minutes the schedule follows the clock instead.
+        learning_rate: its peak.
+        groups: parameter groups with an own "lr"; all parameters that need gradients when None.
+        weight_decay: of AdamW.
+        average: decay of the moving average of weights; 0 switches it off.
+        seed: of the batches. Step n sees the same batch in every run.
+    """
+    steps = options.steps or steps
+    checkpoint = WORK / name / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    model.to(DEVICE).train()
+    groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad]}]
+    peaks = [group.get("lr", learning_rate) for group in groups]
+    optimizer = torch.optim.AdamW(groups, learning_rate, (0.9, 0.99), weight_decay=weight_decay)
+    averaged = copy.deepcopy(model)
+    step, spent_s = 0, 0.0
+    if checkpoint.exists() and not options.fresh:
+        state = torch.load(checkpoint, map_location=DEVICE)
+        model.load_state_dict(state["model"])
+        averaged.load_state_dict(state["averaged"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, spent_s = state["step"], state["spent_s"]
+        print(f"{name}: goes on from step {step}, {spent_s / 60:.1f} min", flush=True)
+
+    def write_checkpoint() -> None:
+        state = {"model": model.state_dict(), "averaged": averaged.state_dict()}
+        state |= {"optimizer": optimizer.state_dict(), "step": step, "spent_s": spent_s}
+        torch.save(state, checkpoint.with_suffix(".new"))
+        checkpoint.with_suffix(".new").rename(checkpoint)
+
+    losses: list[float] = []
+    logged_s = saved_s = spent_s
+    logged_step = step
+    while (done := spent_s / 60 / options.minutes if options.minutes else step / steps) < 1:
+        began = time.perf_counter()
+        factor = min(1, (step + 1) / WARM_UP) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * factor
+        value = loss(np.random.default_rng([seed, step]))
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        for group in optimizer.param_groups:
+            nn.utils.clip_grad_norm_(group["params"], MAX_GRADIENT)
+        optimizer.step()
+        step += 1
+        _follow(averaged, model, min(average, step / (step + 10)))
+        losses.append(value.item())
+        spent_s += time.perf_counter() - began
+        if spent_s - logged_s > LOG_S:
+            rate = (step - logged_step) / (spent_s - logged_s)
+            left_s = options.minutes * 60 - spent_s if options.minutes else (steps - step) / rate
+            print(
+                f"{name}: step {step} loss {np.mean(losses):.4f} {rate:.2f} steps/s, "
+                f"{left_s / 60:.1f} min left",
+                flush=True,
+            )
+            losses.clear()
+            logged_s, logged_step = spent_s, step
+        if spent_s - saved_s > CHECKPOINT_S:
+            write_checkpoint()
+            saved_s = spent_s
+    write_checkpoint()
+    print(f"{name}: {step} steps in {spent_s / 60:.1f} min", flush=True)
+    return averaged.eval()
+
+
+@torch.no_grad()
+def _follow(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the average towards the model; buffers are copied."""
+    trained = [(a, p) for a, p in zip(averaged.parameters(), model.parameters(), strict=True)]
+    trained = [(a, p) for a, p in trained if p.requires_grad]
+    torch._foreach_lerp_([a for a, _ in trained], [p for _, p in trained], 1 - decay)
+    for a, b in zip(averaged.buffers(), model.buffers(), strict=True):
+        a.copy_(b)
+
+
+def save(parts: dict[str, Savable], name: str, card: str) -> Path:
+    """Write half-precision weights and the model card to `pocket/weights/<name>/`.
+
+    Args:
+        parts: models, processors, tokenizers by sub-folder; "" is the folder itself.
+        name: of the folder.
+        card: the text of README.md, from `model_card`.
+    """
+    folder = WEIGHTS / name
+    for part, thing in parts.items():
+        half = copy.deepcopy(thing).half() if isinstance(thing, nn.Module) else thing
+        half.save_pretrained(folder / part)
+    (folder / "README.md").write_text(card)
+    print(f"saved {folder.relative_to(HERE.parent)}", flush=True)
+    return folder
+
+
+def model_card(
+    title: str, pipeline: str, text: str, recipe: str, quality: dict[str, str | float]
+) -> str:
+    """Return a Hugging Face model card.
+
+    Args:
+        title: one line.
+        pipeline: the hub's name of the task, such as "text-to-image".
+        text: what the model is and takes.
+        recipe: how it was trained.
+        quality: measured figures by name, on scenes held out of training.
+    """
+    rows = "\n".join(
+        f"| {key} | {value if isinstance(value, str) else f'{value:.3f}'} |"
+        for key, value in quality.items()
+    )
+    return f"""---
+license: apache-2.0
+pipeline_tag: {pipeline}
+tags: [imagegraph, pocket, synthetic]
+---
+
+# {title}
+
+{text}
+
+It knows the small world of `pocket/world.py` and no photographs; it stands in for a real model
+where a download is not wanted.
+
+## Data
+
+40 000 scenes drawn by `pocket/world.py` (split "train"): no picture made by people, no licence but
+this project's. Seven pairs of colour and shape are kept out (`UNSEEN`).
+
+## Recipe
+
+{recipe}
+
+## Measured quality
+
+On scenes that training did not see.
+
+| measure | value |
+|---|---|
+{rows}
+"""
