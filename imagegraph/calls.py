@@ -1,0 +1,263 @@
+"""The ways out of the engine to a node: in this process, over HTTP, or to a function in tests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import orjson
+
+from imagegraph import wire
+from imagegraph.catalogue import Catalogue
+from imagegraph.component import Combiner, Component, Progress, Router, Signature
+from imagegraph.engine import Context, Event, Method
+from imagegraph.errors import DeadlineExceeded, ImagegraphError, InvalidInput, Unavailable
+from imagegraph.graph import Node, NodeType
+from imagegraph.image import Image
+from imagegraph.message import Message
+
+Result = TypeVar("Result")
+
+
+class LocalCall:
+    """Components in this process: loaded once each, in the background, one call at a time each.
+
+    Use as a context manager, or `close` it; closing does not wait for running work.
+    """
+
+    def __init__(self, catalogue: Catalogue, bundle: str, entries: Iterable[str], device: str = "auto") -> None:
+        """Starts to load the components of `entries`, in the order given.
+
+        Args:
+            device: "cpu", "cuda" or "auto" (cuda if there is one).
+        """
+        self._catalogue = catalogue
+        self._bundle = bundle
+        self._device = device
+        names = list(dict.fromkeys(entries))
+        # One loader: importing torch libraries from several threads at once is not safe.
+        self._loader = ThreadPoolExecutor(1, "load")
+        self._workers = ThreadPoolExecutor(max(8, len(names)), "node")
+        self._locks = {name: threading.Lock() for name in names}
+        self._components: dict[str, Future[Component]] = {}
+        self.load_seconds: dict[str, float] = {}
+        for name in names:
+            self._components[name] = self._loader.submit(self._load, name, names)
+        self._defaults = {
+            name: dict(catalogue.entry(name).variant(bundle).defaults) for name in names
+        }
+
+    def _load(self, name: str, names: Sequence[str]) -> Component:
+        start = time.perf_counter()
+        entry = self._catalogue.entry(name)
+        # A component that is used but has no node of its own in the graph is left out. Those that
+        # have are loaded by now or on this very thread before: the loader works in graph order.
+        uses = {
+            role: self._components[other].result()
+            for role, other in entry.uses.items()
+            if other in names and names.index(other) < names.index(name)
+        }
+        component = entry.build(self._bundle, uses)
+        if self._device == "auto":
+            self._device = _best_device()
+        component.load(entry.weights(self._bundle, self._device))
+        self.load_seconds[name] = time.perf_counter() - start
+        return component
+
+    async def ready(self) -> None:
+        """Waits until every component is loaded.
+
+        Raises:
+            ImagegraphError: of the first that failed to load.
+        """
+        await asyncio.gather(*(asyncio.wrap_future(one) for one in self._components.values()))
+
+    async def infer(self, node: Node, message: Message, context: Context) -> Message:
+        """Runs `predict`; a MODEL answers its own outputs, others pass everything else on."""
+
+        def predict(component: Component, progress: Progress) -> Mapping[str, Any]:
+            signature = Signature.of(component)
+            arguments = signature.bind(message.values, self._defaults[node.entry])
+            if signature.progress:
+                arguments[signature.progress] = progress
+            return component.predict(**arguments)
+
+        answer = await self._work(node, "infer", predict, context)
+        kept = {} if node.type is NodeType.MODEL else message.values
+        return message.with_values({**kept, **answer}, node.name)
+
+    async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
+        """Runs `aggregate` of a Combiner."""
+
+        def aggregate(component: Component, progress: Progress) -> Mapping[str, Any]:
+            return _as(Combiner, component, node).aggregate(messages)
+
+        answer = await self._work(node, "aggregate", aggregate, context)
+        return messages[0].with_values(answer, node.name)
+
+    async def route(self, node: Node, message: Message, context: Context) -> int:
+        """Runs `route` of a Router."""
+
+        def route(component: Component, progress: Progress) -> int:
+            router = _as(Router, component, node)
+            arguments = Signature.of(router).bind(message.values, self._defaults[node.entry])
+            return router.route(**arguments)
+
+        return await self._work(node, "route", route, context)
+
+    async def _work(
+        self, node: Node, method: Method, work: Callable[[Any, Progress], Result], context: Context
+    ) -> Result:
+        """Runs `work` on a worker thread; when the caller is cancelled, tells the work to stop."""
+        loop = asyncio.get_running_loop()
+
+        def listen(done: int, total: int, preview: Callable[[], Image] | None) -> None:
+            event = Event(node, method, "progress", done=done, total=total, preview=preview)
+            loop.call_soon_threadsafe(context.tell, event)
+
+        progress = Progress(listen, context.deadline)
+        component = await asyncio.wrap_future(self._components[node.entry])
+
+        def run() -> Result:
+            with self._locks[node.entry]:
+                progress.check()
+                return work(component, progress)
+
+        try:
+            return await loop.run_in_executor(self._workers, run)
+        except asyncio.CancelledError:
+            progress.cancel()
+            raise
+
+    def close(self) -> None:
+        """Gives up queued work and lets go of the components."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _as(kind: type[Any], component: Component, node: Node) -> Any:
+    if not isinstance(component, kind):
+        raise ImagegraphError(f"is a {node.type}, but '{node.entry}' is no {kind.__name__}")
+    return component
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class HttpCall:
+    """Nodes behind the V2 REST protocol, with the binary extension on requests and answers."""
+
+    def __init__(self, session: aiohttp.ClientSession, endpoints: Mapping[str, str]) -> None:
+        """Takes a pooled session and the base URL of every node (http://host:port)."""
+        self._session = session
+        self._endpoints = endpoints
+
+    async def infer(self, node: Node, message: Message, context: Context) -> Message:
+        """POSTs /v2/models/NODE/infer."""
+        body, head = wire.encode(message, "inputs")
+        headers = {"Content-Type": "application/octet-stream", wire.HEADER_LENGTH: str(head)}
+        answer, length = await self._post(node, "infer", body, headers, context)
+        decoded = wire.decode(answer, length)
+        return Message(decoded.values, message.id, node.name, decoded.parameters)
+
+    async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
+        """POSTs /v2/models/NODE/aggregate with the list of answers, as JSON."""
+        parts = [wire.encode(message, "outputs", binary=False)[0] for message in messages]
+        body = b"[" + b",".join(parts) + b"]"
+        answer, length = await self._post(node, "aggregate", body, {"Content-Type": "application/json"}, context)
+        decoded = wire.decode(answer, length)
+        return Message(decoded.values, messages[0].id, node.name, decoded.parameters)
+
+    async def route(self, node: Node, message: Message, context: Context) -> int:
+        """POSTs /v2/models/NODE/route; the answer is a JSON list of one index."""
+        body, _ = wire.encode(message, "inputs", binary=False)
+        answer, _ = await self._post(node, "route", body, {"Content-Type": "application/json"}, context)
+        choice = orjson.loads(answer)
+        if not (isinstance(choice, list) and len(choice) == 1 and type(choice[0]) is int):
+            raise ImagegraphError(f"expected a list of one index from a ROUTER, got {choice!r:.80}")
+        return choice[0]
+
+    async def _post(
+        self, node: Node, method: Method, body: bytes, headers: dict[str, str], context: Context
+    ) -> tuple[bytes, int | None]:
+        if node.name not in self._endpoints:
+            raise ImagegraphError(f"no endpoint; endpoints: {sorted(self._endpoints)}")
+        url = f"{self._endpoints[node.name]}/v2/models/{node.name}/{method}"
+        seconds = None if context.deadline is None else context.deadline - time.monotonic()
+        if seconds is not None and seconds <= 0:
+            raise DeadlineExceeded("out of time before the call")
+        headers = {**headers, "X-Request-Id": context.id}
+        try:
+            timeout = aiohttp.ClientTimeout(total=seconds)
+            async with self._session.post(url, data=body, headers=headers, timeout=timeout) as answer:
+                payload = await answer.read()
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no answer from {url} in time") from error
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"cannot reach {url}: {error}") from error
+        if answer.status != 200:
+            raise _remote_error(answer.status, payload)
+        length = answer.headers.get(wire.HEADER_LENGTH)
+        if length is not None and not length.isdigit():
+            raise InvalidInput(wire.HEADER_LENGTH, "a number", length)
+        return payload, None if length is None else int(length)
+
+
+def _remote_error(status: int, payload: bytes) -> ImagegraphError:
+    """Makes an error of a node's answer, with its status and its own words."""
+    try:
+        text = str(orjson.loads(payload)["error"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        text = payload[:500].decode("utf-8", "replace")
+    error = Unavailable(text) if status == 503 else ImagegraphError(text)
+    error.status = status
+    return error
+
+
+class FakeCall:
+    """Functions in place of nodes, for tests of whatever runs a graph.
+
+    A function takes a message (a COMBINER's: a list of messages) and returns the answer.
+    """
+
+    def __init__(self, functions: Mapping[str, Callable[[Any], Any]]) -> None:
+        """Takes one function, plain or async, a node name."""
+        self._functions = functions
+        self.calls: list[tuple[str, Method]] = []
+
+    async def infer(self, node: Node, message: Message, context: Context) -> Message:
+        """Calls the function of the node."""
+        answer: Message = await self._call(node, "infer", message)
+        return answer
+
+    async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
+        """Calls the function of the node."""
+        answer: Message = await self._call(node, "aggregate", messages)
+        return answer
+
+    async def route(self, node: Node, message: Message, context: Context) -> int:
+        """Calls the function of the node."""
+        answer: int = await self._call(node, "route", message)
+        return answer
+
+    async def _call(self, node: Node, method: Method, argument: Any) -> Any:
+        self.calls.append((node.name, method))
+        answer = self._functions[node.name](argument)
+        return await answer if asyncio.iscoroutine(answer) else answer

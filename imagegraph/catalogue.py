@@ -1,0 +1,215 @@
+"""The catalogue: entries, bundles and graphs, read strictly from `components/catalogue.yaml`."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import Field
+
+from imagegraph import documents
+from imagegraph.component import Component, Signature, Weights
+from imagegraph.documents import Strict
+from imagegraph.errors import InvalidDocument, MissingWeights, UnknownName
+from imagegraph.graph import Name, Node
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_PATH = ROOT / "components" / "catalogue.yaml"
+
+
+class Source(Strict):
+    """Where weights come from: a repository of the hub at a commit, or a folder of this project."""
+
+    repo: Annotated[str | None, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = None
+    revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$")] = None
+    path: str | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.repo is None) == (self.path is None):
+            raise ValueError("needs either 'repo' or 'path'")
+        if self.repo and not self.revision:
+            raise ValueError(f"'{self.repo}' is not pinned: needs 'revision', a commit of 40 hex digits")
+        if self.path and self.revision:
+            raise ValueError("'revision' belongs to 'repo'")
+        if self.path and not (ROOT / self.path).is_dir():
+            raise ValueError(f"folder '{self.path}' does not exist: `make pocket` trains it")
+        return self
+
+    def folder(self) -> Path:
+        """Returns the folder that holds the weights on this machine.
+
+        Raises:
+            MissingWeights: they are not here; says which command pulls them.
+        """
+        if self.path:
+            return ROOT / self.path
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            return Path(snapshot_download(self.repo, revision=self.revision, local_files_only=True))
+        except LocalEntryNotFoundError as error:
+            raise MissingWeights(
+                f"weights of {self.repo} are not on this machine; "
+                f"pull them: hf download {self.repo} --revision {self.revision}"
+            ) from error
+
+    @property
+    def version(self) -> str:
+        """The commit, or for a folder a hash of its files."""
+        return self.revision or _folder_hash(ROOT / str(self.path))
+
+
+@lru_cache
+def _folder_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(file.relative_to(folder).as_posix().encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:40]
+
+
+class Resources(Strict):
+    """What one replica asks of a cluster."""
+
+    cpu: Annotated[float, Field(gt=0)] = 1
+    memory_gib: Annotated[float, Field(gt=0)] = 1
+
+
+class Variant(Strict):
+    """An entry in one bundle: its weights by role, settings of the class and defaults of ports."""
+
+    weights: Mapping[str, Source] = {}
+    settings: Mapping[str, Any] = {}
+    defaults: Mapping[str, Any] = {}
+    resources: Resources = Resources()
+
+
+class Entry(Strict):
+    """A component's line in the catalogue."""
+
+    component: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    summary: str
+    pool: Literal["cpu", "gpu"] = "cpu"
+    uses: Mapping[str, Name] = {}
+    smoke: Mapping[str, Any] = {}
+    bundles: Annotated[Mapping[Name, Variant], Field(min_length=1)]
+
+    @cached_property
+    def kind(self) -> type[Component]:
+        """The component's class; importing it costs little, heavy imports wait for `load`."""
+        module, _, name = self.component.partition(":")
+        kind = getattr(importlib.import_module(module), name)
+        if not (isinstance(kind, type) and issubclass(kind, Component)):
+            raise InvalidDocument(f"'{self.component}' is not a Component")
+        return kind
+
+    @property
+    def signature(self) -> Signature:
+        """The ports of the component."""
+        return Signature.of(self.kind)
+
+    def variant(self, bundle: str) -> Variant:
+        """Returns the entry's variant in `bundle`.
+
+        Raises:
+            UnknownName: the entry does not exist in that bundle.
+        """
+        if bundle not in self.bundles:
+            raise UnknownName("bundle", bundle, self.bundles)
+        return self.bundles[bundle]
+
+    def build(self, bundle: str, uses: Mapping[str, Component]) -> Component:
+        """Makes the component, without its weights; `uses` are the other components it calls."""
+        settings = dict(self.variant(bundle).settings)
+        if self.uses:
+            settings["uses"] = uses
+        return self.kind(**settings)
+
+    def weights(self, bundle: str, device: str) -> Weights:
+        """Finds the weights on this machine.
+
+        Raises:
+            MissingWeights: says which command pulls them.
+        """
+        sources = self.variant(bundle).weights
+        return Weights({role: source.folder() for role, source in sources.items()}, device)
+
+
+class Graph(Strict):
+    """A named graph of the catalogue."""
+
+    summary: str
+    root: Node
+
+
+class Catalogue(Strict):
+    """All that the project can run; the one list of names."""
+
+    entries: Mapping[Name, Entry]
+    graphs: Mapping[Name, Graph]
+
+    @pydantic.model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for name, entry in self.entries.items():
+            for other in entry.uses.values():
+                if other not in self.entries:
+                    raise ValueError(str(UnknownName(f"entry (used by '{name}')", other, self.entries)))
+        for name, item in self.graphs.items():
+            for node in item.root.walk():
+                if node.entry not in self.entries:
+                    raise ValueError(
+                        str(UnknownName(f"entry (graph '{name}', node '{node.name}')", node.entry, self.entries))
+                    )
+        return self
+
+    @classmethod
+    def read(cls, path: Path = DEFAULT_PATH) -> Catalogue:
+        """Reads and checks a catalogue.
+
+        Raises:
+            InvalidDocument: with file and line.
+        """
+        return documents.read(path, cls)
+
+    def entry(self, name: str) -> Entry:
+        """Returns the entry of that name.
+
+        Raises:
+            UnknownName: lists the entries.
+        """
+        if name not in self.entries:
+            raise UnknownName("entry", name, self.entries)
+        return self.entries[name]
+
+    def graph(self, name: str) -> Graph:
+        """Returns the graph of that name; an entry's name stands for a graph of that one node.
+
+        Raises:
+            UnknownName: lists graphs and entries.
+        """
+        if name in self.graphs:
+            return self.graphs[name]
+        if name in self.entries:
+            return Graph(summary=self.entries[name].summary, root=Node(name=name))
+        raise UnknownName("graph or component", name, [*self.graphs, *self.entries])
+
+    def signatures(self, root: Node) -> dict[str, Signature]:
+        """Returns the signature of every entry that the graph names."""
+        return {node.entry: self.entry(node.entry).signature for node in root.walk()}
+
+    def bundles(self, root: Node) -> list[str]:
+        """Returns the bundles in which every entry of the graph exists."""
+        entries = [self.entry(node.entry) for node in root.walk()]
+        return [name for name in entries[0].bundles if all(name in entry.bundles for entry in entries)]
+
+
+def entry_names(root: Node) -> list[str]:
+    """Returns the names of the entries in a graph, each once, in execution order."""
+    return list(dict.fromkeys(node.entry for node in root.execution_order()))

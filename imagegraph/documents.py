@@ -1,0 +1,108 @@
+"""YAML documents checked strictly against pydantic models: every error names file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+
+from imagegraph.errors import InvalidDocument, shorten
+
+
+class Strict(pydantic.BaseModel):
+    """Base of all document models: unknown keys are errors, instances do not change."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+
+def read(path: Path, model: type[Model]) -> Model:
+    """Reads one YAML document.
+
+    Raises:
+        InvalidDocument: with file and line: not YAML, a key twice, a reference to itself, or not
+            what `model` describes.
+    """
+    return parse(path.read_text(encoding="utf-8"), model, str(path))
+
+
+def parse(text: str, model: type[Model], source: str) -> Model:
+    """Like `read`, of a text; `source` stands for the file in errors."""
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InvalidDocument(f"{source}:{line}: not YAML: {error.problem}") from error
+    if root is None:
+        raise InvalidDocument(f"{source}:1: the document is empty")
+    _check_keys(root, source, ())
+    try:
+        return model.model_validate(yaml.safe_load(text))
+    except pydantic.ValidationError as error:
+        raise InvalidDocument("\n".join(_sentence(detail, root, source) for detail in error.errors())) from None
+
+
+def _check_keys(node: yaml.Node, source: str, above: tuple[yaml.Node, ...]) -> None:
+    """Refuses keys that stand twice and aliases that contain themselves; YAML allows both."""
+    if any(node is ancestor for ancestor in above):
+        raise InvalidDocument(f"{source}:{_line(node)}: a cycle: this part contains itself")
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise InvalidDocument(f"{source}:{_line(key)}: key '{key.value}' stands twice")
+            seen.add(key.value)
+            _check_keys(value, source, (*above, node))
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_keys(item, source, (*above, node))
+
+
+def _sentence(detail: Any, root: yaml.Node, source: str) -> str:
+    location: Sequence[str | int] = detail["loc"]
+    at = ".".join(str(part) for part in location)
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        message = "unknown key"
+    elif "input" in detail and detail["type"] not in ("missing", "value_error"):
+        message += f", got {shorten(detail['input'])}"
+    return f"{source}:{_line(_find(root, location))}: {at + ': ' if at else ''}{message}"
+
+
+def _find(node: yaml.Node, location: Sequence[str | int]) -> yaml.Node:
+    """Walks down to the node at `location`, or as far as the document goes."""
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if pair is None:
+                continue  # pydantic's own steps, such as the arm of a union
+            # A scalar's key shows the line better than the value of a block below it.
+            node = pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+    return node
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def dump(document: Any) -> str:
+    """Writes plain data as YAML in the order given, without aliases."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        # Kubernetes style: list items are indented below their key.
+        return super().increase_indent(flow, False)

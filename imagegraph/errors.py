@@ -1,0 +1,99 @@
+"""Every error of imagegraph, named by what the caller should do about it.
+
+    ImagegraphError            500  a fault of ours: report it
+    ├── InvalidInput           400  change the named field of the request
+    │   └── InputTooLarge      413  send less
+    ├── UnknownName            404  use one of the names that the message lists
+    ├── InvalidDocument        500  correct the named line of a catalogue or manifest
+    ├── MissingWeights         503  run the command that the message names
+    ├── Unavailable            503  try again later (retryable)
+    ├── DeadlineExceeded       504  allow more time or ask for less work
+    └── Cancelled              499  nothing: the caller asked for it
+
+`status` is the HTTP status, `retryable` says whether the very same request may succeed later, `node`
+is the graph node in which the error arose, once the engine has seen it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ImagegraphError(Exception):
+    """Root of the tree; also raised for faults that nobody foresaw, with the cause attached."""
+
+    status = 500
+    retryable = False
+    node: str | None = None
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"node '{self.node}': {message}" if self.node else message
+
+
+class InvalidInput(ImagegraphError):
+    """A field of the request is wrong."""
+
+    status = 400
+
+    def __init__(self, field: str, expected: str, got: object) -> None:
+        """Names the field, what was expected and what came (shortened when it is long)."""
+        super().__init__(f"{field}: expected {expected}, got {shorten(got)}")
+        self.field = field
+        self.expected = expected
+        self.got = got
+
+
+class InputTooLarge(InvalidInput):
+    """A field of the request exceeds a size limit."""
+
+    status = 413
+
+
+class UnknownName(ImagegraphError):
+    """A graph, entry, bundle or port of that name does not exist."""
+
+    status = 404
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Lists the names that exist, and the one that was probably meant."""
+        names = sorted(known)
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        super().__init__(f"unknown {kind} '{name}'{hint} Available: {', '.join(names) or 'none'}")
+
+
+class InvalidDocument(ImagegraphError):
+    """A catalogue or manifest is wrong at a file and line."""
+
+
+class MissingWeights(ImagegraphError):
+    """Weights are not on this machine."""
+
+    status = 503
+
+
+class Unavailable(ImagegraphError):
+    """A node cannot be reached or cannot take the request now."""
+
+    status = 503
+    retryable = True
+
+
+class DeadlineExceeded(ImagegraphError):
+    """The request's time is over."""
+
+    status = 504
+
+
+class Cancelled(ImagegraphError):
+    """The caller went away or cancelled the request."""
+
+    status = 499
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """Returns a one-line `repr` of at most about `limit` characters, fit for an error message."""
+    text = f"{len(value)} bytes" if isinstance(value, (bytes, bytearray, memoryview)) else repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

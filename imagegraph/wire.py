@@ -1,0 +1,267 @@
+"""Messages on the wire: the Open Inference Protocol (V2) as JSON or with the binary extension.
+
+Values that a node does not read stay `Tensor`s: decoded from the frame, never looked into.
+In JSON, bytes that are no text (pictures) stand as base64; Seldon's executor and KServe's router
+carry nothing else. With the binary extension they stand as they are.
+
+Source: Open Inference Protocol, "Binary Tensor Data Extension" of Triton's HTTP protocol.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from imagegraph.errors import InvalidInput, shorten
+from imagegraph.image import Image
+from imagegraph.message import DATATYPES, Message, Tensor
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+
+def tensor(value: Any) -> Tensor:
+    """Wraps a Python value: a scalar as shape [1], a list as [n], an array in its own shape.
+
+    Structured values (mappings, lists of lists) become JSON text in a BYTES tensor.
+    """
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, np.ndarray):
+        datatype = next((name for name, dtype in DATATYPES.items() if dtype == value.dtype), None)
+        if datatype is None:
+            raise TypeError(f"no V2 datatype for arrays of {value.dtype}")
+        return Tensor(datatype, value.shape, np.ascontiguousarray(value).reshape(-1))
+    items = value if isinstance(value, list) else [value]
+    kinds = {type(item) for item in items}
+    if kinds == {bool}:
+        return Tensor("BOOL", (len(items),), np.array(items, dtype=np.bool_))
+    if kinds == {int}:
+        return Tensor("INT64", (len(items),), np.array(items, dtype=np.int64))
+    if kinds and kinds <= {int, float}:
+        return Tensor("FP64", (len(items),), np.array(items, dtype=np.float64))
+    if kinds <= {str, bytes, Image}:
+        return Tensor("BYTES", (len(items),), [_bytes(item) for item in items])
+    return Tensor("BYTES", (1,), [orjson.dumps(value)])
+
+
+def _bytes(item: str | bytes | Image) -> bytes | str:
+    return item.data if isinstance(item, Image) else item
+
+
+def encode(message: Message, kind: str = "inputs", binary: bool = True) -> tuple[bytes, int | None]:
+    """Encodes a message as a V2 request (`kind` "inputs") or response ("outputs").
+
+    Returns:
+        The body and, if `binary`, the length of its JSON part for the HEADER_LENGTH header.
+    """
+    chunks: list[bytes | memoryview] = []
+    entries = []
+    for name, value in message.values.items():
+        if value is None:
+            continue
+        one = tensor(value)
+        entry: dict[str, Any] = {"name": name, "datatype": one.datatype, "shape": list(one.shape)}
+        if binary:
+            raw = _raw(one)
+            entry["parameters"] = {"binary_data_size": sum(len(part) for part in raw)}
+            chunks.extend(raw)
+        else:
+            entry["data"] = _json_data(one)
+        entries.append(entry)
+    head: dict[str, Any] = {"id": message.id}
+    if message.origin:
+        head["model_name"] = message.origin
+    if message.parameters:
+        head["parameters"] = dict(message.parameters)
+    head[kind] = entries
+    if binary and kind == "inputs":
+        head.setdefault("parameters", {})["binary_data_output"] = True
+    text = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
+    return (b"".join([text, *chunks]), len(text)) if binary else (text, None)
+
+
+def _raw(one: Tensor) -> list[bytes | memoryview]:
+    if one.datatype != "BYTES":
+        array = np.ascontiguousarray(one.data, dtype=DATATYPES[one.datatype].newbyteorder("<"))
+        return [memoryview(array).cast("B")] if array.size else []
+    parts: list[bytes | memoryview] = []
+    for item in one.data:
+        raw = item.encode() if isinstance(item, str) else item
+        parts += [len(raw).to_bytes(4, "little"), raw]
+    return parts
+
+
+def _json_data(one: Tensor) -> Any:
+    if one.datatype != "BYTES":
+        return one.data
+    return [item if isinstance(item, str) else _as_text(item) for item in one.data]
+
+
+def _as_text(item: bytes) -> str:
+    """UTF-8 if it is text, else base64; no JPEG, PNG or WebP is valid UTF-8."""
+    try:
+        return item.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(item).decode()
+
+
+def decode(body: bytes, header_length: int | None = None) -> Message:
+    """Decodes one V2 request or response.
+
+    Args:
+        body: the whole HTTP body.
+        header_length: the HEADER_LENGTH header, when the body has binary tensors.
+
+    Raises:
+        InvalidInput: names the field at fault.
+    """
+    if header_length is not None and not 0 <= header_length <= len(body):
+        raise InvalidInput(HEADER_LENGTH, f"0 to the body's {len(body)} bytes", header_length)
+    head = _json(body[:header_length])
+    if not isinstance(head, dict):
+        raise InvalidInput("body", "a JSON object", head)
+    return _message(head, memoryview(body)[len(body) if header_length is None else header_length :])
+
+
+def decode_answers(body: bytes) -> list[Message]:
+    """Decodes what a COMBINER gets: Seldon's list of responses or KServe's object of them by step.
+
+    Raises:
+        InvalidInput: it is neither.
+    """
+    answers = _json(body)
+    if isinstance(answers, dict) and not answers.keys() & {"inputs", "outputs"}:
+        answers = [{"model_name": name, **answer} for name, answer in _objects(answers.items())]
+    elif isinstance(answers, list):
+        answers = [answer for _, answer in _objects(enumerate(answers))]
+    else:
+        raise InvalidInput("body", "a list of V2 responses, or an object of them by step", answers)
+    return [_message(answer, memoryview(b"")) for answer in answers]
+
+
+def _objects(pairs: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, answer in pairs:
+        if not isinstance(answer, dict):
+            raise InvalidInput(f"body[{name}]", "a V2 response", answer)
+        yield str(name), answer
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput("body", f"JSON ({error})", bytes(text[:40])) from error
+
+
+def _message(head: Mapping[str, Any], binary: memoryview) -> Message:
+    # An answer that was handed on may carry both: what the last node wrote counts.
+    kind = "outputs" if "outputs" in head else "inputs"
+    tensors = head.get(kind)
+    if not isinstance(tensors, list):
+        raise InvalidInput(kind, "a list of tensors", tensors)
+    values: dict[str, Any] = {}
+    offset = 0
+    for index, entry in enumerate(tensors):
+        at = f"{kind}[{index}]"
+        name, datatype, shape, parameters = _fields(entry, at)
+        if name in values:
+            raise InvalidInput(at, "every name once", name)
+        if "binary_data_size" in parameters:
+            size = parameters["binary_data_size"]
+            if not isinstance(size, int) or not 0 <= size <= len(binary) - offset:
+                expected = f"at most the {len(binary) - offset} bytes that are left"
+                raise InvalidInput(f"{at}.parameters.binary_data_size", expected, size)
+            values[name] = _from_raw(binary[offset : offset + size], datatype, shape, at)
+            offset += size
+        else:
+            values[name] = _from_json(entry.get("data"), datatype, shape, at)
+    if offset != len(binary):
+        raise InvalidInput("body", f"{offset} bytes of binary data", f"{len(binary)}")
+    parameters = head.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise InvalidInput("parameters", "an object", parameters)
+    return Message(values, str(head.get("id") or ""), str(head.get("model_name") or ""), parameters)
+
+
+def _fields(entry: Any, at: str) -> tuple[str, str, tuple[int, ...], Mapping[str, Any]]:
+    if not isinstance(entry, dict):
+        raise InvalidInput(at, "a tensor object", entry)
+    name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
+    if not isinstance(name, str) or not name:
+        raise InvalidInput(f"{at}.name", "a name", name)
+    if datatype != "BYTES" and datatype not in DATATYPES:
+        raise InvalidInput(f"{at}.datatype", f"BYTES or one of {', '.join(DATATYPES)}", datatype)
+    if not isinstance(shape, list) or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
+        raise InvalidInput(f"{at}.shape", "a list of sizes", shape)
+    parameters = entry.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise InvalidInput(f"{at}.parameters", "an object", parameters)
+    return name, datatype, tuple(shape), parameters
+
+
+def _count(shape: Sequence[int]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def _from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
+    count = _count(shape)
+    if datatype != "BYTES":
+        dtype = DATATYPES[datatype].newbyteorder("<")
+        if len(raw) != count * dtype.itemsize:
+            raise InvalidInput(at, f"{count * dtype.itemsize} bytes for shape {list(shape)}", f"{len(raw)}")
+        return Tensor(datatype, shape, np.frombuffer(raw, dtype))
+    items: list[bytes | str] = []
+    offset = 0
+    while offset < len(raw):
+        size = int.from_bytes(raw[offset : offset + 4], "little")
+        if offset + 4 + size > len(raw):
+            raise InvalidInput(at, f"at most {len(raw) - offset - 4} bytes in element {len(items)}", size)
+        items.append(bytes(raw[offset + 4 : offset + 4 + size]))
+        offset += 4 + size
+    if len(items) != count:
+        raise InvalidInput(at, f"{count} elements for shape {list(shape)}", f"{len(items)}")
+    return Tensor(datatype, shape, items)
+
+
+def _from_json(data: Any, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
+    if not isinstance(data, list):
+        raise InvalidInput(f"{at}.data", "a list", data)
+    if datatype == "BYTES":
+        items = list(_flat(data))
+        if not all(isinstance(item, str) for item in items):
+            raise InvalidInput(f"{at}.data", "text", next(x for x in items if not isinstance(x, str)))
+        found: Any = items
+    else:
+        try:
+            array = np.array(data)
+            # A lossy cast would change what the client said: 1.5 is no INT64, "1" no number.
+            found = array.reshape(-1).astype(DATATYPES[datatype], casting="unsafe")
+            if array.size and (array.dtype.kind not in "biuf" or not np.array_equal(found, array.reshape(-1), True)):
+                exact = DATATYPES[datatype].kind == "f" and array.dtype.kind in "iuf"
+                if not exact:
+                    raise ValueError
+        except (ValueError, TypeError, OverflowError):
+            raise InvalidInput(f"{at}.data", f"values of {datatype}", shorten(data)) from None
+    if len(found) != _count(shape):
+        raise InvalidInput(f"{at}.data", f"{_count(shape)} values for shape {list(shape)}", f"{len(found)}")
+    return Tensor(datatype, shape, found)
+
+
+def _flat(data: Any) -> Iterator[Any]:
+    """Yields the leaves of nested lists, which V2 allows in place of a flat one."""
+    stack = [iter(data)]
+    while stack:
+        for item in stack[-1]:
+            if isinstance(item, list):
+                stack.append(iter(item))
+                break
+            yield item
+        else:
+            stack.pop()
