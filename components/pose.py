@@ -1,7 +1,17 @@
 """Poses of people: detect them, find their key points, draw them for a ControlNet."""
 
+from __future__ import annotations
+
+from typing import Annotated, Any, TypedDict
+
 import numpy as np
 from numpy.typing import NDArray
+
+from components.pretrained import pretrained
+from imagegraph.component import Array, Component, Weights
+from imagegraph.image import Image, working_size
+
+Keypoints = Annotated[NDArray[np.float32], Array("float32", (-1, 17, 3))]
 
 # Where OpenPose's 18 points are among COCO's 17 (None: the neck, which COCO does not have).
 _OPENPOSE = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
@@ -40,4 +50,69 @@ def draw_people(
         neck = Keypoint((left.x + right.x) / 2, (left.y + right.y) / 2) if left and right else None
         draw_bodypose(canvas, [neck if i is None else points[i] for i in _OPENPOSE])
     enlarge = cv2.INTER_CUBIC if scale < 1 else cv2.INTER_AREA
-    return cv2.resize(canvas, (width, height), interpolation=enlarge)
+    drawing: NDArray[np.uint8] = cv2.resize(canvas, (width, height), interpolation=enlarge)
+    return drawing
+
+
+class PosePrior(TypedDict):
+    """pose: OpenPose drawing; keypoints: [people, 17, 3], px of that drawing and confidence 0..1."""
+
+    pose: Image
+    keypoints: Keypoints
+
+
+class Pose(Component):
+    """Finds people and the 17 COCO key points of each.
+
+    Source: Zhao et al. 2023, RT-DETR; Xu et al. 2022, ViTPose.
+    """
+
+    def __init__(self, size: int, threshold: float = 0.5) -> None:
+        """Takes the generator's shorter side in px and the least confidence of a person, 0..1."""
+        self._size = size
+        self._threshold = threshold
+
+    def load(self, weights: Weights) -> None:
+        """Loads a detector with a class "person" and a model for key points in its boxes."""
+        from transformers import AutoImageProcessor, AutoModelForObjectDetection, VitPoseForPoseEstimation
+
+        self._detector_processor = AutoImageProcessor.from_pretrained(weights["detector"])
+        self._detector = pretrained(AutoModelForObjectDetection, weights, "detector")
+        self._pose_processor = AutoImageProcessor.from_pretrained(weights["pose"])
+        self._pose = pretrained(VitPoseForPoseEstimation, weights, "pose")
+
+    def predict(self, image: Image) -> PosePrior:
+        """Answers the poses of all people; without people a black drawing and no key points."""
+        picture = image.rgb()
+        width, height = working_size(*picture.size, self._size)
+        keypoints = self._keypoints(picture, self._boxes(picture))
+        keypoints[..., 0] *= width / picture.width
+        keypoints[..., 1] *= height / picture.height
+        return {"pose": Image.from_array(draw_people(keypoints, height, width)), "keypoints": keypoints}
+
+    def _boxes(self, picture: Any) -> NDArray[np.float32]:
+        """Returns [people, 4]: left, top, width and height in px."""
+        import torch
+
+        inputs = self._detector_processor(picture, return_tensors="pt")
+        with torch.inference_mode():
+            answer = self._detector(**inputs.to(self._detector.device, self._detector.dtype))
+        (found,) = self._detector_processor.post_process_object_detection(
+            answer, threshold=self._threshold, target_sizes=[(picture.height, picture.width)]
+        )
+        names = [self._detector.config.id2label[label] for label in found["labels"].tolist()]
+        people = np.array([name == "person" for name in names], bool)
+        boxes = found["boxes"].float().cpu().numpy()[people]
+        return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+
+    def _keypoints(self, picture: Any, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        import torch
+
+        if not len(boxes):
+            return np.zeros((0, 17, 3), np.float32)
+        inputs = self._pose_processor(picture, boxes=[boxes], return_tensors="pt")
+        with torch.inference_mode():
+            answer = self._pose(**inputs.to(self._pose.device, self._pose.dtype))
+        (people,) = self._pose_processor.post_process_pose_estimation(answer, boxes=[boxes], threshold=-1)
+        points = [np.column_stack([person["keypoints"], person["scores"]]) for person in people]
+        return np.stack(points).astype(np.float32)

@@ -23,6 +23,7 @@ from imagegraph.image import Image
 from imagegraph.message import Message
 
 Result = TypeVar("Result")
+Kind = TypeVar("Kind", bound=Component)
 
 
 class LocalCall:
@@ -31,7 +32,9 @@ class LocalCall:
     Use as a context manager, or `close` it; closing does not wait for running work.
     """
 
-    def __init__(self, catalogue: Catalogue, bundle: str, entries: Iterable[str], device: str = "auto") -> None:
+    def __init__(
+        self, catalogue: Catalogue, bundle: str, entries: Iterable[str], device: str = "auto"
+    ) -> None:
         """Starts to load the components of `entries`, in the order given.
 
         Args:
@@ -49,9 +52,7 @@ class LocalCall:
         self.load_seconds: dict[str, float] = {}
         for name in names:
             self._components[name] = self._loader.submit(self._load, name, names)
-        self._defaults = {
-            name: dict(catalogue.entry(name).variant(bundle).defaults) for name in names
-        }
+        self._defaults = {name: dict(catalogue.entry(name).variant(bundle).defaults) for name in names}
 
     def _load(self, name: str, names: Sequence[str]) -> Component:
         start = time.perf_counter()
@@ -149,7 +150,7 @@ class LocalCall:
         self.close()
 
 
-def _as(kind: type[Any], component: Component, node: Node) -> Any:
+def _as(kind: type[Kind], component: Component, node: Node) -> Kind:
     if not isinstance(component, kind):
         raise ImagegraphError(f"is a {node.type}, but '{node.entry}' is no {kind.__name__}")
     return component
@@ -181,7 +182,9 @@ class HttpCall:
         """POSTs /v2/models/NODE/aggregate with the list of answers, as JSON."""
         parts = [wire.encode(message, "outputs", binary=False)[0] for message in messages]
         body = b"[" + b",".join(parts) + b"]"
-        answer, length = await self._post(node, "aggregate", body, {"Content-Type": "application/json"}, context)
+        answer, length = await self._post(
+            node, "aggregate", body, {"Content-Type": "application/json"}, context
+        )
         decoded = wire.decode(answer, length)
         return Message(decoded.values, messages[0].id, node.name, decoded.parameters)
 

@@ -165,7 +165,11 @@ class Catalogue(Strict):
             for node in item.root.walk():
                 if node.entry not in self.entries:
                     raise ValueError(
-                        str(UnknownName(f"entry (graph '{name}', node '{node.name}')", node.entry, self.entries))
+                        str(
+                            UnknownName(
+                                f"entry (graph '{name}', node '{node.name}')", node.entry, self.entries
+                            )
+                        )
                     )
         return self
 

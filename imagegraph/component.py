@@ -1,8 +1,8 @@
 """A component: a class whose annotated `predict` is schema, validation, form and metadata.
 
-    class Depth(Component):
-        def load(self, weights: Weights) -> None: ...
-        def predict(self, image: Image) -> DepthMap: ...   # DepthMap is a TypedDict of ports
+class Depth(Component):
+    def load(self, weights: Weights) -> None: ...
+    def predict(self, image: Image) -> DepthMap: ...   # DepthMap is a TypedDict of ports
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
 
 import numpy as np
+import orjson
 import pydantic
 from numpy.typing import NDArray
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
@@ -241,6 +242,8 @@ class Port:
         """
         if isinstance(value, Tensor):
             value = self._from_tensor(value)
+        if isinstance(value, str) and self._is_structured:
+            value = self._from_json(value)
         try:
             checked = self._adapter.validate_python(value)
         except pydantic.ValidationError as error:
@@ -254,11 +257,20 @@ class Port:
                 picture.check(self.name)
         return checked
 
+    def plain(self, value: Any) -> Any:
+        """Returns a value as JSON knows it; arrays as nested lists, no pictures."""
+        return self._adapter.dump_python(value, mode="json")
+
+    @property
+    def holds_images(self) -> bool:
+        """Whether the port holds a picture or a list of pictures."""
+        return self.kind is Image or (self.is_list and get_args(self.kind)[0] is Image)
+
     def _from_tensor(self, tensor: Tensor) -> Any:
         if self._core[1]:
             return tensor.array()
         items = [item if isinstance(item, (bytes, str)) else item.item() for item in tensor.data]
-        if self.datatype == "BYTES" and not self._holds_images:
+        if self.datatype == "BYTES" and not self.holds_images:
             items = [self._text(item) for item in items]
         if self.is_list:
             return items
@@ -266,15 +278,23 @@ class Port:
             raise InvalidInput(self.name, "one value", f"a tensor of shape {list(tensor.shape)}")
         return items[0]
 
+    @property
+    def _is_structured(self) -> bool:
+        """Whether the port holds a mapping or a model, which travels as JSON text."""
+        kind = get_origin(self.kind) or self.kind
+        return isinstance(kind, type) and issubclass(kind, (dict, pydantic.BaseModel))
+
+    def _from_json(self, text: str) -> Any:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise InvalidInput(self.name, f"JSON ({error})", text) from error
+
     def _text(self, item: Any) -> Any:
         try:
             return item.decode() if isinstance(item, bytes) else item
         except UnicodeDecodeError as error:
             raise InvalidInput(self.name, "text in UTF-8", item) from error
-
-    @property
-    def _holds_images(self) -> bool:
-        return self.kind is Image or (self.is_list and get_args(self.kind)[0] is Image)
 
 
 def _expectation(message: str) -> str:
@@ -329,7 +349,9 @@ class Signature:
         outputs = {name: Port(name, hint, False) for name, hint in ports.items()}
         return cls(inputs, outputs, progress)
 
-    def bind(self, values: Mapping[str, Any], defaults: Mapping[str, Any] = types.MappingProxyType({})) -> dict[str, Any]:
+    def bind(
+        self, values: Mapping[str, Any], defaults: Mapping[str, Any] = types.MappingProxyType({})
+    ) -> dict[str, Any]:
         """Picks and validates the arguments of the method from a message's values.
 
         Args:

@@ -46,7 +46,9 @@ def parse(text: str, model: type[Model], source: str) -> Model:
     try:
         return model.model_validate(yaml.safe_load(text))
     except pydantic.ValidationError as error:
-        raise InvalidDocument("\n".join(_sentence(detail, root, source) for detail in error.errors())) from None
+        raise InvalidDocument(
+            "\n".join(_sentence(detail, root, source) for detail in error.errors())
+        ) from None
 
 
 def _check_keys(node: yaml.Node, source: str, above: tuple[yaml.Node, ...]) -> None:

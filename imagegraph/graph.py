@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -72,13 +73,21 @@ class Node(Strict):
             yield self
 
 
-def inputs(graph: Node, signatures: Mapping[str, Signature]) -> dict[str, Port]:
-    """Returns the ports that a request may bring: those read before any node has written them.
+@dataclass(frozen=True)
+class Input:
+    """A value that a request may bring to a graph, and the entry whose port first reads it."""
+
+    port: Port
+    entry: str
+
+
+def inputs(graph: Node, signatures: Mapping[str, Signature]) -> dict[str, Input]:
+    """Returns what a request may bring: the ports read before any node has written them.
 
     Args:
         signatures: of every entry in the graph.
     """
-    asked: dict[str, Port] = {}
+    asked: dict[str, Input] = {}
     _follow(graph, signatures, frozenset(), asked)
     return asked
 
@@ -89,7 +98,7 @@ def outputs(graph: Node, signatures: Mapping[str, Signature]) -> frozenset[str]:
 
 
 def _follow(
-    node: Node, signatures: Mapping[str, Signature], written: frozenset[str], asked: dict[str, Port]
+    node: Node, signatures: Mapping[str, Signature], written: frozenset[str], asked: dict[str, Input]
 ) -> frozenset[str]:
     """Walks as the engine does; returns the names that nodes have written so far."""
     signature = signatures[node.entry]
@@ -97,7 +106,7 @@ def _follow(
     def visit(written: frozenset[str]) -> frozenset[str]:
         for name, port in signature.inputs.items():
             if name not in written and (name not in asked or port.required):
-                asked[name] = port
+                asked[name] = Input(port, node.entry)
         return written | signature.outputs.keys()
 
     if node.type in (NodeType.MODEL, NodeType.TRANSFORMER, NodeType.ROUTER):

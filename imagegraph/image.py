@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import ImageCms, ImageOps, PngImagePlugin
+from PIL import ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from imagegraph.errors import InputTooLarge, InvalidInput
 
@@ -146,7 +146,7 @@ def decode(data: bytes, field: str = "image") -> PillowImage.Image:
         raise InputTooLarge(field, f"at most {MAX_PIXELS} pixels", str(error)) from error
     except InvalidInput:
         raise
-    except PillowImage.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         got = f"{len(data)} bytes beginning with {data[:8]!r}"
         raise InvalidInput(field, "a JPEG, PNG or WebP picture", got) from error
     except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error

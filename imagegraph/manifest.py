@@ -236,7 +236,10 @@ def inference_graph(name: str, root: Node, namespace: str = "default") -> dict[s
         own = [service(node)]
         if node.type is NodeType.COMBINER:
             ensemble = f"{node.name}-children"
-            routers[ensemble] = {"routerType": "Ensemble", "steps": [branch(child) for child in node.children]}
+            routers[ensemble] = {
+                "routerType": "Ensemble",
+                "steps": [branch(child) for child in node.children],
+            }
             return [{"name": ensemble, "nodeName": ensemble, "dependency": "Hard"}, *own]
         below = [step for child in node.children for step in steps(child)]
         return [*below, *own] if node.type is NodeType.OUTPUT_TRANSFORMER else [*own, *below]

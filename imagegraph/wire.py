@@ -58,7 +58,7 @@ def encode(message: Message, kind: str = "inputs", binary: bool = True) -> tuple
     Returns:
         The body and, if `binary`, the length of its JSON part for the HEADER_LENGTH header.
     """
-    chunks: list[bytes | memoryview] = []
+    chunks: list[bytes] = []
     entries = []
     for name, value in message.values.items():
         if value is None:
@@ -84,11 +84,11 @@ def encode(message: Message, kind: str = "inputs", binary: bool = True) -> tuple
     return (b"".join([text, *chunks]), len(text)) if binary else (text, None)
 
 
-def _raw(one: Tensor) -> list[bytes | memoryview]:
+def _raw(one: Tensor) -> list[bytes]:
     if one.datatype != "BYTES":
         array = np.ascontiguousarray(one.data, dtype=DATATYPES[one.datatype].newbyteorder("<"))
-        return [memoryview(array).cast("B")] if array.size else []
-    parts: list[bytes | memoryview] = []
+        return [array.tobytes()]
+    parts: list[bytes] = []
     for item in one.data:
         raw = item.encode() if isinstance(item, str) else item
         parts += [len(raw).to_bytes(4, "little"), raw]
@@ -243,7 +243,9 @@ def _from_json(data: Any, datatype: str, shape: tuple[int, ...], at: str) -> Ten
             array = np.array(data)
             # A lossy cast would change what the client said: 1.5 is no INT64, "1" no number.
             found = array.reshape(-1).astype(DATATYPES[datatype], casting="unsafe")
-            if array.size and (array.dtype.kind not in "biuf" or not np.array_equal(found, array.reshape(-1), True)):
+            if array.size and (
+                array.dtype.kind not in "biuf" or not np.array_equal(found, array.reshape(-1), True)
+            ):
                 exact = DATATYPES[datatype].kind == "f" and array.dtype.kind in "iuf"
                 if not exact:
                     raise ValueError

@@ -1,0 +1,1 @@
+"""The models: one file a family, one entry in catalogue.yaml a model."""

@@ -1,0 +1,44 @@
+"""Captions (BLIP)."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypedDict
+
+from pydantic import Field
+
+from components.pretrained import pretrained
+from imagegraph.component import Component, Weights
+from imagegraph.image import Image
+
+
+class CaptionPrior(TypedDict):
+    """caption: one English phrase."""
+
+    caption: str
+
+
+class Caption(Component):
+    """Says what a picture shows.
+
+    Source: Li et al. 2022, BLIP.
+    """
+
+    def load(self, weights: Weights) -> None:
+        """Loads a captioning model and its processor."""
+        from transformers import BlipForConditionalGeneration, BlipProcessor
+
+        self._processor = BlipProcessor.from_pretrained(weights["model"])
+        self._model = pretrained(BlipForConditionalGeneration, weights)
+
+    def predict(
+        self,
+        image: Image,
+        caption_tokens: Annotated[int, Field(ge=1, le=200, description="Most tokens")] = 40,
+    ) -> CaptionPrior:
+        """Answers the likeliest caption, by greedy search."""
+        import torch
+
+        inputs = self._processor(image.rgb(), return_tensors="pt").to(self._model.device, self._model.dtype)
+        with torch.inference_mode():
+            tokens = self._model.generate(**inputs, max_new_tokens=caption_tokens, num_beams=1)
+        return {"caption": self._processor.decode(tokens[0], skip_special_tokens=True).strip()}

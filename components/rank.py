@@ -1,0 +1,151 @@
+"""Ranking of pictures by CLIP and by how they keep to their priors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NotRequired, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.fidelity import (
+    caption_fidelity,
+    depth_fidelity,
+    edges_fidelity,
+    pose_fidelity,
+    segmentation_fidelity,
+)
+from components.pose import Keypoints
+from components.pretrained import pretrained
+from imagegraph.component import Component, Progress, Prompt, Weights
+from imagegraph.errors import InvalidInput
+from imagegraph.image import Image
+
+
+class Ranking(TypedDict):
+    """order: indices of the pictures, best first; the scores are in the order of the pictures.
+
+    clip_prompt, clip_image: cosine similarity (-1..1) to the prompt and to the photo.
+    fidelity: 0..1, how far the prior that steered a picture is found in it again.
+    """
+
+    order: list[int]
+    clip_prompt: list[float]
+    clip_image: NotRequired[list[float]]
+    fidelity: NotRequired[list[float]]
+
+
+class Rank(Component):
+    """Scores pictures against the prompt, the photo and their priors, and orders them.
+
+    Source: Radford et al. 2021, CLIP; Hessel et al. 2021, CLIPScore (unscaled here).
+    """
+
+    def __init__(self, uses: Mapping[str, Component]) -> None:
+        """Takes the components that read priors, by prior, where the graph has them."""
+        self._readers = uses
+
+    def load(self, weights: Weights) -> None:
+        """Loads a CLIP model and its processor."""
+        from transformers import AutoProcessor, CLIPModel
+
+        self._processor = AutoProcessor.from_pretrained(weights["model"])
+        self._model = pretrained(CLIPModel, weights)
+
+    def predict(
+        self,
+        progress: Progress,
+        pictures: list[Image],
+        prompt: Prompt,
+        steered_by: list[str] | None = None,
+        image: Image | None = None,
+        caption: Prompt | None = None,
+        depth: Image | None = None,
+        pose: Image | None = None,
+        keypoints: Keypoints | None = None,
+        segmentation: Image | None = None,
+        edges: Image | None = None,
+        rank_by: Literal["prompt", "image", "fidelity"] = "prompt",
+    ) -> Ranking:
+        """Scores and orders the pictures.
+
+        Raises:
+            InvalidInput: `rank_by` asks for a score that this request cannot have.
+        """
+        embedded = self._embed_images([*pictures, *([image] if image else [])])
+        drawn = embedded[: len(pictures)]
+        scores = {"prompt": drawn @ self._embed_text(prompt)}
+        ranking: Ranking = {"order": [], "clip_prompt": scores["prompt"].tolist()}
+        if image:
+            scores["image"] = drawn @ embedded[-1]
+            ranking["clip_image"] = scores["image"].tolist()
+        controls = {
+            "caption": caption,
+            "depth": depth,
+            "pose": pose,
+            "segmentation": segmentation,
+            "edges": edges,
+        }
+        present = {
+            name: value for name, value in controls.items() if value is not None and name in self._readers
+        }
+        if steered_by and present:
+            if len(steered_by) != len(pictures):
+                raise InvalidInput("steered_by", f"{len(pictures)} names, one a picture", steered_by)
+            fidelity = []
+            for index, (picture, name) in enumerate(zip(pictures, steered_by, strict=True)):
+                progress(index, len(pictures))
+                fidelity.append(self._fidelity(picture, name, present, keypoints))
+            scores["fidelity"] = np.array(fidelity, np.float32)
+            ranking["fidelity"] = fidelity
+        if rank_by not in scores:
+            raise InvalidInput("rank_by", f"one of {', '.join(scores)} (all this request has)", rank_by)
+        ranking["order"] = np.argsort(-scores[rank_by], kind="stable").tolist()
+        return ranking
+
+    def _embed_images(self, images: Sequence[Image]) -> NDArray[np.float32]:
+        """Returns unit vectors, [images, width]."""
+        import torch
+
+        inputs = self._processor(images=[one.rgb() for one in images], return_tensors="pt")
+        with torch.inference_mode():
+            answer = self._model.get_image_features(**inputs.to(self._model.device, self._model.dtype))
+        return _unit(answer.pooler_output)
+
+    def _embed_text(self, text: str) -> NDArray[np.float32]:
+        """Returns a unit vector, [width]; what CLIP cannot read at once is cut off."""
+        import torch
+
+        inputs = self._processor(text=[text], return_tensors="pt", padding=True, truncation=True)
+        with torch.inference_mode():
+            answer = self._model.get_text_features(**inputs.to(self._model.device))
+        vector: NDArray[np.float32] = _unit(answer.pooler_output)[0]
+        return vector
+
+    def _fidelity(
+        self, picture: Image, name: str, controls: Mapping[str, Any], keypoints: NDArray[np.float32] | None
+    ) -> float:
+        """Returns the fidelity to the prior `name`; to all, on average, where it is none of them."""
+        names = [name] if name in controls else list(controls)
+        again = {prior: self._readers[prior].predict(image=picture) for prior in names}
+        return float(np.mean([_compare(prior, controls[prior], again[prior], keypoints) for prior in names]))
+
+
+def _compare(
+    prior: str, control: Any, again: Mapping[str, Any], keypoints: NDArray[np.float32] | None
+) -> float:
+    if prior == "caption":
+        return caption_fidelity(control, again["caption"])
+    if prior == "pose":
+        people = np.zeros((0, 17, 3), np.float32) if keypoints is None else keypoints
+        return pose_fidelity(people, again["keypoints"])
+    if prior == "segmentation":
+        return segmentation_fidelity(np.asarray(control.rgb()), np.asarray(again[prior].rgb()))
+    measure = depth_fidelity if prior == "depth" else edges_fidelity
+    return measure(control.map(), again[prior].map())
+
+
+def _unit(vectors: Any) -> NDArray[np.float32]:
+    unit = vectors / vectors.norm(dim=-1, keepdim=True)
+    numbers: NDArray[np.float32] = unit.float().cpu().numpy()
+    return numbers

@@ -1,0 +1,253 @@
+"""The command line: run, list, show, generate, replay."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from imagegraph import documents, graph, provenance, results
+from imagegraph.catalogue import ROOT, Catalogue
+from imagegraph.embedded import Embedded
+from imagegraph.engine import Context, Event
+from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
+from imagegraph.graph import Input
+from imagegraph.image import Image
+from imagegraph.manifest import Predictor, SeldonDeployment, seldon_deployment
+from imagegraph.message import Message
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+
+MANIFESTS = ROOT / "manifests" / "graphs"
+DEFAULT_BUNDLE = "pocket"
+IMAGE = "imagegraph:latest"
+
+Result = TypeVar("Result")
+GraphName = Annotated[str, typer.Argument(help="A graph or a component of the catalogue")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
+
+
+@app.command()
+def run(
+    name: GraphName,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(help="A photo, and other inputs as name=value (see `imagegraph show NAME`)"),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results")] = Path("out"),
+    bundle: Annotated[str | None, typer.Option(help="Weights to use: pocket, sd15, …")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="A SeldonDeployment to run instead")] = None,
+    device: Device = "auto",
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds to finish in")] = None,
+) -> None:
+    """Run a graph or a component, and write what it answers to a folder."""
+    catalogue = Catalogue.read()
+    predictor = _predictor(name, bundle, manifest, catalogue)
+    with Embedded.of(predictor, catalogue, device) as embedded:
+        values = _values(inputs or [], embedded.inputs)
+        embedded.parameters(values)  # a wrong value shall not wait for the weights
+        deadline = None if timeout is None else time.monotonic() + timeout
+        answer, context, seconds = _run(embedded, values, deadline)
+        files = results.save(out, name, embedded, values, answer, context.timings)
+    _report(answer, files, context, embedded, seconds)
+
+
+@app.command(name="list")
+def list_() -> None:
+    """List graphs and components."""
+    catalogue = Catalogue.read()
+    table = Table("graph", "bundles", "summary", box=None)
+    for name, item in sorted(catalogue.graphs.items()):
+        table.add_row(name, " ".join(catalogue.bundles(item.root)), item.summary)
+    console.print(table, "")
+    table = Table("component", "bundles", "summary", box=None)
+    for name, entry in sorted(catalogue.entries.items()):
+        table.add_row(name, " ".join(entry.bundles), entry.summary)
+    console.print(table)
+
+
+@app.command()
+def show(name: GraphName, bundle: Annotated[str, typer.Option()] = DEFAULT_BUNDLE) -> None:
+    """Show a graph: its tree, what goes in and out, and a Mermaid flowchart."""
+    catalogue = Catalogue.read()
+    item = catalogue.graph(name)
+    signatures = catalogue.signatures(item.root)
+    console.print(f"[bold]{name}[/bold]  {item.summary}\n")
+    console.print(graph.tree(item.root), highlight=False, markup=False)
+    table = Table("input", "type", "default", "meaning", box=None)
+    for port_name, one in graph.inputs(item.root, signatures).items():
+        defaults = catalogue.entry(one.entry).variant(bundle).defaults
+        default = "required" if one.port.required else str(defaults.get(port_name, one.port.default))
+        table.add_row(port_name, f"{one.port.datatype}{list(one.port.shape)}", default, one.port.description)
+    console.print("", table, "")
+    console.print("answers:", ", ".join(sorted(graph.outputs(item.root, signatures))), "\n")
+    console.print(graph.mermaid(item.root), highlight=False, markup=False)
+
+
+@app.command()
+def generate(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where files differ")] = False,
+) -> None:
+    """Write manifests/graphs/*.yaml from the catalogue."""
+    catalogue = Catalogue.read()
+    wanted = {
+        MANIFESTS / f"{name}.yaml": _manifest(name, DEFAULT_BUNDLE, catalogue) for name in catalogue.graphs
+    }
+    stale = [path for path in MANIFESTS.glob("*.yaml") if path not in wanted]
+    different = [path for path, text in wanted.items() if not path.is_file() or path.read_text() != text]
+    if check:
+        if stale or different:
+            names = ", ".join(path.name for path in [*stale, *different])
+            raise ImagegraphError(f"manifests differ from the catalogue: {names}; run `imagegraph generate`")
+        return
+    MANIFESTS.mkdir(parents=True, exist_ok=True)
+    for path in stale:
+        path.unlink()
+    for path in different:
+        path.write_text(wanted[path])
+        console.print(path.relative_to(ROOT))
+
+
+@app.command()
+def replay(
+    picture: Annotated[
+        Path, typer.Argument(help="A picture that `run` has written", exists=True, dir_okay=False)
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write it to")] = None,
+    device: Device = "auto",
+) -> None:
+    """Draw a picture again from its own provenance, and compare."""
+    record = provenance.read(picture)
+    catalogue = Catalogue.read()
+    now = provenance.nodes(record.graph, record.bundle, catalogue)
+    for node, then in record.nodes.items():
+        if now[node] != then:
+            raise InvalidInput(f"node '{node}'", f"weights {dict(then.weights)}", dict(now[node].weights))
+    sources = {
+        port: provenance.find_source(source, picture.parent, port) for port, source in record.sources.items()
+    }
+    given = {port: value for port, value in record.parameters.items() if value is not None}
+    with Embedded(record.graph, record.bundle, catalogue, device) as embedded:
+        answer, _, _ = _run(embedded, {**given, **sources}, None)
+    again = answer.values["pictures"][record.picture]
+    path = out or picture.with_name(f"{picture.stem}-replayed.png")
+    path.write_bytes(provenance.stamp(again, record))
+    before = np.asarray(Image(picture.read_bytes()).rgb(), np.int16)
+    difference = int(np.abs(before - np.asarray(again.rgb(), np.int16)).max())
+    console.print(f"{path}: " + ("bit-equal" if difference == 0 else f"differs by up to {difference} of 255"))
+
+
+def _manifest(name: str, bundle: str, catalogue: Catalogue) -> str:
+    document = seldon_deployment(name, catalogue.graph(name).root, bundle, IMAGE)
+    return "# Generated by `imagegraph generate`; do not edit.\n" + documents.dump(document)
+
+
+def _predictor(name: str, bundle: str | None, manifest: Path | None, catalogue: Catalogue) -> Predictor:
+    """The graph to run: of a manifest file, or as `generate` would write it for another bundle."""
+    written = MANIFESTS / f"{name}.yaml"
+    if manifest is None and bundle is None and written.is_file():
+        manifest = written
+    if manifest is not None:
+        if bundle is not None:
+            raise InvalidInput("bundle", "no --bundle beside --manifest, which names its own", bundle)
+        deployment = SeldonDeployment.read(manifest)
+    else:
+        text = _manifest(name, bundle or DEFAULT_BUNDLE, catalogue)
+        deployment = documents.parse(text, SeldonDeployment, name)
+    return deployment.choose(Context().id)
+
+
+def _values(arguments: list[str], inputs: dict[str, Input]) -> dict[str, Any]:
+    """Reads the arguments of `run`: a path is the photo, the rest is name=value."""
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if not equals:
+            name, text = "image", argument
+        if name not in inputs:
+            raise UnknownName("input", name, inputs)
+        if name in values:
+            raise InvalidInput(name, "one value", f"a second one, {text!r}")
+        port = inputs[name].port
+        items = text.split(",") if port.is_list else [text]
+        read = [_picture(item, name) if port.holds_images else item for item in items]
+        values[name] = read if port.is_list else read[0]
+    return values
+
+
+def _picture(path: str, name: str) -> Image:
+    try:
+        return Image(Path(path).read_bytes())
+    except OSError as error:
+        raise InvalidInput(name, "a file with a picture", f"{path} ({error.strerror})") from error
+
+
+def _run(
+    embedded: Embedded, values: dict[str, Any], deadline: float | None
+) -> tuple[Message, Context, float]:
+    """Runs a graph, showing the progress of each node."""
+    start = time.perf_counter()
+    columns = (TextColumn("{task.description:14}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as display:
+        context = Context(deadline=deadline, listener=_display(display))
+        answer = asyncio.run(embedded.run(values, context))
+    return answer, context, time.perf_counter() - start
+
+
+def _display(display: Progress) -> Callable[[Event], None]:
+    tasks: dict[str, TaskID] = {}
+
+    def listen(event: Event) -> None:
+        node = event.node.name
+        if event.kind == "started":
+            tasks[node] = display.add_task(node, total=None)
+        elif event.kind == "progress":
+            display.update(tasks[node], completed=event.done, total=event.total)
+        elif event.kind == "finished":
+            display.update(tasks[node], completed=1, total=1)
+
+    return listen
+
+
+def _report(answer: Message, files: list[Path], context: Context, embedded: Embedded, seconds: float) -> None:
+    table = Table("node", "seconds", "loading", box=None)
+    entries = {node.name: node.entry for node in embedded.root.walk()}
+    for node, spent in context.timings.items():
+        table.add_row(node, f"{spent:.2f}", f"{embedded.load_seconds.get(entries[node], 0):.2f}")
+    console.print(table)
+    for name in ("caption", "prompt"):
+        if name in answer.values:
+            console.print(f"{name}: {answer.values[name]}", highlight=False)
+    console.print(f"{seconds:.1f} s in all, loading included; results:")
+    for path in files:
+        console.print(f"  {path}", highlight=False)
+
+
+def main() -> None:
+    """Runs the command line; errors become one sentence and an exit code."""
+    # Libraries warn of their own old habits; the user of a command can do nothing about it.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    try:
+        app()
+    except ImagegraphError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if 400 <= error.status < 499 else 1)
+    except KeyboardInterrupt:
+        print("cancelled", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

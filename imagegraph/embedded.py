@@ -1,0 +1,87 @@
+"""The platform "embedded": a whole manifest in this process, the engine over local components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from imagegraph import engine, graph
+from imagegraph.calls import LocalCall
+from imagegraph.catalogue import Catalogue, entry_names
+from imagegraph.engine import Context
+from imagegraph.errors import InvalidInput, UnknownName
+from imagegraph.graph import Input, Node
+from imagegraph.manifest import Predictor
+from imagegraph.message import Message
+
+
+class Embedded:
+    """One predictor of a manifest, loading in the background from the start.
+
+    Use as a context manager, or `close` it.
+    """
+
+    def __init__(self, root: Node, bundle: str, catalogue: Catalogue, device: str = "auto") -> None:
+        """Takes a graph whose entries all exist in `bundle`; see `LocalCall` for `device`."""
+        self.root = root
+        self.bundle = bundle
+        self.catalogue = catalogue
+        self.inputs: dict[str, Input] = graph.inputs(root, catalogue.signatures(root))
+        self._call = LocalCall(catalogue, bundle, entry_names(root), device)
+
+    @classmethod
+    def of(cls, predictor: Predictor, catalogue: Catalogue, device: str = "auto") -> Self:
+        """Runs a predictor of a manifest."""
+        return cls(predictor.root, predictor.bundle, catalogue, device)
+
+    @property
+    def load_seconds(self) -> Mapping[str, float]:
+        """Seconds that each entry's weights took to load, of those loaded so far."""
+        return self._call.load_seconds
+
+    def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns every value that the graph will read from a request: given, or by default.
+
+        Raises:
+            UnknownName: a value is given that no node reads.
+            InvalidInput: a value is wrong, or a required one is missing.
+        """
+        for name in values:
+            if name not in self.inputs:
+                raise UnknownName("port", name, self.inputs)
+        read: dict[str, Any] = {}
+        for name, item in self.inputs.items():
+            defaults = self.catalogue.entry(item.entry).variant(self.bundle).defaults
+            if name in values:
+                read[name] = item.port.read(values[name])
+            elif name in defaults:
+                read[name] = item.port.read(defaults[name])
+            elif item.port.required:
+                raise InvalidInput(name, "a value", "nothing")
+            else:
+                read[name] = item.port.default
+        return read
+
+    async def run(self, values: Mapping[str, Any], context: Context | None = None) -> Message:
+        """Answers one request.
+
+        Raises:
+            ImagegraphError: with the node at fault; see `errors` for what to do about each kind.
+        """
+        context = context or Context()
+        read = self.parameters(values)
+        given = {name: read[name] for name in values}
+        return await engine.run(self.root, Message(given, id=context.id), self._call, context)
+
+    def close(self) -> None:
+        """Lets go of the components."""
+        self._call.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
