@@ -193,7 +193,7 @@ class _Surface:
         elif self.pattern == "panels":
             tone += self.tones[(u // self.period).astype(int) % 16]
         elif self.pattern != "plain":
-            cos, sin = np.cos(self.angle), np.sin(self.angle)
+            cos, sin = float(np.cos(self.angle)), float(np.sin(self.angle))
             u, v = cos * u + sin * v, cos * v - sin * u
             if self.pattern == "checker":
                 across = np.sin(np.pi * u / self.period) * np.sin(np.pi * v / self.period)
@@ -346,10 +346,7 @@ def _hit(obj: SceneObject, o: Array, d: Array) -> tuple[Array, NDArray[np.intp] 
         c = o - np.array([[0], [0.5], [0]], np.float32)
         return _nearest_root(_dot(d, d), _dot(c, d), _dot(c, c) - 0.25), None
     if obj.shape == "cube":
-        low = np.array([[-0.5], [0], [-0.5]], np.float32)
-        to_low, to_high = (low - o) / d, (low + 1 - o) / d
-        enter = np.minimum(to_low, to_high).max(axis=0)
-        return np.where(enter < np.maximum(to_low, to_high).min(axis=0), enter, np.inf), None
+        return _hit_cube(o, d), None
     if obj.shape == "cone":  # rho = (1 - y) / 2
         k, q, e = np.float32(0.25), 1 - o[1], d[1]
         t = _nearest_root(
@@ -367,21 +364,38 @@ def _hit(obj: SceneObject, o: Array, d: Array) -> tuple[Array, NDArray[np.intp] 
     return np.where((y > 0) & (y < 1), t, np.where(on_lid, lid, np.inf)), None
 
 
+def _hit_cube(o: Array, d: Array) -> Array:
+    low = np.array([[-0.5], [0], [-0.5]], np.float32)
+    (ax, ay, az), (bx, by, bz) = (low - o) / d, (low + 1 - o) / d
+    enter = np.maximum(np.maximum(np.minimum(ax, bx), np.minimum(ay, by)), np.minimum(az, bz))
+    leave = np.minimum(np.minimum(np.maximum(ax, bx), np.maximum(ay, by)), np.maximum(az, bz))
+    return np.where(enter < leave, enter, np.inf)
+
+
 def _hit_capsules(person: Person, o: Array, d: Array) -> tuple[Array, NDArray[np.intp]]:
-    """Meet all capsules at once, [parts, n]. Source: Inigo Quilez, "intersectors", capsule."""
-    axis = person.end - person.start
-    aa = (axis * axis).sum(1, keepdims=True)
-    ad, ao = axis @ d, axis @ o - (axis * person.start).sum(1, keepdims=True)
-    dd, od = _dot(d, d), _dot(o, d) - person.start @ d
-    oo = _dot(o, o) - 2 * person.start @ o + (person.start**2).sum(1, keepdims=True)
-    rr = person.radius[:, None] ** 2
-    side = _nearest_root(aa * dd - ad * ad, aa * od - ao * ad, aa * oo - ao * ao - rr * aa)
+    """Meet all capsules at once. Source: Inigo Quilez, "intersectors", capsule."""
+    # Only the pairs of a capsule and a ray through the ball around it are worth the formula.
+    middle, axis = (person.start + person.end) / 2, person.end - person.start
+    reach = np.linalg.norm(axis, axis=1, keepdims=True) / 2 + person.radius[:, None]
+    toward = _dot(o, d) - middle @ d
+    away = _dot(o, o) - 2 * middle @ o + (middle * middle).sum(1, keepdims=True)
+    part, ray = np.nonzero(toward * toward > (away - reach * reach) * _dot(d, d))
+
+    d, axis, r = d[:, ray], axis[part].T, person.radius[part]
+    o = (o if o.shape[1] == 1 else o[:, ray]) - person.start[part].T
+    aa, dd, ad, ao, od = (
+        _dot(u, v) for u, v in ((axis, axis), (d, d), (axis, d), (axis, o), (o, d))
+    )
+    outside = _dot(o, o) - r * r
+    side = _nearest_root(aa * dd - ad * ad, aa * od - ao * ad, aa * outside - ao * ao)
     y = ao + np.where(np.isfinite(side), side, 0) * ad
     top = y > 0
-    ball = _nearest_root(dd, od - top * ad, oo - rr + top * (aa - 2 * ao))
-    t = np.where((y > 0) & (y < aa), side, np.where(np.isfinite(side), ball, np.inf))
-    part = t.argmin(axis=0)
-    return np.take_along_axis(t, part[None], axis=0)[0], part
+    ball = _nearest_root(dd, od - top * ad, outside + top * (aa - 2 * ao))
+    ball[np.isinf(side)] = np.inf
+    t = np.full(toward.shape, np.inf, np.float32)
+    t[part, ray] = np.where((y > 0) & (y < aa), side, ball)
+    first = t.argmin(axis=0)
+    return np.take_along_axis(t, first[None], axis=0)[0], first
 
 
 def _look(obj: SceneObject, p: Array, part: NDArray[np.intp] | None) -> tuple[Array, Array]:
@@ -391,7 +405,8 @@ def _look(obj: SceneObject, p: Array, part: NDArray[np.intp] | None) -> tuple[Ar
         return _look_person(obj.person, p, part)
     normal = p - np.array([[0], [0.5], [0]], np.float32)
     if obj.shape == "cube":
-        normal = np.where(np.abs(normal) == np.abs(normal).max(axis=0), np.sign(normal), 0)
+        reach = np.abs(normal)
+        normal = np.where(reach == reach.max(axis=0), np.sign(normal), np.float32(0))
     elif obj.shape == "cone":
         normal[1] = 0.5 * np.hypot(p[0], p[2])
     elif obj.shape == "cylinder":
@@ -431,7 +446,7 @@ class _Body:
         if obj.person:
             ends = np.concatenate([obj.person.start, obj.person.end])
             reach = np.linalg.norm(ends - [0, 0.5, 0], axis=1).max() + 0.06
-        self.radius = reach * obj.size
+        self.radius = float(reach * obj.size)
 
     def inside(self, p: Array) -> Array:
         return self.turn.T @ (p - self.foot) / np.float32(self.obj.size)
@@ -468,7 +483,7 @@ def _trace(room: Room, bodies: list[_Body], d: Array) -> _Hits:
     counts = []
     for i, body in enumerate(bodies):
         near, t_body, part_body = body.hit(room.eye[:, None], d)
-        counts.append(int(np.isfinite(t_body).sum()))
+        counts.append(np.count_nonzero(np.isfinite(t_body)))
         first = t_body < t[near]
         index = near[first]
         t[index], instance[index] = t_body[first], i + 1
@@ -523,15 +538,15 @@ def _render(room: Room, objects: tuple[SceneObject, ...]) -> Scene | None:
     bodies = [_Body(obj) for obj in objects]
     d = room.rays(_X, _Y)
     hits = _trace(room, bodies, d)
-    visible = [int((hits.instance == i + 1).sum()) for i in range(len(bodies))]
+    visible = [np.count_nonzero(hits.instance == i + 1) for i in range(len(bodies))]
     if any(seen < 0.4 * max(all_, 150) for seen, all_ in zip(visible, hits.counts, strict=True)):
         return None
     lit = _shadow(room, bodies, d, hits)
     image = _shade(room, bodies, d, hits, lit.ravel()).reshape(SIZE, SIZE, 3)
 
     # Four rays instead of one wherever neighbours differ.
-    contrast = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(axis=2)
-    y, x = np.nonzero(contrast > 20)
+    contrast = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    y, x = np.nonzero(cv2.inRange(contrast, (0, 0, 0), (20, 20, 20)) == 0)
     offsets = np.array([(-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25)], np.float32)
     fine = room.rays(*(np.stack([x, y])[:, None] + offsets.T[:, :, None]).reshape(2, -1))
     fine_lit = np.tile(lit[y, x], 4)
