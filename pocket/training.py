@@ -69,6 +69,7 @@ def arguments(description: str, choices: Iterable[str] | None = None) -> Options
     parser.add_argument("--minutes", type=float, help="train this long, all runs together")
     parser.add_argument("--fresh", action="store_true", help="forget the last checkpoint")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    torch.set_flush_denormal(True)  # BLIP's tiny gradients are ten times slower without
     return Options(**vars(parser.parse_args()))
 
 
