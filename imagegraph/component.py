@@ -201,7 +201,7 @@ class Port:
 
     @property
     def kind(self) -> Any:
-        """The bare Python type: int, str, Image, list[Image], …"""
+        """The bare Python type, such as int, str, Image or list[Image]."""
         return self._core[0]
 
     @property
