@@ -134,9 +134,7 @@ def _draw(folder: Path, split: str, count: int) -> None:
     partial_folder.rename(folder)
 
 
-def _draw_chunk(
-    folder: Path, split: str, count: int, first: int
-) -> list[tuple[str, list[tuple[str, str]]]]:
+def _draw_chunk(folder: Path, split: str, count: int, first: int) -> list[tuple[str, list[tuple[str, str]]]]:
     """Draw the scenes `first` to `first + CHUNK` into the arrays; return their words."""
     cv2.setNumThreads(1)
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in FIELDS}

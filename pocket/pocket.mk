@@ -3,7 +3,7 @@
 
 PYTHON ?= .venv/bin/python
 WEIGHTS := pocket/weights
-DATA := pocket/.work/data/train-40000 pocket/.work/data/validation-1000
+DATA := pocket/.work/data/validation-1000
 VAE := $(WEIGHTS)/stable-diffusion/vae/config.json
 BASE := $(WEIGHTS)/stable-diffusion/model_index.json
 FIRST := $(WEIGHTS)/controlnet-segmentation/config.json
@@ -16,7 +16,7 @@ pocket: $(BASE) $(FIRST) $(CONTROLS) $(READERS)  ## train every pocket model fro
 pocket-eval:  ## measure every pocket model: pocket/QUALITY.md, pocket/samples.png
 	$(PYTHON) -m pocket.evaluate
 
-$(DATA) &:
+$(DATA):
 	$(PYTHON) -m pocket.data
 
 $(VAE): | $(DATA)

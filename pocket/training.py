@@ -186,8 +186,18 @@ def save(parts: dict[str, Savable], name: str, card: str) -> Path:
     return folder
 
 
+SYNTHETIC = """40 000 scenes drawn by `pocket/world.py` (split "train"): no picture made by people, no licence but
+this project's. Seven pairs of colour and shape are kept out (`UNSEEN`). So the model knows a small
+world and no photographs; it stands in for a real one where a download is not wanted."""
+
+
 def model_card(
-    title: str, pipeline: str, text: str, recipe: str, quality: dict[str, str | float]
+    title: str,
+    pipeline: str,
+    text: str,
+    recipe: str,
+    quality: dict[str, str | float],
+    data: str = SYNTHETIC,
 ) -> str:
     """Return a Hugging Face model card.
 
@@ -196,11 +206,11 @@ def model_card(
         pipeline: the hub's name of the task, such as "text-to-image".
         text: what the model is and takes.
         recipe: how it was trained.
-        quality: measured figures by name, on scenes held out of training.
+        quality: measured figures by name, on what was held out of training.
+        data: what it was trained on and under which licence.
     """
     rows = "\n".join(
-        f"| {key} | {value if isinstance(value, str) else f'{value:.3f}'} |"
-        for key, value in quality.items()
+        f"| {key} | {value if isinstance(value, str) else f'{value:.3f}'} |" for key, value in quality.items()
     )
     return f"""---
 license: apache-2.0
@@ -212,13 +222,9 @@ tags: [imagegraph, pocket, synthetic]
 
 {text}
 
-It knows the small world of `pocket/world.py` and no photographs; it stands in for a real model
-where a download is not wanted.
-
 ## Data
 
-40 000 scenes drawn by `pocket/world.py` (split "train"): no picture made by people, no licence but
-this project's. Seven pairs of colour and shape are kept out (`UNSEEN`).
+{data}
 
 ## Recipe
 
@@ -226,7 +232,7 @@ this project's. Seven pairs of colour and shape are kept out (`UNSEEN`).
 
 ## Measured quality
 
-On scenes that training did not see.
+On pictures that training did not see.
 
 | measure | value |
 |---|---|

@@ -51,7 +51,7 @@ UNSEEN = frozenset(
         ("blue", "cone"), ("pink", "cube"), ("yellow", "person"),
     }
 )  # fmt: skip
-"""Pairs of (colour, shape) that only the split "unseen" shows; each of its scenes has at least one."""
+"""Pairs (colour, shape) that only the split "unseen" shows, at least one in each scene."""
 
 KEYPOINTS = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
@@ -203,9 +203,7 @@ class _Surface:
         return self.colour[:, None] * (1 + self.contrast * tone)
 
 
-def _place(
-    rng: np.random.Generator, room: Room, count: int, split: str
-) -> tuple[SceneObject, ...] | None:
+def _place(rng: np.random.Generator, room: Room, count: int, split: str) -> tuple[SceneObject, ...] | None:
     """Choose kinds, places and poses, or None when they stand too close to be told apart."""
     pairs = [(c, s) for s in SHAPES for c in COLOURS]
     seen = [pair for pair in pairs if pair not in UNSEEN]
@@ -383,9 +381,7 @@ def _hit_capsules(person: Person, o: Array, d: Array) -> tuple[Array, NDArray[np
 
     d, axis, r = d[:, ray], axis[part].T, person.radius[part]
     o = (o if o.shape[1] == 1 else o[:, ray]) - person.start[part].T
-    aa, dd, ad, ao, od = (
-        _dot(u, v) for u, v in ((axis, axis), (d, d), (axis, d), (axis, o), (o, d))
-    )
+    aa, dd, ad, ao, od = (_dot(u, v) for u, v in ((axis, axis), (d, d), (axis, d), (axis, o), (o, d)))
     outside = _dot(o, o) - r * r
     side = _nearest_root(aa * dd - ad * ad, aa * od - ao * ad, aa * outside - ao * ao)
     y = ao + np.where(np.isfinite(side), side, 0) * ad
@@ -600,6 +596,7 @@ def contact_sheet(scenes: list[Scene], columns: int) -> NDArray[np.uint8]:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bench", action="store_true", help="print scenes per second")
     parser.add_argument("--sheet", metavar="PNG", help="write a contact sheet")
