@@ -17,9 +17,7 @@ WHEELS = (
     Path(sklearn.datasets.__file__).parent / "images",
 )
 WALLPAPERS = Path("/usr/share/backgrounds")
-WALLPAPER_SIDE = (
-    1280  # wallpapers are reduced to this long side: it removes their JPEG artefacts
-)
+WALLPAPER_SIDE = 1280  # wallpapers are reduced to this long side: it removes their JPEG artefacts
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,7 @@ TRAINING = (
     Photograph("aitzgorri_by_Aitzol_Berasategi.jpg", "Aitzol Berasategi", "CC-BY-4.0"),
     Photograph("friends_by_Aitzol_Berasategi.jpg", "Aitzol Berasategi", "CC-BY-4.0"),
     Photograph("life_by_Aitzol_Berasategi.jpg", "Aitzol Berasategi", "CC-BY-4.0"),
-    Photograph(
-        "picosdeeuropa_by_Aitzol_Berasategi.jpg", "Aitzol Berasategi", "CC-BY-4.0"
-    ),
+    Photograph("picosdeeuropa_by_Aitzol_Berasategi.jpg", "Aitzol Berasategi", "CC-BY-4.0"),
     Photograph("sunset_by_Aitzol_Berasategi.jpg", "Aitzol Berasategi", "CC-BY-4.0"),
     Photograph("Picture_0B_by_freespace.jpg", 'Trevor "Freespace"', "CC-BY-4.0"),
     Photograph("Picture_1A_by_freespace.jpg", 'Trevor "Freespace"', "CC-BY-4.0"),

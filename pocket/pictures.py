@@ -32,9 +32,7 @@ def roughen(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     n = len(pixels)
 
     def uniform(low: float, high: float) -> Tensor:
-        return torch.from_numpy(
-            rng.uniform(low, high, (n, 1, 1, 1)).astype(np.float32)
-        ).to(DEVICE)
+        return torch.from_numpy(rng.uniform(low, high, (n, 1, 1, 1)).astype(np.float32)).to(DEVICE)
 
     soft = F.interpolate(F.avg_pool2d(pixels, 2), scale_factor=2.0, mode="bilinear")
     pixels = torch.lerp(pixels, soft, uniform(-1, 1).clamp(min=0))

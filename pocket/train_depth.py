@@ -35,12 +35,12 @@ def truth(scenes: Scenes, chosen: NDArray | slice) -> tuple[NDArray, NDArray]:
 
 
 def loss(model: nn.Module, scenes: Scenes, rng: np.random.Generator) -> Tensor:
+    """Return the loss of a random batch."""
     chosen = np.sort(rng.integers(len(scenes), size=BATCH))
     flip = rng.choice([-1, 1])
     images = np.ascontiguousarray(scenes.images[chosen][:, :, ::flip])
     nearness, objects = (
-        torch.from_numpy(np.ascontiguousarray(a[:, :, ::flip])).to(DEVICE)
-        for a in truth(scenes, chosen)
+        torch.from_numpy(np.ascontiguousarray(a[:, :, ::flip])).to(DEVICE) for a in truth(scenes, chosen)
     )
     error = model(roughen(to_tensor(images), rng)).predicted_depth - nearness
     weight = 1 + (OBJECT_WEIGHT - 1) * objects
@@ -55,9 +55,7 @@ def measure(model: nn.Module, scenes: Scenes, count: int = 500) -> dict[str, flo
     """Return the mean absolute error, on all pixels and on objects, and Pearson's correlation."""
     everywhere, on_objects, correlation = [], [], []
     for i in range(0, count, 50):
-        guess = (
-            model(to_tensor(scenes.images[i : i + 50])).predicted_depth.cpu().numpy()
-        )
+        guess = model(to_tensor(scenes.images[i : i + 50])).predicted_depth.cpu().numpy()
         for g, t, objects in zip(guess, *truth(scenes, slice(i, i + 50)), strict=True):
             everywhere.append(np.abs(g - t).mean())
             on_objects.append(np.abs(g - t)[objects].mean())
@@ -70,6 +68,7 @@ def measure(model: nn.Module, scenes: Scenes, count: int = 500) -> dict[str, flo
 
 
 def main() -> None:
+    """Train, measure, save."""
     options = arguments(__doc__)
     torch.manual_seed(0)
     scenes, held_out = load("train"), load("validation")
@@ -96,9 +95,7 @@ def main() -> None:
     )
     folder = save({"": trained}, "depth", card)
     size = {"height": SIZE, "width": SIZE}
-    DPTImageProcessor(size=size, image_mean=HALF, image_std=HALF).save_pretrained(
-        folder
-    )
+    DPTImageProcessor(size=size, image_mean=HALF, image_std=HALF).save_pretrained(folder)
 
 
 if __name__ == "__main__":

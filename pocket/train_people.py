@@ -59,10 +59,9 @@ def loss(
     inhabited: NDArray[np.intp],
     rng: np.random.Generator,
 ) -> Tensor:
+    """Return the loss of a random batch."""
     anywhere = rng.integers(len(scenes), size=BATCH)
-    chosen = np.where(
-        rng.random(BATCH) < WITH_PEOPLE, rng.choice(inhabited, BATCH), anywhere
-    )
+    chosen = np.where(rng.random(BATCH) < WITH_PEOPLE, rng.choice(inhabited, BATCH), anywhere)
     chosen = np.sort(chosen)
     flip = bool(rng.integers(2))
     images = scenes.images[chosen]
@@ -70,13 +69,9 @@ def loss(
     for i in chosen:
         x0, y0, x1, y1 = people(scenes, i).T / SIZE
         centre = (x0 + x1) / 2
-        boxes = np.stack(
-            [1 - centre if flip else centre, (y0 + y1) / 2, x1 - x0, y1 - y0], axis=1
-        )
+        boxes = np.stack([1 - centre if flip else centre, (y0 + y1) / 2, x1 - x0, y1 - y0], axis=1)
         classes = torch.zeros(len(boxes), dtype=torch.long, device=DEVICE)
-        labels.append(
-            {"class_labels": classes, "boxes": torch.from_numpy(boxes).to(DEVICE)}
-        )
+        labels.append({"class_labels": classes, "boxes": torch.from_numpy(boxes).to(DEVICE)})
     if flip:
         images = np.ascontiguousarray(images[:, :, ::-1])
     return model(roughen(to_tensor(images), rng), labels=labels).loss
@@ -93,9 +88,7 @@ def measure(
         answer.logits = answer.logits.float()
         sizes = [(SIZE, SIZE)] * len(answer.logits)
         results = processor.post_process_object_detection(answer, 0.05, sizes)
-        found += [
-            (r["scores"].cpu().numpy(), r["boxes"].cpu().numpy()) for r in results
-        ]
+        found += [(r["scores"].cpu().numpy(), r["boxes"].cpu().numpy()) for r in results]
         truths += [people(scenes, k) for k in range(i, i + len(results))]
     return {"AP50": average_precision(found, truths)}
 
@@ -137,6 +130,7 @@ def iou(box: NDArray, boxes: NDArray) -> NDArray:
 
 
 def main() -> None:
+    """Train, measure, save."""
     options = arguments(__doc__)
     torch.manual_seed(0)
     scenes, held_out = load("train"), load("validation")
@@ -151,9 +145,7 @@ def main() -> None:
         learning_rate=LEARNING_RATE,
     )
     size = {"height": SIZE, "width": SIZE}
-    processor = RTDetrImageProcessor(
-        size=size, do_normalize=True, image_mean=HALF, image_std=HALF
-    )
+    processor = RTDetrImageProcessor(size=size, do_normalize=True, image_mean=HALF, image_std=HALF)
     quality = measure(trained, processor, held_out)
     print(quality)
     card = model_card(

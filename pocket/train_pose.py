@@ -22,9 +22,7 @@ BATCH = 32
 LEARNING_RATE = 1e-3
 HEIGHT, WIDTH = 96, 72  # px of a crop
 STRIDE = 2  # px of a crop to one of a heatmap
-SIGMA = (
-    2.0  # px of a heatmap; the processor smooths as much before it looks for the peak
-)
+SIGMA = 2.0  # px of a heatmap; the processor smooths as much before it looks for the peak
 HIDDEN_PEAK = 0.15  # hidden points get a confidence too low to be drawn
 SHIFT, ZOOM = (
     0.08,
@@ -91,9 +89,7 @@ def crop(
     """
     low = centre - size / 2
     zoom = (np.array([WIDTH, HEIGHT]) - 1) / size
-    matrix = np.array(
-        [[zoom[0], 0, -low[0] * zoom[0]], [0, zoom[1], -low[1] * zoom[1]]]
-    )
+    matrix = np.array([[zoom[0], 0, -low[0] * zoom[0]], [0, zoom[1], -low[1] * zoom[1]]])
     moved = points.copy()
     heatmap = np.array([WIDTH // STRIDE, HEIGHT // STRIDE])
     moved[:, :2] = (points[:, :2] - low) / size * (heatmap - 1)
@@ -116,6 +112,7 @@ def loss(
     people: NDArray[np.intp],
     rng: np.random.Generator,
 ) -> Tensor:
+    """Return the loss of a random batch."""
     crops, points = [], []
     for i, k in people[rng.integers(len(people), size=BATCH)]:
         centre, size = frame(scenes.boxes[i, k])
@@ -145,12 +142,8 @@ def measure(
     for i, k in people:
         x0, y0, x1, y1 = scenes.boxes[i, k].tolist()
         boxes = [[[x0, y0, x1 - x0, y1 - y0]]]
-        inputs = processor(scenes.images[i], boxes=boxes, return_tensors="pt").to(
-            DEVICE
-        )
-        [[answer]] = processor.post_process_pose_estimation(
-            model(**inputs), boxes=boxes
-        )
+        inputs = processor(scenes.images[i], boxes=boxes, return_tensors="pt").to(DEVICE)
+        [[answer]] = processor.post_process_pose_estimation(model(**inputs), boxes=boxes)
         truth = scenes.keypoints[i, k]
         visible = truth[:, 2] > 0
         right += within(answer["keypoints"].numpy(), truth)[visible].tolist()
@@ -170,12 +163,11 @@ def within(points: NDArray, truth: NDArray, share: float = 0.2) -> NDArray[np.bo
 def find_people(scenes: Scenes) -> NDArray[np.intp]:
     """Return [n, 2]: scene and row of every person."""
     pairs = enumerate(scenes.objects)
-    return np.array(
-        [(i, k) for i, row in pairs for k, (_, s) in enumerate(row) if s == "person"]
-    )
+    return np.array([(i, k) for i, row in pairs for k, (_, s) in enumerate(row) if s == "person"])
 
 
 def main() -> None:
+    """Train, measure, save."""
     options = arguments(__doc__)
     torch.manual_seed(0)
     scenes, held_out = load("train"), load("validation")

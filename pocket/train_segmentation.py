@@ -38,13 +38,12 @@ def predict(model: nn.Module, pixels: Tensor) -> Tensor:
 
 
 def loss(model: nn.Module, scenes: Scenes, rng: np.random.Generator) -> Tensor:
+    """Return the loss of a random batch."""
     chosen = np.sort(rng.integers(len(scenes), size=BATCH))
     flip = rng.choice([-1, 1])
     images = np.ascontiguousarray(scenes.images[chosen][:, :, ::flip])
     truth = np.ascontiguousarray(scenes.segmentation[chosen][:, :, ::flip])
-    weight = torch.tensor(
-        [1.0, 1.0] + [OBJECT_WEIGHT] * (len(CLASSES) - 2), device=DEVICE
-    )
+    weight = torch.tensor([1.0, 1.0] + [OBJECT_WEIGHT] * (len(CLASSES) - 2), device=DEVICE)
     logits = predict(model, roughen(to_tensor(images), rng))
     return F.cross_entropy(logits, torch.from_numpy(truth).long().to(DEVICE), weight)
 
@@ -54,9 +53,7 @@ def measure(model: nn.Module, scenes: Scenes, count: int = 500) -> dict[str, flo
     """Return the IoU of every class over all pixels, and their mean."""
     confusion = np.zeros((len(CLASSES), len(CLASSES)))
     for i in range(0, count, 50):
-        guess = (
-            predict(model, to_tensor(scenes.images[i : i + 50])).argmax(1).cpu().numpy()
-        )
+        guess = predict(model, to_tensor(scenes.images[i : i + 50])).argmax(1).cpu().numpy()
         np.add.at(confusion, (scenes.segmentation[i : i + 50], guess), 1)
     common = confusion.diagonal()
     iou = common / (confusion.sum(0) + confusion.sum(1) - common)
@@ -64,6 +61,7 @@ def measure(model: nn.Module, scenes: Scenes, count: int = 500) -> dict[str, flo
 
 
 def main() -> None:
+    """Train, measure, save."""
     options = arguments(__doc__)
     torch.manual_seed(0)
     scenes, held_out = load("train"), load("validation")
@@ -89,9 +87,7 @@ def main() -> None:
     )
     folder = save({"": trained}, "segmentation", card)
     size = {"height": SIZE, "width": SIZE}
-    SegformerImageProcessor(size=size, image_mean=HALF, image_std=HALF).save_pretrained(
-        folder
-    )
+    SegformerImageProcessor(size=size, image_mean=HALF, image_std=HALF).save_pretrained(folder)
 
 
 if __name__ == "__main__":
