@@ -86,15 +86,16 @@ def loss(parts: nn.ModuleDict, tokenizer: CLIPTokenizer, scenes: Scenes, rng: np
 def measure(model: CLIPModel, tokenizer: CLIPTokenizer, scenes: Scenes, count: int = 500) -> dict[str, float]:
     """Return how often the right caption comes first, of 32 of the split and of a spoilt pair."""
     rng = np.random.default_rng(0)
-    first, before_spoilt = [], []
-    for i in range(count):
-        others = [c for c in scenes.captions if c != scenes.captions[i]]
-        texts = [scenes.captions[i], spoil(scenes.captions[i], rng), *rng.choice(others, 31)]
-        tokens = tokenizer(texts, padding=True, return_tensors="pt").to(DEVICE)
-        pixels = to_tensor(scenes.images[i : i + 1])
-        right, spoilt, *wrong = model(**tokens, pixel_values=pixels).logits_per_image[0].tolist()
-        first.append(right > max(wrong))
-        before_spoilt.append(right > spoilt)
+    captions = np.array(scenes.captions[:count])
+    texts = [*captions, *(spoil(caption, rng) for caption in captions)]
+    tokens = tokenizer(texts, padding=True, return_tensors="pt").to(DEVICE)
+    answer = model(**tokens, pixel_values=to_tensor(scenes.images[:count]))
+    scores = answer.logits_per_image.cpu().numpy()
+    first = []
+    for i, caption in enumerate(captions):
+        others = rng.choice(np.flatnonzero(captions != caption), 31, replace=False)
+        first.append(scores[i, i] > scores[i, others].max())
+    before_spoilt = np.diag(scores[:, :count]) > np.diag(scores[:, count:])
     return {
         "right caption first of 32": float(np.mean(first)),
         "before one wrong by a word": float(np.mean(before_spoilt)),
