@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import DPTImageProcessor, GLPNConfig, GLPNForDepthEstimation
 
 from pocket.data import Scenes, load
-from pocket.pictures import HALF, roughen, to_tensor
+from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.training import DEVICE, arguments, model_card, save, train
 from pocket.world import SIZE
 
@@ -42,7 +42,7 @@ def loss(model: nn.Module, scenes: Scenes, rng: np.random.Generator) -> Tensor:
     nearness, objects = (
         torch.from_numpy(np.ascontiguousarray(a[:, :, ::flip])).to(DEVICE) for a in truth(scenes, chosen)
     )
-    error = model(roughen(to_tensor(images), rng)).predicted_depth - nearness
+    error = model(roughen(to_tensor(recolour(images, rng)), rng)).predicted_depth - nearness
     weight = 1 + (OBJECT_WEIGHT - 1) * objects
     weight = weight / weight.mean()
     # Differences of neighbours keep outlines sharp, which a mean error alone would blur.
@@ -89,8 +89,8 @@ def main() -> None:
         "`GLPNForDepthEstimation` for pictures of 128 x 128 px. Unlike other GLPN weights it "
         "answers normalised inverse distance, larger = nearer, as Depth Anything does.",
         f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH}; L1, objects weighted "
-        f"{OBJECT_WEIGHT:g} times, plus L1 of differences of neighbours; mirrored, blurred and "
-        "noisy pictures (`pictures.roughen`).",
+        f"{OBJECT_WEIGHT:g} times, plus L1 of differences of neighbours; mirrored, recoloured, blurred "
+        "and noisy pictures (`pocket/pictures.py`).",
         quality,
     )
     folder = save({"": trained}, "depth", card)

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from pocket.data import Scenes, load
+from pocket.pictures import to_tensor
 from pocket.tokenizer import LENGTH, make_tokenizer
-from pocket.train_vae import to_tensor
 from pocket.training import DEVICE, WEIGHTS, WORK, arguments, model_card, save, train
 
 STEPS = 3000

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers import ConvNextImageProcessor, ResNetConfig, ResNetForImageClassification
 
 from pocket.data import Scenes, load
-from pocket.pictures import HALF, roughen, to_tensor
+from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.training import DEVICE, arguments, model_card, save, train
 from pocket.world import COLOURS, SHAPES, SIZE
 
@@ -53,9 +53,11 @@ def loss(model: nn.Module, scenes: Scenes, singles: NDArray[np.intp], rng: np.ra
     """Return the loss of a random batch."""
     chosen = np.sort(rng.choice(singles, BATCH))
     images = np.ascontiguousarray(scenes.images[chosen][:, :, :: rng.choice([-1, 1])])
-    answers = judge(model, roughen(to_tensor(images), rng))
-    losses = [F.cross_entropy(a, t) for a, t in zip(answers, truth(scenes, chosen), strict=True)]
-    return losses[0] + losses[1]
+    shapes, colours = truth(scenes, chosen)
+    # Shapes are learned from pictures in exchanged colours, so that unseen pairs are judged fairly.
+    shape_logits, _ = judge(model, roughen(to_tensor(recolour(images, rng)), rng))
+    _, colour_logits = judge(model, roughen(to_tensor(images), rng))
+    return F.cross_entropy(shape_logits, shapes) + F.cross_entropy(colour_logits, colours)
 
 
 @torch.no_grad()
@@ -91,8 +93,8 @@ def main() -> None:
         "`ResNetForImageClassification` for pictures of 128 x 128 px with one object. Its first "
         f"{len(SHAPES)} logits are shapes, the others colours. It measures pocket's drawing models "
         "and is no part of the bundle.",
-        f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH}; mirrored, blurred and noisy pictures "
-        "(`pictures.roughen`).",
+        f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH}; mirrored, blurred and noisy pictures, "
+        "for shapes recoloured too (`pocket/pictures.py`).",
         quality,
     )
     folder = save({"": trained}, "judge", card)

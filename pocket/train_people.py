@@ -12,7 +12,7 @@ from transformers import (
 )
 
 from pocket.data import Scenes, load
-from pocket.pictures import HALF, roughen, to_tensor
+from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.training import DEVICE, arguments, model_card, save, train
 from pocket.world import SIZE
 
@@ -74,7 +74,7 @@ def loss(
         labels.append({"class_labels": classes, "boxes": torch.from_numpy(boxes).to(DEVICE)})
     if flip:
         images = np.ascontiguousarray(images[:, :, ::-1])
-    return model(roughen(to_tensor(images), rng), labels=labels).loss
+    return model(roughen(to_tensor(recolour(images, rng)), rng), labels=labels).loss
 
 
 @torch.no_grad()
@@ -153,8 +153,8 @@ def main() -> None:
         "object-detection",
         "`RTDetrForObjectDetection` for pictures of 128 x 128 px; its only label is `person`.",
         f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH}, people in at least "
-        f"{WITH_PEOPLE:.0%} of the pictures; RT-DETR's own loss with denoising queries; mirrored, "
-        "blurred and noisy pictures (`pictures.roughen`).",
+        f"{WITH_PEOPLE:.0%} of the pictures; RT-DETR's own loss with denoising queries; "
+        "mirrored, recoloured, blurred and noisy pictures (`pocket/pictures.py`).",
         quality,
     )
     processor.save_pretrained(save({"": trained}, "people", card))

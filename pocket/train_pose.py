@@ -14,7 +14,7 @@ from transformers import (
 from transformers.models.vitpose.image_processing_vitpose import box_to_center_and_scale
 
 from pocket.data import Scenes, load
-from pocket.pictures import HALF, roughen, to_tensor
+from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.training import DEVICE, arguments, model_card, save, train
 
 STEPS = 1400
@@ -125,7 +125,7 @@ def loss(
             found = found[MIRRORED]
         crops.append(picture)
         points.append(found)
-    guess = model(roughen(to_tensor(np.stack(crops)), rng)).heatmaps
+    guess = model(roughen(to_tensor(recolour(np.stack(crops), rng)), rng)).heatmaps
     error = guess - heatmaps(torch.from_numpy(np.stack(points)).to(DEVICE))
     return error.square().sum((2, 3)).mean()
 
@@ -191,7 +191,7 @@ def main() -> None:
         "`VitPoseForPoseEstimation` for the people in given boxes; 17 key points in COCO's order. "
         "Points hidden by another object get a score below .3.",
         f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH} people in boxes a little off; squared "
-        "error of heatmaps; mirrored, blurred and noisy pictures (`pictures.roughen`).",
+        "error of heatmaps; mirrored, recoloured, blurred and noisy pictures (`pocket/pictures.py`).",
         quality,
     )
     processor.save_pretrained(save({"": trained}, "pose", card))

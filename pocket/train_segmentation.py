@@ -11,7 +11,7 @@ from transformers import (
 )
 
 from pocket.data import Scenes, load
-from pocket.pictures import HALF, roughen, to_tensor
+from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.training import DEVICE, arguments, model_card, save, train
 from pocket.world import CLASSES, PALETTE, SIZE
 
@@ -44,7 +44,7 @@ def loss(model: nn.Module, scenes: Scenes, rng: np.random.Generator) -> Tensor:
     images = np.ascontiguousarray(scenes.images[chosen][:, :, ::flip])
     truth = np.ascontiguousarray(scenes.segmentation[chosen][:, :, ::flip])
     weight = torch.tensor([1.0, 1.0] + [OBJECT_WEIGHT] * (len(CLASSES) - 2), device=DEVICE)
-    logits = predict(model, roughen(to_tensor(images), rng))
+    logits = predict(model, roughen(to_tensor(recolour(images, rng)), rng))
     return F.cross_entropy(logits, torch.from_numpy(truth).long().to(DEVICE), weight)
 
 
@@ -82,7 +82,7 @@ def main() -> None:
         "`SegformerForSemanticSegmentation` for pictures of 128 x 128 px; classes "
         f"{', '.join(CLASSES)}. `config.json` carries their `palette`.",
         f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH}; cross entropy, objects weighted "
-        f"{OBJECT_WEIGHT:g} times; mirrored, blurred and noisy pictures (`pictures.roughen`).",
+        f"{OBJECT_WEIGHT:g} times; mirrored, recoloured, blurred and noisy pictures (`pocket/pictures.py`).",
         quality,
     )
     folder = save({"": trained}, "segmentation", card)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocket.data import Scenes, load
+from pocket.pictures import to_tensor
 from pocket.training import DEVICE, arguments, model_card, save, train
 
 STEPS = 9000
@@ -29,12 +30,6 @@ CONFIG = {
     "mid_block_add_attention": False,
     "sample_size": 128,
 }
-
-
-def to_tensor(images: np.ndarray) -> Tensor:
-    """Turn uint8 [N, H, W, 3] into [N, 3, H, W] in -1..1."""
-    tensor = torch.from_numpy(images).to(DEVICE).permute(0, 3, 1, 2)  # channels last in memory
-    return tensor.float() / 127.5 - 1
 
 
 def draw_batch(scenes: Scenes, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

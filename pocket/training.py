@@ -186,8 +186,8 @@ def save(parts: dict[str, Savable], name: str, card: str) -> Path:
     return folder
 
 
-SYNTHETIC = """40 000 scenes drawn by `pocket/world.py` (split "train"): no picture made by people, no licence but
-this project's. Seven pairs of colour and shape are kept out (`UNSEEN`). So the model knows a small
+SYNTHETIC = """40 000 scenes drawn by `pocket/world.py` (split "train"): no picture made by people, no licence
+but this project's. Seven pairs of colour and shape are kept out (`UNSEEN`). So the model knows a small
 world and no photographs; it stands in for a real one where a download is not wanted."""
 
 
