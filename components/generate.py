@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict
 
 import numpy as np
@@ -16,6 +15,8 @@ from imagegraph.image import Image, working_size
 
 if TYPE_CHECKING:
     import torch
+
+    from components.denoise import Conditioning, Steering
 
 COMBINED = "combined"
 
@@ -46,30 +47,6 @@ class Drawn(TypedDict):
     prompt: str
 
 
-@dataclass(frozen=True)
-class Steering:
-    """One ControlNet and the pictures it steers.
-
-    Attributes:
-        net: a `ControlNetModel`.
-        image: [rows, 3, height, width] in 0..1, the control of each steered picture.
-        rows: [rows] indices of the steered pictures in the batch.
-        strength: [rows] factors of the residuals.
-        start, end: part of the steps in which it acts, 0..1.
-    """
-
-    net: Any
-    image: torch.Tensor
-    rows: torch.Tensor
-    strength: torch.Tensor
-    start: float
-    end: float
-
-    def acts(self, step: int, steps: int) -> bool:
-        """Whether it steers step `step` of `steps`."""
-        return step / steps >= self.start and (step + 1) / steps <= self.end
-
-
 class Generate(Component):
     """Draws one picture for each prior and one steered by all of them, in one denoising loop.
 
@@ -84,9 +61,12 @@ class Generate(Component):
         self._size = size
 
     def load(self, weights: Weights) -> None:
-        """Loads `base`, a Stable Diffusion pipeline, and a ControlNet for every other role."""
+        """Loads `base` (a pipeline of Stable Diffusion 1, 2 or XL) and a ControlNet for every prior.
+
+        The role `vae` replaces the base's own: SDXL's is unfit for half precision.
+        """
         import torch
-        from diffusers import ControlNetModel, StableDiffusionPipeline
+        from diffusers import AutoencoderKL, ControlNetModel, DiffusionPipeline
         from diffusers.image_processor import VaeImageProcessor
 
         dtype = torch.float16 if weights.device.startswith("cuda") else torch.float32
@@ -94,21 +74,24 @@ class Generate(Component):
         def place(model: Any) -> Any:
             return model.to(weights.device).eval()
 
-        base = StableDiffusionPipeline.from_pretrained(
-            weights["base"], torch_dtype=dtype, safety_checker=None, requires_safety_checker=False
-        )
-        self._tokenizer = base.tokenizer
+        parts: dict[str, Any] = {}
+        if "vae" in weights:
+            parts["vae"] = AutoencoderKL.from_pretrained(weights["vae"], dtype=dtype)
+        base = DiffusionPipeline.from_pretrained(weights["base"], dtype=dtype, **parts)
         self._scheduler = base.scheduler
-        self._text_encoder = place(base.text_encoder)
+        # SDXL has two text encoders beside each other.
+        self._tokenizers = [base.tokenizer, *filter(None, [getattr(base, "tokenizer_2", None)])]
+        encoders = [base.text_encoder, *filter(None, [getattr(base, "text_encoder_2", None)])]
+        self._text_encoders = [place(encoder) for encoder in encoders]
         self._unet = place(base.unet)
         self._vae = place(base.vae)
         # One picture at a time: less memory, and no picture depends on what else is decoded.
         self._vae.enable_slicing()
         self._codec = VaeImageProcessor(vae_scale_factor=base.vae_scale_factor)
         self._nets = {
-            role: place(ControlNetModel.from_pretrained(weights[role], torch_dtype=dtype))
+            role: place(ControlNetModel.from_pretrained(weights[role], dtype=dtype))
             for role in weights
-            if role != "base"
+            if role not in ("base", "vae")
         }
         self._device = torch.device(weights.device)
 
@@ -197,6 +180,8 @@ class Generate(Component):
     ) -> Steering:
         import torch
 
+        from components.denoise import Steering
+
         net = self._nets[role]
         rows = [row for row, name in enumerate(names) if name in (role, COMBINED)]
         factors = [how.strength * (combined_strength if names[row] == COMBINED else 1) for row in rows]
@@ -228,19 +213,24 @@ class Generate(Component):
 
         import torch
 
+        from components.denoise import denoise
+
         # A scheduler keeps the state of a run; requests share none.
         scheduler = copy.deepcopy(self._scheduler)
         scheduler.set_timesteps(steps, device=self._device)
         # Noise is drawn on the CPU, so that a seed means the same picture on every device.
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         with torch.inference_mode():
-            prompts = self._encode([negative, text])
-            latents = self._noise(generators, shape) * scheduler.init_noise_sigma
+            prompts = self._encode([negative, text], shape)
             timesteps = scheduler.timesteps
-            if image is not None:
+            if image is None:
+                latents = self._noise(generators, shape) * scheduler.init_noise_sigma
+            else:
                 skipped = steps - max(1, int(steps * image_strength))
                 timesteps = timesteps[skipped * scheduler.order :]
-                scheduler.set_begin_index(skipped * scheduler.order)
+                # Schedulers without it find the step by the timestep.
+                if hasattr(scheduler, "set_begin_index"):
+                    scheduler.set_begin_index(skipped * scheduler.order)
                 latents = self._noised_photo(image, shape, generators, scheduler, timesteps[:1])
             latents = denoise(
                 self._unet, scheduler, timesteps, latents, prompts, steerings, guidance, generators,
@@ -279,24 +269,33 @@ class Generate(Component):
         noise = self._noise(generators, shape)
         return scheduler.add_noise(latents * self._vae.config.scaling_factor, noise, timestep)
 
-    def _encode(self, prompts: Sequence[str]) -> torch.Tensor:
-        """Returns the embeddings of all prompts, [prompts, tokens, width], equally long.
+    def _encode(self, prompts: Sequence[str], shape: tuple[int, int]) -> Conditioning:
+        """Encodes all prompts, equally long.
 
-        Prompts longer than the text encoder reads at once (CLIP: 75 tokens and two marks) are read
-        in pieces, joined along the tokens.
+        Prompts longer than a text encoder reads at once (CLIP: 75 tokens and two marks) are read in
+        pieces, joined along the tokens.
         """
         import torch
 
-        tokenizer = self._tokenizer
-        room = tokenizer.model_max_length - 2
-        tokens = [tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids for prompt in prompts]
-        embeddings = []
-        for start in range(0, max(1, *map(len, tokens)), room):
-            pieces = [one[start : start + room] for one in tokens]
-            marked = [[tokenizer.bos_token_id, *one, tokenizer.eos_token_id] for one in pieces]
-            padded = [one + [tokenizer.pad_token_id] * (room + 2 - len(one)) for one in marked]
-            embeddings.append(self._text_encoder(torch.tensor(padded, device=self._device))[0])
-        return torch.cat(embeddings, dim=1).to(self._unet.dtype)
+        from components.denoise import Conditioning
+
+        embeddings, pooled = [], None
+        for tokenizer, encoder in zip(self._tokenizers, self._text_encoders, strict=True):
+            pieces = [
+                encoder(ids.to(self._device), output_hidden_states=True)
+                for ids in _pieces(tokenizer, prompts)
+            ]
+            single = len(self._tokenizers) == 1
+            embeddings.append(
+                torch.cat([piece[0] if single else piece.hidden_states[-2] for piece in pieces], dim=1)
+            )
+            pooled = pieces[0][0]
+        joined = torch.cat(embeddings, dim=-1).to(self._unet.dtype)
+        if single:
+            return Conditioning(joined)
+        # SDXL: the last encoder's summary, and the size and crop that the picture is to look like.
+        size = torch.tensor([[shape[1], shape[0], 0, 0, shape[1], shape[0]]] * len(prompts))
+        return Conditioning(joined, {"text_embeds": pooled, "time_ids": size.to(joined)})
 
     def _decode(self, latents: torch.Tensor) -> list[Image]:
         import torch
@@ -304,104 +303,6 @@ class Generate(Component):
         with torch.inference_mode():
             pixels = self._vae.decode(latents / self._vae.config.scaling_factor).sample
         return [Image(pixels=one) for one in self._codec.postprocess(pixels, output_type="pil")]
-
-
-def denoise(
-    unet: Any,
-    scheduler: Any,
-    timesteps: torch.Tensor,
-    latents: torch.Tensor,
-    prompts: torch.Tensor,
-    steerings: Sequence[Steering],
-    guidance: float,
-    generators: Sequence[torch.Generator],
-    report: Any,
-) -> torch.Tensor:
-    """Denoises all pictures together: per step each ControlNet once, then the U-Net once.
-
-    Every row is computed as `StableDiffusionControlNetPipeline` of diffusers would alone: residuals
-    of the ControlNets that steer a row are scaled and added, those of other rows are zero.
-
-    Args:
-        timesteps: of `scheduler`, from noisy to clean.
-        latents: [pictures, channels, height, width], noised to the first timestep.
-        prompts: [2, tokens, width], the embeddings of negative prompt and prompt.
-        guidance: weight of the prompt against the negative prompt; at most 1 is no guidance, which
-            halves the work.
-        report: called with the steps done and the clean latents as guessed so far (None where the
-            scheduler does not say); may raise to stop.
-
-    Returns:
-        Clean latents, [pictures, channels, height, width].
-
-    Source: Ho and Salimans 2022 (classifier-free guidance); Zhang et al. 2023 (ControlNet).
-    """
-    import inspect
-
-    import torch
-
-    pictures, steps = len(latents), len(timesteps)
-    copies = 2 if guidance > 1 else 1
-    prompts = prompts[-copies:].repeat_interleave(pictures, dim=0)
-    accepted = inspect.signature(scheduler.step).parameters
-    extra = {"generator": list(generators)} if "generator" in accepted else {}
-    clean = None
-    for step, timestep in enumerate(timesteps):
-        report(step, clean)
-        batch = scheduler.scale_model_input(torch.cat([latents] * copies), timestep)
-        acting = [steering for steering in steerings if steering.acts(step, steps)]
-        down, mid = control_residuals(acting, batch, timestep, prompts, pictures)
-        noise = unet(
-            batch,
-            timestep,
-            encoder_hidden_states=prompts,
-            down_block_additional_residuals=down,
-            mid_block_additional_residual=mid,
-        ).sample
-        if copies == 2:
-            without, with_prompt = noise.chunk(2)
-            noise = without + guidance * (with_prompt - without)
-        result = scheduler.step(noise, timestep, latents, **extra)
-        latents, clean = result.prev_sample, getattr(result, "pred_original_sample", None)
-    report(steps, clean)
-    return latents
-
-
-def control_residuals(
-    steerings: Sequence[Steering],
-    batch: torch.Tensor,
-    timestep: torch.Tensor,
-    prompts: torch.Tensor,
-    pictures: int,
-) -> tuple[list[torch.Tensor] | None, torch.Tensor | None]:
-    """Runs each ControlNet on its own rows and joins the residuals for the whole batch.
-
-    Args:
-        batch: [copies * pictures, channels, height, width], the U-Net's input.
-
-    Returns:
-        Residuals for the down blocks and the middle block of the U-Net, or None without steering.
-    """
-    import torch
-
-    joined: list[torch.Tensor] | None = None
-    copies = len(batch) // pictures
-    for steering in steerings:
-        rows = torch.cat([steering.rows + copy * pictures for copy in range(copies)])
-        down, mid = steering.net(
-            batch[rows],
-            timestep,
-            encoder_hidden_states=prompts[rows],
-            controlnet_cond=steering.image.repeat(copies, 1, 1, 1),
-            return_dict=False,
-        )
-        strength = steering.strength.repeat(copies)[:, None, None, None]
-        residuals = [*down, mid]
-        if joined is None:
-            joined = [one.new_zeros(len(batch), *one.shape[1:]) for one in residuals]
-        for total, one in zip(joined, residuals, strict=True):
-            total.index_add_(0, rows, one * strength)
-    return (joined[:-1], joined[-1]) if joined else (None, None)
 
 
 def _pictures(asked: Sequence[str] | None, maps: Sequence[str], unsteered: str) -> list[str]:
@@ -419,3 +320,19 @@ def _pictures(asked: Sequence[str] | None, maps: Sequence[str], unsteered: str) 
     if len(set(asked)) != len(asked):
         raise InvalidInput("priors", "each prior once (use variants for more)", list(asked))
     return list(asked)
+
+
+def _pieces(tokenizer: Any, prompts: Sequence[str]) -> list[torch.Tensor]:
+    """Cuts token ids into pieces that an encoder reads at once, each [prompts, model_max_length]."""
+    import torch
+
+    room = tokenizer.model_max_length - 2
+    tokens = [tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids for prompt in prompts]
+    pieces = []
+    for start in range(0, max(1, *map(len, tokens)), room):
+        marked = [
+            [tokenizer.bos_token_id, *one[start : start + room], tokenizer.eos_token_id] for one in tokens
+        ]
+        padded = [one + [tokenizer.pad_token_id] * (room + 2 - len(one)) for one in marked]
+        pieces.append(torch.tensor(padded))
+    return pieces

@@ -1,0 +1,147 @@
+"""The denoising loop: many pictures at once, each steered by its own ControlNets."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the prompt says to U-Net and ControlNets, a row a picture and guidance copy.
+
+    Attributes:
+        embeddings: [rows, tokens, width].
+        added: further tensors of [rows, …] by name, as SDXL needs them.
+    """
+
+    embeddings: torch.Tensor
+    added: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    def __getitem__(self, rows: Any) -> Conditioning:
+        """Picks rows."""
+        return Conditioning(self.embeddings[rows], {name: one[rows] for name, one in self.added.items()})
+
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of `UNet2DConditionModel` and `ControlNetModel`."""
+        return {"encoder_hidden_states": self.embeddings, "added_cond_kwargs": dict(self.added)}
+
+
+@dataclass(frozen=True)
+class Steering:
+    """One ControlNet and the pictures it steers.
+
+    Attributes:
+        net: a `ControlNetModel`.
+        image: [rows, 3, height, width] in 0..1, the control of each steered picture.
+        rows: [rows] indices of the steered pictures in the batch.
+        strength: [rows] factors of the residuals.
+        start, end: part of the steps in which it acts, 0..1.
+    """
+
+    net: Any
+    image: torch.Tensor
+    rows: torch.Tensor
+    strength: torch.Tensor
+    start: float
+    end: float
+
+    def acts(self, step: int, steps: int) -> bool:
+        """Whether it steers step `step` of `steps`."""
+        return step / steps >= self.start and (step + 1) / steps <= self.end
+
+
+def denoise(
+    unet: Any,
+    scheduler: Any,
+    timesteps: torch.Tensor,
+    latents: torch.Tensor,
+    prompts: Conditioning,
+    steerings: Sequence[Steering],
+    guidance: float,
+    generators: Sequence[torch.Generator],
+    report: Callable[[int, torch.Tensor | None], None],
+) -> torch.Tensor:
+    """Denoises all pictures together: per step each ControlNet once, then the U-Net once.
+
+    Every row is computed as `StableDiffusionControlNetPipeline` of diffusers would alone: residuals
+    of the ControlNets that steer a row are scaled and added, those of other rows are zero.
+
+    Args:
+        timesteps: of `scheduler`, from noisy to clean.
+        latents: [pictures, channels, height, width], noised to the first timestep.
+        prompts: of two rows, the negative prompt and the prompt.
+        guidance: weight of the prompt against the negative prompt; at most 1 is no guidance, which
+            halves the work.
+        report: called with the steps done and the clean latents as guessed so far (None where the
+            scheduler does not say); may raise to stop.
+
+    Returns:
+        Clean latents, [pictures, channels, height, width].
+
+    Source: Ho and Salimans 2022 (classifier-free guidance); Zhang et al. 2023 (ControlNet).
+    """
+    pictures, steps = len(latents), len(timesteps)
+    copies = 2 if guidance > 1 else 1
+    prompts = prompts[[row for row in range(2 - copies, 2) for _ in range(pictures)]]
+    accepted = inspect.signature(scheduler.step).parameters
+    extra = {"generator": list(generators)} if "generator" in accepted else {}
+    clean = None
+    for step, timestep in enumerate(timesteps):
+        report(step, clean)
+        batch = scheduler.scale_model_input(torch.cat([latents] * copies), timestep)
+        acting = [steering for steering in steerings if steering.acts(step, steps)]
+        down, mid = control_residuals(acting, batch, timestep, prompts, pictures)
+        noise = unet(
+            batch,
+            timestep,
+            **prompts.arguments(),
+            down_block_additional_residuals=down,
+            mid_block_additional_residual=mid,
+        ).sample
+        if copies == 2:
+            without, with_prompt = noise.chunk(2)
+            noise = without + guidance * (with_prompt - without)
+        result = scheduler.step(noise, timestep, latents, **extra)
+        latents, clean = result.prev_sample, getattr(result, "pred_original_sample", None)
+    report(steps, clean)
+    return latents
+
+
+def control_residuals(
+    steerings: Sequence[Steering],
+    batch: torch.Tensor,
+    timestep: torch.Tensor,
+    prompts: Conditioning,
+    pictures: int,
+) -> tuple[list[torch.Tensor] | None, torch.Tensor | None]:
+    """Runs each ControlNet on its own rows and joins the residuals for the whole batch.
+
+    Args:
+        batch: [copies * pictures, channels, height, width], the U-Net's input.
+
+    Returns:
+        Residuals for the down blocks and the middle block of the U-Net, or None without steering.
+    """
+    joined: list[torch.Tensor] | None = None
+    copies = len(batch) // pictures
+    for steering in steerings:
+        rows = torch.cat([steering.rows + copy * pictures for copy in range(copies)])
+        down, mid = steering.net(
+            batch[rows],
+            timestep,
+            **prompts[rows].arguments(),
+            controlnet_cond=steering.image.repeat(copies, 1, 1, 1),
+            return_dict=False,
+        )
+        strength = steering.strength.repeat(copies)[:, None, None, None]
+        residuals = [*down, mid]
+        if joined is None:
+            joined = [one.new_zeros(len(batch), *one.shape[1:]) for one in residuals]
+        for total, one in zip(joined, residuals, strict=True):
+            total.index_add_(0, rows, one * strength)
+    return (joined[:-1], joined[-1]) if joined else (None, None)
