@@ -1,0 +1,17 @@
+"""The committed pocket weights reach their floors (`pocket/evaluate.py: FLOORS`)."""
+
+import pytest
+
+from pocket.evaluate import FLOORS, Score, evaluate
+
+
+@pytest.fixture(scope="module")
+def scores() -> dict[str, dict[str, Score]]:
+    return evaluate()
+
+
+@pytest.mark.xdist_group("pocket-quality")
+@pytest.mark.parametrize("name", FLOORS)
+def test_a_measure_reaches_its_floor(name, scores):
+    value = scores[name]["seen"].value
+    assert FLOORS[name].holds(value), f"{name}: {value:.3f}, wanted {FLOORS[name]}"
