@@ -7,7 +7,7 @@ from typing import Annotated, TypedDict
 import numpy as np
 from pydantic import Field
 
-from imagegraph.component import Component
+from imagegraph.component import Component, Weights
 from imagegraph.image import Image, working_size
 
 Threshold = Annotated[int, Field(ge=0, le=1000, description="Gradient, in grey levels a pixel")]
@@ -29,14 +29,18 @@ class Edges(Component):
         """Edges are sought, and answered, at a shorter side of about `size` px."""
         self._size = size
 
-    def predict(self, image: Image, canny_low: Threshold = 100, canny_high: Threshold = 200) -> EdgesPrior:
-        """Answers the edges of a picture; lines begin above `canny_high`, go on above `canny_low`."""
+    def load(self, weights: Weights) -> None:
+        """Makes the detector; it has no weights."""
         from controlnet_aux import CannyDetector
 
+        self._detector = CannyDetector()
+
+    def predict(self, image: Image, canny_low: Threshold = 100, canny_high: Threshold = 200) -> EdgesPrior:
+        """Answers the edges of a picture; lines begin above `canny_high`, go on above `canny_low`."""
         picture = image.rgb()
         small = picture.resize(working_size(*picture.size, self._size))
         side = min(small.size)
-        edges = CannyDetector()(
+        edges = self._detector(
             np.asarray(small), canny_low, canny_high, detect_resolution=side, image_resolution=side
         )
-        return {"edges": Image(pixels=edges.convert("RGB"))}
+        return {"edges": Image.from_array(edges)}

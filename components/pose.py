@@ -74,6 +74,7 @@ class Pose(Component):
 
     def load(self, weights: Weights) -> None:
         """Loads a detector with a class "person" and a model for key points in its boxes."""
+        import controlnet_aux.open_pose.util  # noqa: F401  (draw_people's; slow to import)
         from transformers import AutoImageProcessor, AutoModelForObjectDetection, VitPoseForPoseEstimation
 
         self._detector_processor = AutoImageProcessor.from_pretrained(weights["detector"])

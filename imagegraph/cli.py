@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 import warnings
@@ -239,6 +240,7 @@ def main() -> None:
     # Libraries warn of their own old habits; the user of a command can do nothing about it.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # their bars would tear ours apart
     try:
         app()
     except ImagegraphError as error:

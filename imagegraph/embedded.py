@@ -71,6 +71,7 @@ class Embedded:
         """
         context = context or Context()
         read = self.parameters(values)
+        await self._call.ready()
         given = {name: read[name] for name in values}
         return await engine.run(self.root, Message(given, id=context.id), self._call, context)
 

@@ -58,10 +58,10 @@ class UnknownName(ImagegraphError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Lists the names that exist, and the one that was probably meant."""
-        names = sorted(known)
+        names = sorted(set(known))
         close = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        super().__init__(f"unknown {kind} '{name}'{hint} Available: {', '.join(names) or 'none'}")
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        super().__init__(f"unknown {kind} '{name}'.{hint} Available: {', '.join(names) or 'none'}")
 
 
 class InvalidDocument(ImagegraphError):

@@ -43,9 +43,7 @@ class Image:
     @classmethod
     def from_array(cls, array: NDArray[Any]) -> Image:
         """Wraps uint8 [h, w, 3] (sRGB), uint8 [h, w] (a mask) or uint16 [h, w] (a 16-bit map)."""
-        if array.dtype == np.uint16:
-            return cls(pixels=PillowImage.fromarray(array, mode="I;16"))
-        if array.dtype == np.uint8:
+        if array.dtype in (np.uint8, np.uint16):
             return cls(pixels=PillowImage.fromarray(array))
         raise TypeError(f"expected uint8 or uint16 pixels, got {array.dtype}")
 

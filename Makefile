@@ -1,0 +1,65 @@
+# `make` lists the targets. Everything is set up on first use, from the pinned requirements.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON3 ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PHOTO ?=
+BUNDLE ?=
+OUT ?= out
+
+export UV_PYTHON_DOWNLOADS := never
+export PYTHONWARNINGS := ignore::FutureWarning,ignore::DeprecationWarning
+
+# One install serves all targets; it is made anew when the requirements change.
+READY := $(VENV)/.installed
+$(READY): requirements/lock.txt requirements/uv.txt pyproject.toml
+	$(PYTHON3) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/lock.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+.PHONY: help setup run test lint unit bench generate lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## Install everything into .venv
+
+run: $(READY) ## The main job: reimagine a scene and a photograph (PHOTO=…, BUNDLE=…, OUT=…)
+ifdef PHOTO
+	$(BIN)/imagegraph run reimagine "$(PHOTO)" --out "$(OUT)" $(if $(BUNDLE),--bundle $(BUNDLE))
+else
+	$(BIN)/imagegraph run reimagine pocket/examples/scene.png --out "$(OUT)/scene" $(if $(BUNDLE),--bundle $(BUNDLE))
+	$(BIN)/imagegraph run reimagine pocket/examples/photo.jpg --out "$(OUT)/photo" $(if $(BUNDLE),--bundle $(BUNDLE))
+endif
+
+test: lint unit ## Check and test everything
+
+lint: $(READY) ## Style, types, layers, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/imagegraph generate --check
+
+unit: $(READY) ## Run the tests
+	$(BIN)/pytest --durations 10
+
+bench: $(READY) ## Measure, and write docs/performance.md
+	$(BIN)/python load-tests/report.py
+
+generate: $(READY) ## Write all generated files
+	$(BIN)/imagegraph generate
+
+lock: $(READY) ## Pin the newest versions that pyproject.toml allows
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
+	  --all-extras --excludes requirements/excludes-cpu.txt pyproject.toml --output-file requirements/lock.txt
+
+clean: ## Remove what the targets made, but not the weights
+	rm -rf $(VENV) $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+include pocket/pocket.mk
