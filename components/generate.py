@@ -9,7 +9,7 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
-from imagegraph.component import Component, NegativePrompt, PriorName, Progress, Prompt, Seed, Unit, Weights
+from imagegraph.component import Component, NegativePrompt, Progress, Prompt, Seed, Unit, Weights
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image, working_size
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from components.denoise import Conditioning, Steering
 
 COMBINED = "combined"
+
+ControlName = Literal["depth", "pose", "segmentation", "edges"]
+PictureName = Literal["caption", "prompt", "depth", "pose", "segmentation", "edges", "combined"]
 
 Strength = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=64, le=2048, multiple_of=64)]
@@ -107,11 +110,11 @@ class Generate(Component):
         segmentation: Image | None = None,
         edges: Image | None = None,
         priors: Annotated[
-            list[PriorName | Literal["combined"]] | None,
+            list[PictureName] | None,
             Field(min_length=1, description="Which pictures to draw; all that can be by default"),
         ] = None,
         controls: Annotated[
-            dict[PriorName, Control],
+            dict[ControlName, Control],
             Field(description='How each prior steers: {"depth": {"strength": 0.8, "end": 0.6}}'),
         ] = {},  # noqa: B006  (never changed)
         combined_strength: Annotated[
@@ -139,7 +142,7 @@ class Generate(Component):
         text = prompt if prompt is not None else caption
         if text is None:
             raise InvalidInput("prompt", "a prompt, or a caption from another node", "neither")
-        given: dict[PriorName, Image | None]
+        given: dict[ControlName, Image | None]
         given = {"depth": depth, "pose": pose, "segmentation": segmentation, "edges": edges}
         maps = {name: one for name, one in given.items() if one is not None and name in self._nets}
         unsteered = "caption" if prompt is None else "prompt"

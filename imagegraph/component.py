@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 import numpy as np
 import orjson
@@ -390,4 +390,3 @@ NegativePrompt = Annotated[str, Field(max_length=2000, description="What the pic
 # Up to 2**53: larger integers do not survive JSON doubles, as in Seldon's executor.
 Seed = Annotated[int, Field(ge=0, lt=2**53, description="Equal seeds draw equal pictures")]
 Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-PriorName = Literal["caption", "depth", "pose", "segmentation", "edges"]

@@ -1,0 +1,49 @@
+"""Every graph of the catalogue, run whole, with weights, in this process."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from imagegraph import graph
+from imagegraph.catalogue import ROOT, Catalogue
+from imagegraph.embedded import Embedded
+from imagegraph.engine import Context
+from imagegraph.graph import NodeType
+from imagegraph.image import Image
+from imagegraph.manifest import SeldonDeployment
+from tests.catalogue.conftest import BUNDLE
+
+CATALOGUE = Catalogue.read()
+REQUESTS: dict[str, dict[str, Any]] = {
+    "with a photo": {"image": Image((ROOT / "pocket/examples/scene.png").read_bytes())},
+    "with a prompt": {"prompt": "a red sphere"},
+}
+GRAPHS = [name for name in CATALOGUE.graphs if BUNDLE in CATALOGUE.bundles(CATALOGUE.graph(name).root)]
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda text: text.replace(" ", "-"))
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graph_answers_all_that_it_promises(name: str, request_: str) -> None:
+    root = CATALOGUE.graph(name).root
+    signatures = CATALOGUE.signatures(root)
+    asked = graph.inputs(root, signatures)
+    values = {**REQUESTS[request_], **({"steps": 2} if "steps" in asked else {})}
+    required = {port for port, one in asked.items() if one.port.required}
+    if not required <= set(values) <= set(asked):
+        pytest.skip("this graph takes no such request")
+    context = Context()
+    with Embedded(root, BUNDLE, CATALOGUE, "cpu") as embedded:
+        answer = asyncio.run(embedded.run(values, context))
+    if root.type is not NodeType.ROUTER:
+        optional = {"clip_image", "fidelity"}  # need a photo
+        assert graph.outputs(root, signatures) - optional <= set(answer.values)
+    for node in context.timings:
+        assert context.timings[node] > 0
+
+
+@pytest.mark.parametrize("name", CATALOGUE.graphs)
+def test_committed_manifest_is_the_graph_of_the_catalogue(name: str) -> None:
+    deployment = SeldonDeployment.read(ROOT / "manifests" / "graphs" / f"{name}.yaml")
+    assert deployment.spec.predictors[0].root == CATALOGUE.graph(name).root
+    assert deployment.spec.predictors[0].bundle == BUNDLE
