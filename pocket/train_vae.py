@@ -14,7 +14,7 @@ from pocket.data import Scenes, load
 from pocket.pictures import to_tensor
 from pocket.training import DEVICE, arguments, model_card, save, train
 
-STEPS = 9000
+STEPS = 6500
 CROP, CROPS, WHOLE = 64, 6, 2  # px of a crop, crops a batch, whole pictures a batch
 WHOLE_SHARE = 0.3  # of the batches
 LEARNING_RATE = 2e-3
