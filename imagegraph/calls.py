@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ from imagegraph import wire
 from imagegraph.catalogue import Catalogue
 from imagegraph.component import Combiner, Component, Progress, Router, Signature
 from imagegraph.engine import Context, Event, Method
-from imagegraph.errors import DeadlineExceeded, ImagegraphError, InvalidInput, Unavailable
+from imagegraph.errors import Cancelled, DeadlineExceeded, ImagegraphError, InvalidInput, Unavailable
 from imagegraph.graph import Node, NodeType
 from imagegraph.image import Image
 from imagegraph.message import Message
@@ -48,11 +49,11 @@ class LocalCall:
         self._loader = ThreadPoolExecutor(1, "load")
         self._workers = ThreadPoolExecutor(max(8, len(names)), "node")
         self._locks = {name: threading.Lock() for name in names}
+        self._defaults = {name: catalogue.entry(name).variant(bundle).defaults for name in names}
         self._components: dict[str, Future[Component]] = {}
         self.load_seconds: dict[str, float] = {}
         for name in names:
             self._components[name] = self._loader.submit(self._load, name, names)
-        self._defaults = {name: dict(catalogue.entry(name).variant(bundle).defaults) for name in names}
 
     def _load(self, name: str, names: Sequence[str]) -> Component:
         start = time.perf_counter()
@@ -77,7 +78,16 @@ class LocalCall:
         Raises:
             ImagegraphError: of the first that failed to load.
         """
-        await asyncio.gather(*(asyncio.wrap_future(one) for one in self._components.values()))
+        for name in self._components:
+            await self._loaded(name)
+
+    async def _loaded(self, name: str) -> Component:
+        # Shielded: a request that is cancelled while it waits shall not cancel the loading for all.
+        try:
+            return await asyncio.shield(asyncio.wrap_future(self._components[name]))
+        except ImagegraphError as error:
+            # The same failure meets every request and node; each may write its own node on it.
+            raise copy.copy(error) from error
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """Runs `predict`; a MODEL answers its own outputs, others pass everything else on."""
@@ -123,7 +133,7 @@ class LocalCall:
             loop.call_soon_threadsafe(context.tell, event)
 
         progress = Progress(listen, context.deadline)
-        component = await asyncio.wrap_future(self._components[node.entry])
+        component = await self._loaded(node.entry)
 
         def run() -> Result:
             with self._locks[node.entry]:
@@ -175,8 +185,7 @@ class HttpCall:
         body, head = wire.encode(message, "inputs")
         headers = {"Content-Type": "application/octet-stream", wire.HEADER_LENGTH: str(head)}
         answer, length = await self._post(node, "infer", body, headers, context)
-        decoded = wire.decode(answer, length)
-        return Message(decoded.values, message.id, node.name, decoded.parameters)
+        return self._answer(node, answer, length, message.id)
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """POSTs /v2/models/NODE/aggregate with the list of answers, as JSON."""
@@ -185,17 +194,26 @@ class HttpCall:
         answer, length = await self._post(
             node, "aggregate", body, {"Content-Type": "application/json"}, context
         )
-        decoded = wire.decode(answer, length)
-        return Message(decoded.values, messages[0].id, node.name, decoded.parameters)
+        return self._answer(node, answer, length, messages[0].id)
 
     async def route(self, node: Node, message: Message, context: Context) -> int:
         """POSTs /v2/models/NODE/route; the answer is a JSON list of one index."""
         body, _ = wire.encode(message, "inputs", binary=False)
         answer, _ = await self._post(node, "route", body, {"Content-Type": "application/json"}, context)
-        choice = orjson.loads(answer)
+        try:
+            choice = orjson.loads(answer)
+        except orjson.JSONDecodeError:
+            choice = None
         if not (isinstance(choice, list) and len(choice) == 1 and type(choice[0]) is int):
-            raise ImagegraphError(f"expected a list of one index from a ROUTER, got {choice!r:.80}")
+            raise ImagegraphError(f"answered {answer[:80]!r}, not a JSON list of one index")
         return choice[0]
+
+    def _answer(self, node: Node, body: bytes, header_length: int | None, request_id: str) -> Message:
+        try:
+            decoded = wire.decode(body, header_length)
+        except InvalidInput as error:  # the node's fault, not that of who asked us
+            raise ImagegraphError(f"answered no V2 response: {error}") from error
+        return Message(decoded.values, request_id, node.name, decoded.parameters)
 
     async def _post(
         self, node: Node, method: Method, body: bytes, headers: dict[str, str], context: Context
@@ -218,8 +236,8 @@ class HttpCall:
         if answer.status != 200:
             raise _remote_error(answer.status, payload)
         length = answer.headers.get(wire.HEADER_LENGTH)
-        if length is not None and not length.isdigit():
-            raise InvalidInput(wire.HEADER_LENGTH, "a number", length)
+        if length is not None and not length.isdecimal():
+            raise ImagegraphError(f"answered {wire.HEADER_LENGTH}: {length}, not a number")
         return payload, None if length is None else int(length)
 
 
@@ -229,7 +247,8 @@ def _remote_error(status: int, payload: bytes) -> ImagegraphError:
         text = str(orjson.loads(payload)["error"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         text = payload[:500].decode("utf-8", "replace")
-    error = Unavailable(text) if status == 503 else ImagegraphError(text)
+    kinds = {429: Unavailable, 503: Unavailable, 504: DeadlineExceeded, 499: Cancelled}
+    error = kinds.get(status, ImagegraphError)(text)
     error.status = status
     return error
 

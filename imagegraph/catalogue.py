@@ -13,10 +13,10 @@ import pydantic
 from pydantic import Field
 
 from imagegraph import documents
-from imagegraph.component import Component, Signature, Weights
+from imagegraph.component import Combiner, Component, Router, Signature, Weights
 from imagegraph.documents import Strict
 from imagegraph.errors import InvalidDocument, MissingWeights, UnknownName
-from imagegraph.graph import Name, Node
+from imagegraph.graph import Name, Node, NodeType
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PATH = ROOT / "components" / "catalogue.yaml"
@@ -105,7 +105,10 @@ class Entry(Strict):
     def kind(self) -> type[Component]:
         """The component's class; importing it costs little, heavy imports wait for `load`."""
         module, _, name = self.component.partition(":")
-        kind = getattr(importlib.import_module(module), name)
+        try:
+            kind = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise InvalidDocument(f"'{self.component}' cannot be imported: {error}") from error
         if not (isinstance(kind, type) and issubclass(kind, Component)):
             raise InvalidDocument(f"'{self.component}' is not a Component")
         return kind
@@ -205,7 +208,21 @@ class Catalogue(Strict):
         raise UnknownName("graph or component", name, [*self.graphs, *self.entries])
 
     def signatures(self, root: Node) -> dict[str, Signature]:
-        """Returns the signature of every entry that the graph names."""
+        """Returns the signature of every entry that the graph names.
+
+        Raises:
+            UnknownName: an entry does not exist.
+            InvalidDocument: an entry cannot do what its node's type asks for.
+        """
+        for node in root.walk():
+            kind = self.entry(node.entry).kind
+            fitting = {NodeType.COMBINER: Combiner, NodeType.ROUTER: Router}
+            for type_, base in fitting.items():
+                if issubclass(kind, base) != (node.type is type_):
+                    raise InvalidDocument(
+                        f"node '{node.name}' is a {node.type}, but '{node.entry}' is a {kind.__name__}, "
+                        f"{'' if issubclass(kind, base) else 'no '}{base.__name__}"
+                    )
         return {node.entry: self.entry(node.entry).signature for node in root.walk()}
 
     def bundles(self, root: Node) -> list[str]:

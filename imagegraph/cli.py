@@ -89,11 +89,17 @@ def show(name: GraphName, bundle: Annotated[str, typer.Option()] = DEFAULT_BUNDL
     table = Table("input", "type", "default", "meaning", box=None)
     for port_name, one in graph.inputs(item.root, signatures).items():
         defaults = catalogue.entry(one.entry).variant(bundle).defaults
-        default = "required" if one.port.required else str(defaults.get(port_name, one.port.default))
+        default = _default_text(one, defaults.get(port_name, one.port.default))
         table.add_row(port_name, f"{one.port.datatype}{list(one.port.shape)}", default, one.port.description)
     console.print("", table, "")
     console.print("answers:", ", ".join(sorted(graph.outputs(item.root, signatures))), "\n")
     console.print(graph.mermaid(item.root), highlight=False, markup=False)
+
+
+def _default_text(one: Input, default: Any) -> str:
+    if one.required:
+        return "required"
+    return "" if default in (None, "", {}) else str(default)
 
 
 @app.command()
@@ -133,8 +139,8 @@ def replay(
     catalogue = Catalogue.read()
     now = provenance.nodes(record.graph, record.bundle, catalogue)
     for node, then in record.nodes.items():
-        if now[node] != then:
-            raise InvalidInput(f"node '{node}'", f"weights {dict(then.weights)}", dict(now[node].weights))
+        if now.get(node) != then:
+            raise InvalidInput(f"node '{node}'", f"{then}", f"{now.get(node)}")
     sources = {
         port: provenance.find_source(source, picture.parent, port) for port, source in record.sources.items()
     }
@@ -229,10 +235,10 @@ def _report(answer: Message, files: list[Path], context: Context, embedded: Embe
     console.print(table)
     for name in ("caption", "prompt"):
         if name in answer.values:
-            console.print(f"{name}: {answer.values[name]}", highlight=False)
+            console.print(f"{name}: {answer.values[name]}", highlight=False, soft_wrap=True)
     console.print(f"{seconds:.1f} s in all, loading included; results:")
     for path in files:
-        console.print(f"  {path}", highlight=False)
+        console.print(f"  {path}", highlight=False, soft_wrap=True)
 
 
 def main() -> None:

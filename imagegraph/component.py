@@ -130,7 +130,8 @@ class Array:
     shape: tuple[int, ...]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._validate)
+        plain = core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
+        return core_schema.no_info_plain_validator_function(self._validate, serialization=plain)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
         return {"type": "array", "dtype": self.dtype, "shape": list(self.shape)}
@@ -248,7 +249,8 @@ class Port:
             checked = self._adapter.validate_python(value)
         except pydantic.ValidationError as error:
             detail = error.errors(include_url=False)[0]
-            at = "".join(f"[{part}]" for part in detail["loc"] if isinstance(part, int))
+            steps = [part for part in detail["loc"] if part != "[key]"]
+            at = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
             raise InvalidInput(f"{self.name}{at}", _expectation(detail["msg"]), detail["input"]) from None
         except InvalidInput as error:
             raise type(error)(self.name, error.expected, error.got) from None
@@ -301,7 +303,7 @@ def _expectation(message: str) -> str:
     """Turns pydantic's "Input should be …" into the tail of "expected …"."""
     for prefix in ("Input should be ", "Value error, ", "String should have ", "List should have "):
         message = message.removeprefix(prefix)
-    return message
+    return "no such field" if message.startswith("Extra inputs") else message
 
 
 @dataclass(frozen=True)

@@ -27,44 +27,59 @@ def read(path: Path, model: type[Model]) -> Model:
     """Reads one YAML document.
 
     Raises:
-        InvalidDocument: with file and line: not YAML, a key twice, a reference to itself, or not
-            what `model` describes.
+        InvalidDocument: with file and line: not there, not YAML, a key twice, a reference to itself,
+            or not what `model` describes.
     """
-    return parse(path.read_text(encoding="utf-8"), model, str(path))
+    try:
+        return parse(path.read_text(encoding="utf-8"), model, str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidDocument(f"{path}:1: cannot be read: {error}") from error
 
 
 def parse(text: str, model: type[Model], source: str) -> Model:
     """Like `read`, of a text; `source` stands for the file in errors."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is None:
+            raise InvalidDocument(f"{source}:1: the document is empty")
+        _check_keys(root, source, (), set())
+        data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InvalidDocument(f"{source}:{line}: not YAML: {error.problem}") from error
-    if root is None:
-        raise InvalidDocument(f"{source}:1: the document is empty")
-    _check_keys(root, source, ())
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # bytes, dates or depths beyond YAML's
+        raise InvalidDocument(f"{source}:1: not YAML: {error}") from error
     try:
-        return model.model_validate(yaml.safe_load(text))
+        return model.model_validate(data)
     except pydantic.ValidationError as error:
         raise InvalidDocument(
             "\n".join(_sentence(detail, root, source) for detail in error.errors())
         ) from None
 
 
-def _check_keys(node: yaml.Node, source: str, above: tuple[yaml.Node, ...]) -> None:
-    """Refuses keys that stand twice and aliases that contain themselves; YAML allows both."""
+def _check_keys(node: yaml.Node, source: str, above: tuple[yaml.Node, ...], done: set[yaml.Node]) -> None:
+    """Refuses keys that stand twice and aliases that contain themselves; YAML allows both.
+
+    Args:
+        done: the nodes checked so far; aliases of aliases would take forever otherwise.
+    """
     if any(node is ancestor for ancestor in above):
         raise InvalidDocument(f"{source}:{_line(node)}: a cycle: this part contains itself")
+    if node in done:
+        return
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise InvalidDocument(f"{source}:{_line(key)}: a key must be text")
             if key.value in seen:
                 raise InvalidDocument(f"{source}:{_line(key)}: key '{key.value}' stands twice")
             seen.add(key.value)
-            _check_keys(value, source, (*above, node))
+            _check_keys(value, source, (*above, node), done)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _check_keys(item, source, (*above, node))
+            _check_keys(item, source, (*above, node), done)
+    done.add(node)
 
 
 def _sentence(detail: Any, root: yaml.Node, source: str) -> str:
@@ -79,17 +94,17 @@ def _sentence(detail: Any, root: yaml.Node, source: str) -> str:
 
 
 def _find(node: yaml.Node, location: Sequence[str | int]) -> yaml.Node:
-    """Walks down to the node at `location`, or as far as the document goes."""
+    """Walks down to the key or list item at `location`, or as far as the document goes."""
+    found = node
     for part in location:
         if isinstance(node, yaml.MappingNode):
             pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
             if pair is None:
                 continue  # pydantic's own steps, such as the arm of a union
-            # A scalar's key shows the line better than the value of a block below it.
-            node = pair[1]
+            found, node = pair
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-    return node
+            found = node = node.value[part]
+    return found
 
 
 def _line(node: yaml.Node) -> int:

@@ -57,9 +57,9 @@ class Embedded:
                 read[name] = item.port.read(values[name])
             elif name in defaults:
                 read[name] = item.port.read(defaults[name])
-            elif item.port.required:
+            elif item.required:
                 raise InvalidInput(name, "a value", "nothing")
-            else:
+            elif not item.port.required:
                 read[name] = item.port.default
         return read
 

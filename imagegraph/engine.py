@@ -156,7 +156,7 @@ async def _timed(method: Method, node: Node, call: Awaitable[Answer], context: C
     start = time.perf_counter()
     try:
         answer = await call
-    except BaseException as error:
+    except (Exception, asyncio.CancelledError) as error:
         context.tell(Event(node, method, "failed", time.perf_counter() - start))
         if isinstance(error, asyncio.CancelledError):
             raise

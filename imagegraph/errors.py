@@ -16,8 +16,11 @@ is the graph node in which the error arose, once the engine has seen it.
 
 from __future__ import annotations
 
+import copyreg
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ImagegraphError(Exception):
@@ -26,6 +29,10 @@ class ImagegraphError(Exception):
     status = 500
     retryable = False
     node: str | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies and pickles keep the state; the constructors of subclasses take other arguments.
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -95,5 +102,11 @@ class Cancelled(ImagegraphError):
 
 def shorten(value: object, limit: int = 80) -> str:
     """Returns a one-line `repr` of at most about `limit` characters, fit for an error message."""
-    text = f"{len(value)} bytes" if isinstance(value, (bytes, bytearray, memoryview)) else repr(value)
-    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"{len(value)} bytes"
+    # Not `repr`: hostile values are deeper than it can go, and longer than anybody wants to read.
+    brief = reprlib.Repr()
+    brief.maxlevel, brief.maxstring, brief.maxother = 3, limit, limit
+    text = " ".join(brief.repr(value).split())
+    text = text if len(text) <= limit else f"{text[:limit]}…"
+    return f"{text} ({len(value)} characters)" if isinstance(value, str) and len(value) > limit else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -31,20 +31,12 @@ class NodeType(StrEnum):
     ROUTER = "ROUTER"
 
 
-class Node(Strict):
-    """One place in a graph; `entry` is the catalogue's name of what runs there."""
+class Tree(Strict):
+    """What every notation of a graph has: names, types and children that fit."""
 
     name: Name
     type: NodeType = NodeType.MODEL
-    entry: Name = ""
-    children: tuple[Node, ...] = ()
-
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def _entry_is_name_by_default(cls, data: object) -> object:
-        if isinstance(data, dict) and "entry" not in data and "name" in data:
-            return {**data, "entry": data["name"]}
-        return data
+    children: tuple[Self, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _children_fit(self) -> Self:
@@ -56,11 +48,24 @@ class Node(Strict):
             raise ValueError(f"duplicate node name '{twice[0]}': every node needs its own")
         return self
 
-    def walk(self) -> Iterator[Node]:
+    def walk(self) -> Iterator[Self]:
         """Yields this node and all below it, in the order of the document."""
         yield self
         for child in self.children:
             yield from child.walk()
+
+
+class Node(Tree):
+    """One place in a graph; `entry` is the catalogue's name of what runs there."""
+
+    entry: Name = ""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _entry_is_name_by_default(cls, data: object) -> object:
+        if isinstance(data, dict) and "entry" not in data and "name" in data:
+            return {**data, "entry": data["name"]}
+        return data
 
     def execution_order(self) -> Iterator[Node]:
         """Yields the nodes in the order in which a single worker would first need them."""
@@ -75,10 +80,15 @@ class Node(Strict):
 
 @dataclass(frozen=True)
 class Input:
-    """A value that a request may bring to a graph, and the entry whose port first reads it."""
+    """A value that a request may bring to a graph, and the entry whose port first reads it.
+
+    Attributes:
+        required: whether every way through the graph needs it; a ROUTER may choose one that does not.
+    """
 
     port: Port
     entry: str
+    required: bool
 
 
 def inputs(graph: Node, signatures: Mapping[str, Signature]) -> dict[str, Input]:
@@ -93,7 +103,7 @@ def inputs(graph: Node, signatures: Mapping[str, Signature]) -> dict[str, Input]
 
 
 def outputs(graph: Node, signatures: Mapping[str, Signature]) -> frozenset[str]:
-    """Returns the names of the values that the graph's nodes add to its answer."""
+    """Returns the names of the values that the nodes add to the answer, whatever a ROUTER chooses."""
     return _follow(graph, signatures, frozenset(), {})
 
 
@@ -106,11 +116,21 @@ def _follow(
     def visit(written: frozenset[str]) -> frozenset[str]:
         for name, port in signature.inputs.items():
             if name not in written and (name not in asked or port.required):
-                asked[name] = Input(port, node.entry)
-        return written | signature.outputs.keys()
+                asked[name] = Input(port, node.entry, port.required)
+        return written.union(signature.outputs)
 
     if node.type in (NodeType.MODEL, NodeType.TRANSFORMER, NodeType.ROUTER):
         written = visit(written)
+    if node.type is NodeType.ROUTER:
+        ways = [dict(asked) for _ in node.children]
+        answers = [
+            _follow(child, signatures, written, way) for child, way in zip(node.children, ways, strict=True)
+        ]
+        for name, one in [item for way in reversed(ways) for item in way.items()]:
+            needed = all(name in way and way[name].required for way in ways)
+            if needed or name not in asked or not asked[name].required:
+                asked[name] = replace(one, required=needed)
+        return written.union(frozenset.intersection(*answers))
     answers = [_follow(child, signatures, written, asked) for child in node.children]
     if node.type is NodeType.COMBINER:
         written = frozenset().union(*answers)

@@ -140,6 +140,7 @@ def decode(data: bytes, field: str = "image") -> PillowImage.Image:
             picture = PillowImage.open(io.BytesIO(data), formats=FORMATS)
             _check_header(picture, field)
             picture.load()
+            return ImageOps.exif_transpose(picture)
     except PillowImage.DecompressionBombError as error:
         raise InputTooLarge(field, f"at most {MAX_PIXELS} pixels", str(error)) from error
     except InvalidInput:
@@ -149,7 +150,6 @@ def decode(data: bytes, field: str = "image") -> PillowImage.Image:
         raise InvalidInput(field, "a JPEG, PNG or WebP picture", got) from error
     except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error
         raise InvalidInput(field, "a whole picture", f"{len(data)} bytes ({error})") from error
-    return ImageOps.exif_transpose(picture)
 
 
 def _check_header(picture: PillowImage.Image, field: str) -> None:
@@ -160,14 +160,13 @@ def _check_header(picture: PillowImage.Image, field: str) -> None:
         raise InvalidInput(field, f"sides of at least {MIN_SIDE} pixels", f"{width}x{height}")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise InvalidInput(field, f"an aspect ratio within {MAX_ASPECT:g}:1", f"{width}x{height}")
-    frames = getattr(picture, "n_frames", 1)
+    # Phones keep depth maps and exposures as further frames of a JPEG ("MPO"): the first is the photo.
+    frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
     if frames > 1:
         raise InvalidInput(field, "a still picture", f"an animation of {frames} frames")
 
 
 def _to_rgb(picture: PillowImage.Image) -> PillowImage.Image:
-    if picture.mode == "RGB" and "icc_profile" not in picture.info:
-        return picture
     if picture.mode.startswith("I"):
         # Pillow clips 16-bit grey to 255 instead of scaling it.
         grey = (np.asarray(picture).astype(np.uint32) // 257).astype(np.uint8)
@@ -185,7 +184,7 @@ def _to_rgb(picture: PillowImage.Image) -> PillowImage.Image:
             return converted
         except (ImageCms.PyCMSError, OSError):
             pass  # a broken profile is no reason to refuse the picture: take the colours as sRGB
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def encode_png(picture: PillowImage.Image, text: dict[str, str] | None = None) -> bytes:

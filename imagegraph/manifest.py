@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from imagegraph import documents
 from imagegraph.documents import Strict
 from imagegraph.errors import InvalidDocument, UnknownName
-from imagegraph.graph import Name, Node, NodeType
+from imagegraph.graph import Name, Node, NodeType, Tree
 
 
 class _Part(Strict):
@@ -50,8 +50,8 @@ class Container(_Part):
         """
         if self.args[:1] != ("serve",):
             raise ValueError(f"container '{self.name}': args must begin with 'serve'")
-        options = dict(argument.removeprefix("--").partition("=")[::2] for argument in self.args[1:])
-        if set(options) != {"component", "bundle"}:
+        options = dict(argument.partition("=")[::2] for argument in self.args[1:])
+        if sorted(options) != ["--bundle", "--component"] or len(self.args) != 3:
             raise ValueError(
                 f"container '{self.name}': expected --component=… and --bundle=…, got {list(self.args[1:])}"
             )
@@ -70,12 +70,8 @@ class ComponentSpec(_Part):
     spec: PodSpec
 
 
-class Unit(_Part):
+class Unit(Tree):
     """A node of the graph (Seldon's PredictiveUnit)."""
-
-    name: Name
-    type: NodeType = NodeType.MODEL
-    children: tuple[Unit, ...] = ()
 
 
 class Predictor(_Part):
@@ -103,7 +99,7 @@ class Predictor(_Part):
     @property
     def bundle(self) -> str:
         """The bundle of all nodes."""
-        bundles = sorted({options["bundle"] for options in self._options.values()})
+        bundles = sorted({options["--bundle"] for options in self._options.values()})
         if len(bundles) != 1:
             raise ValueError(f"one predictor runs one bundle, not {bundles}")
         return bundles[0]
@@ -117,7 +113,7 @@ class Predictor(_Part):
             if unit.name not in options:
                 raise ValueError(f"node '{unit.name}' has no container; containers: {sorted(options)}")
             children = tuple(resolve(child) for child in unit.children)
-            entry = options[unit.name]["component"]
+            entry = options[unit.name]["--component"]
             return Node(name=unit.name, type=unit.type, entry=entry, children=children)
 
         root = resolve(self.graph)

@@ -48,11 +48,11 @@ class Tensor:
 
     def same(self, other: Tensor) -> bool:
         """Whether both hold the same datatype, shape and values."""
-        return (
-            (self.datatype, self.shape) == (other.datatype, other.shape)
-            and len(self.data) == len(other.data)
-            and all(a == b for a, b in zip(self.data, other.data, strict=True))
-        )
+        if (self.datatype, self.shape) != (other.datatype, other.shape):
+            return False
+        if self.datatype == "BYTES":
+            return list(self.data) == list(other.data)
+        return same(np.asarray(self.data), np.asarray(other.data))
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def read(path: Path) -> Record:
         with PillowImage.open(io.BytesIO(path.read_bytes()), formats=["PNG"]) as picture:
             picture.load()
             text = getattr(picture, "text", {}).get(KEY)
-    except (OSError, SyntaxError) as error:
+    except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error
         raise InvalidInput(str(path), "a PNG picture", str(error)) from error
     if text is None:
         raise InvalidInput(str(path), "a picture with provenance", "a PNG without the text 'imagegraph'")

@@ -2,7 +2,8 @@
 
 Values that a node does not read stay `Tensor`s: decoded from the frame, never looked into.
 In JSON, bytes that are no text (pictures) stand as base64; Seldon's executor and KServe's router
-carry nothing else. With the binary extension they stand as they are.
+carry nothing else. With the binary extension they stand as they are. JSON knows neither NaN nor
+infinity: both stand as null, which is read as NaN.
 
 Source: Open Inference Protocol, "Binary Tensor Data Extension" of Triton's HTTP protocol.
 """
@@ -10,17 +11,20 @@ Source: Open Inference Protocol, "Binary Tensor Data Extension" of Triton's HTTP
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeGuard
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
-from imagegraph.errors import InvalidInput, shorten
+from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
 from imagegraph.message import DATATYPES, Message, Tensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+MAX_DIMENSIONS = 8
 
 
 def tensor(value: Any) -> Tensor:
@@ -193,25 +197,28 @@ def _fields(entry: Any, at: str) -> tuple[str, str, tuple[int, ...], Mapping[str
     name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
     if not isinstance(name, str) or not name:
         raise InvalidInput(f"{at}.name", "a name", name)
-    if datatype != "BYTES" and datatype not in DATATYPES:
+    if not isinstance(datatype, str) or datatype not in ("BYTES", *DATATYPES):
         raise InvalidInput(f"{at}.datatype", f"BYTES or one of {', '.join(DATATYPES)}", datatype)
-    if not isinstance(shape, list) or not all(type(n) is int and 0 <= n < 2**31 for n in shape):
-        raise InvalidInput(f"{at}.shape", "a list of sizes", shape)
+    if not _is_shape(shape):
+        raise InvalidInput(f"{at}.shape", f"up to {MAX_DIMENSIONS} sizes, in all below 2**31", shape)
     parameters = entry.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise InvalidInput(f"{at}.parameters", "an object", parameters)
     return name, datatype, tuple(shape), parameters
 
 
-def _count(shape: Sequence[int]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
+def _is_shape(shape: Any) -> TypeGuard[list[int]]:
+    return (
+        isinstance(shape, list)
+        and len(shape) <= MAX_DIMENSIONS
+        and all(type(size) is int and size >= 0 for size in shape)
+        # Beside a zero the others could be of any size, which numpy does not allow either.
+        and math.prod(max(1, size) for size in shape) < 2**31
+    )
 
 
 def _from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
-    count = _count(shape)
+    count = math.prod(shape)
     if datatype != "BYTES":
         dtype = DATATYPES[datatype].newbyteorder("<")
         if len(raw) != count * dtype.itemsize:
@@ -222,7 +229,8 @@ def _from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...], at: str) -
     while offset < len(raw):
         size = int.from_bytes(raw[offset : offset + 4], "little")
         if offset + 4 + size > len(raw):
-            raise InvalidInput(at, f"at most {len(raw) - offset - 4} bytes in element {len(items)}", size)
+            expected = f"4 bytes of length and {size} of element {len(items)}"
+            raise InvalidInput(at, expected, f"{len(raw) - offset} bytes")
         items.append(bytes(raw[offset + 4 : offset + 4 + size]))
         offset += 4 + size
     if len(items) != count:
@@ -239,21 +247,24 @@ def _from_json(data: Any, datatype: str, shape: tuple[int, ...], at: str) -> Ten
             raise InvalidInput(f"{at}.data", "text", next(x for x in items if not isinstance(x, str)))
         found: Any = items
     else:
-        try:
-            array = np.array(data)
-            # A lossy cast would change what the client said: 1.5 is no INT64, "1" no number.
-            found = array.reshape(-1).astype(DATATYPES[datatype], casting="unsafe")
-            if array.size and (
-                array.dtype.kind not in "biuf" or not np.array_equal(found, array.reshape(-1), True)
-            ):
-                exact = DATATYPES[datatype].kind == "f" and array.dtype.kind in "iuf"
-                if not exact:
-                    raise ValueError
-        except (ValueError, TypeError, OverflowError):
-            raise InvalidInput(f"{at}.data", f"values of {datatype}", shorten(data)) from None
-    if len(found) != _count(shape):
-        raise InvalidInput(f"{at}.data", f"{_count(shape)} values for shape {list(shape)}", f"{len(found)}")
+        found = _numbers(list(_flat(data)), datatype, at)
+    if len(found) != math.prod(shape):
+        expected = f"{math.prod(shape)} values for shape {list(shape)}"
+        raise InvalidInput(f"{at}.data", expected, f"{len(found)} values")
     return Tensor(datatype, shape, found)
+
+
+def _numbers(items: list[Any], datatype: str, at: str) -> NDArray[Any]:
+    """Converts exactly what JSON says: 1.5 is no INT64, "1" no number, 300 no UINT8, 1e300 no FP32."""
+    dtype = DATATYPES[datatype]
+    kinds: dict[str, set[type]] = {"b": {bool}, "f": {int, float, type(None)}}
+    try:
+        if not set(map(type, items)) <= kinds.get(dtype.kind, {int}):
+            raise TypeError
+        with np.errstate(over="raise"):
+            return np.array(items, dtype)
+    except (TypeError, OverflowError, FloatingPointError):
+        raise InvalidInput(f"{at}.data", f"values of {datatype}", items) from None
 
 
 def _flat(data: Any) -> Iterator[Any]:
