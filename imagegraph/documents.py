@@ -52,8 +52,9 @@ def parse(text: str, model: type[Model], source: str) -> Model:
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as error:
+        faults = [(_line(_find(root, detail["loc"])), _sentence(detail)) for detail in error.errors()]
         raise InvalidDocument(
-            "\n".join(_sentence(detail, root, source) for detail in error.errors())
+            "\n".join(f"{source}:{line}: {sentence}" for line, sentence in sorted(faults))
         ) from None
 
 
@@ -82,15 +83,14 @@ def _check_keys(node: yaml.Node, source: str, above: tuple[yaml.Node, ...], done
     done.add(node)
 
 
-def _sentence(detail: Any, root: yaml.Node, source: str) -> str:
-    location: Sequence[str | int] = detail["loc"]
-    at = ".".join(str(part) for part in location)
+def _sentence(detail: Any) -> str:
+    at = ".".join(str(part) for part in detail["loc"])
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         message = "unknown key"
     elif "input" in detail and detail["type"] not in ("missing", "value_error"):
         message += f", got {shorten(detail['input'])}"
-    return f"{source}:{_line(_find(root, location))}: {at + ': ' if at else ''}{message}"
+    return f"{at + ': ' if at else ''}{message}"
 
 
 def _find(node: yaml.Node, location: Sequence[str | int]) -> yaml.Node:
