@@ -47,6 +47,7 @@ def make_controlnet(unet: UNet2DConditionModel, kind: str) -> ControlNetModel:
 
 
 def main() -> None:
+    """Train the ControlNet that the command line names and save it."""
     options = arguments(__doc__, choices=KINDS)
     kind = options.choice
     base = WEIGHTS / "stable-diffusion"

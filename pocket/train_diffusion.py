@@ -118,6 +118,7 @@ def build(tokenizer: CLIPTokenizer, vae: AutoencoderKL) -> nn.ModuleDict:
 
 
 def main() -> None:
+    """Train text encoder and UNet, save the whole pipeline."""
     options = arguments(__doc__)
     torch.manual_seed(0)
     scenes = load("train")

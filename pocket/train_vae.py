@@ -100,6 +100,7 @@ def spread(vae: nn.Module, scenes: Scenes, count: int = 512) -> float:
 
 
 def main() -> None:
+    """Train the VAE, measure it, save it."""
     options = arguments(__doc__)
     torch.manual_seed(0)
     scenes, held_out = load("train"), load("validation")

@@ -42,7 +42,8 @@ Loss = Callable[[np.random.Generator], Tensor]
 class Savable(Protocol):
     """A model, processor, tokenizer or pipeline of Hugging Face."""
 
-    def save_pretrained(self, save_directory: Path) -> Any: ...
+    def save_pretrained(self, save_directory: Path) -> Any:
+        """Write weights and configuration to a folder."""
 
 
 @dataclass(frozen=True)
