@@ -51,8 +51,12 @@ class Tensor:
         if (self.datatype, self.shape) != (other.datatype, other.shape):
             return False
         if self.datatype == "BYTES":
-            return list(self.data) == list(other.data)
+            return _as_bytes(self.data) == _as_bytes(other.data)
         return same(np.asarray(self.data), np.asarray(other.data))
+
+
+def _as_bytes(items: Any) -> list[bytes]:
+    return [item.encode() if isinstance(item, str) else item for item in items]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,238 @@
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from imagegraph import wire
+from imagegraph.errors import InvalidInput
+from imagegraph.image import Image
+from imagegraph.message import DATATYPES, Message, Tensor, same
+
+NUMERIC = st.sampled_from(sorted(DATATYPES))
+SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+
+
+@st.composite
+def numbers(draw, finite=False):
+    dtype = DATATYPES[draw(NUMERIC)]
+    elements = {"allow_nan": False, "allow_infinity": False} if finite and dtype.kind == "f" else {}
+    return draw(arrays.arrays(dtype, draw(SHAPES), elements=elements or None))
+
+
+@st.composite
+def raw_bytes(draw):
+    items = draw(st.lists(st.binary(max_size=20), max_size=4))
+    return Tensor("BYTES", (len(items),), items)
+
+
+def names(values):
+    return st.dictionaries(TEXT.filter(bool), values, max_size=4)
+
+
+def as_tensors(message):
+    return {name: wire.tensor(value) for name, value in message.values.items()}
+
+
+def assert_same(one, other):
+    for name, value in one.items():
+        assert same(value, other[name]), (name, value, other[name])
+    assert one.keys() == other.keys()
+
+
+@given(names(numbers() | raw_bytes()), TEXT, st.sampled_from(["inputs", "outputs"]))
+def test_binary_messages_come_back_bit_by_bit(values, request_id, kind):
+    message = Message(values, request_id, "node")
+    body, length = wire.encode(message, kind)
+    again = wire.decode(body, length)
+    assert_same(as_tensors(message), dict(again.values))
+    assert (again.id, again.origin) == (request_id, "node")
+
+
+@given(names(numbers(finite=True) | st.lists(TEXT, min_size=1, max_size=4)))
+def test_json_messages_come_back_as_they_were(values):
+    message = Message(values, "7")
+    body, length = wire.encode(message, "outputs", binary=False)
+    assert length is None
+    assert_same(as_tensors(message), dict(wire.decode(body).values))
+
+
+def test_json_knows_no_infinity_so_nan_stands_for_both():
+    for dtype in (np.float16, np.float32, np.float64):
+        body, _ = wire.encode(Message({"x": np.array([1.5, np.nan, -np.inf], dtype)}), binary=False)
+        assert same(wire.decode(body).values["x"].data, np.array([1.5, np.nan, np.nan], dtype))
+
+
+def test_pictures_travel_as_they_are_or_as_base64_in_json():
+    picture = Image.from_array(np.zeros((16, 16, 3), np.uint8))
+    for binary in (True, False):
+        body, length = wire.encode(Message({"image": picture}), binary=binary)
+        [item] = wire.decode(body, length).values["image"].data
+        data = item if isinstance(item, bytes) else item.encode()
+        assert (data == picture.data) == binary
+        assert Image.from_bytes(data) == picture
+
+
+@pytest.mark.parametrize(
+    ("value", "datatype", "shape"),
+    [
+        (True, "BOOL", (1,)),
+        (1, "INT64", (1,)),
+        (1.5, "FP64", (1,)),
+        ([1, 2.5], "FP64", (2,)),
+        ("a", "BYTES", (1,)),
+        (["a", "b"], "BYTES", (2,)),
+        ([], "BYTES", (0,)),
+        ({"a": [1]}, "BYTES", (1,)),
+        ([[1, 2], [3]], "BYTES", (1,)),
+        (np.zeros((2, 3), np.float32), "FP32", (2, 3)),
+        (np.zeros((4, 4), np.uint16)[::2], "UINT16", (2, 4)),
+        (np.array(3), "INT64", ()),
+    ],
+)
+def test_python_values_have_one_form_on_the_wire(value, datatype, shape):
+    one = wire.tensor(value)
+    assert (one.datatype, one.shape) == (datatype, shape)
+    body, length = wire.encode(Message({"x": value}))
+    assert same(wire.decode(body, length).values["x"], one)
+
+
+def test_values_that_are_none_do_not_travel():
+    assert orjson.loads(wire.encode(Message({"a": None, "b": 1}), binary=False)[0])["inputs"][0]["name"] == "b"
+
+
+def test_arrays_without_a_datatype_are_a_fault_of_ours():
+    with pytest.raises(TypeError, match="complex128"):
+        wire.tensor(np.zeros(1, np.complex128))
+
+
+def test_a_combiner_reads_seldons_list_and_kserves_object():
+    parts = [wire.encode(Message({"a": n}, origin=f"n{n}"), "outputs", binary=False)[0] for n in (1, 2)]
+    listed = wire.decode_answers(b"[" + b",".join(parts) + b"]")
+    by_step = wire.decode_answers(b'{"n1":' + parts[0] + b',"n2":' + parts[1] + b"}")
+    for answers in (listed, by_step):
+        assert [answer.origin for answer in answers] == ["n1", "n2"]
+        assert [answer.values["a"].array().tolist() for answer in answers] == [[1], [2]]
+
+
+def request(**entry):
+    return orjson.dumps({"inputs": [{"name": "x", "datatype": "INT64", "shape": [1], "data": [1], **entry}]})
+
+
+@pytest.mark.parametrize(
+    ("body", "length", "message"),
+    [
+        (b"", None, "body: expected JSON"),
+        (b"{", None, "body: expected JSON"),
+        (b"\xff\xfe", None, "body: expected JSON"),
+        (b'{"inputs": "\\ud800"}', None, "body: expected JSON"),
+        (b"[" * 100_000, None, "body: expected JSON"),
+        (b"[]", None, "body: expected a JSON object"),
+        (b'"text"', None, "body: expected a JSON object"),
+        (b"{}", None, "inputs: expected a list of tensors, got None"),
+        (b'{"outputs": {}}', None, "outputs: expected a list"),
+        (b'{"inputs": [1]}', None, "inputs.0.: expected a tensor object"),
+        (b'{"inputs": [], "parameters": 1}', None, "parameters: expected an object"),
+        (b'{"inputs": []}', 99, "Inference-Header-Content-Length: expected 0 to"),
+        (b'{"inputs": []}', -1, "Inference-Header-Content-Length: expected 0 to"),
+        (b'{"inputs": []}xyz', 14, "body: expected 0 bytes of binary data"),
+        (request(name=""), None, "inputs.0..name"),
+        (request(name=["x"]), None, "inputs.0..name"),
+        (request(datatype="FP8"), None, "inputs.0..datatype: expected BYTES or one of BOOL"),
+        (request(datatype=["INT64"]), None, "inputs.0..datatype"),
+        (request(shape=1), None, "inputs.0..shape"),
+        (request(shape=[-1]), None, "inputs.0..shape"),
+        (request(shape=[True]), None, "inputs.0..shape"),
+        (request(shape=[0, 2**62, 2**62]), None, "inputs.0..shape"),
+        (request(shape=[1] * 100_000), None, "inputs.0..shape"),
+        (request(shape=[2]), None, "2 values for shape .2., got '1 values'"),
+        (request(shape=[0]), None, "0 values"),
+        (request(data=1), None, "inputs.0..data: expected a list"),
+        (request(data=None), None, "inputs.0..data: expected a list"),
+        (request(data=["1"]), None, "values of INT64"),
+        (request(data=[1.5]), None, "values of INT64"),
+        (request(data=[2**63]), None, "values of INT64"),
+        (request(data=[None]), None, "values of INT64"),
+        (request(datatype="UINT8", data=[300]), None, "values of UINT8"),
+        (request(datatype="UINT8", data=[-1]), None, "values of UINT8"),
+        (request(datatype="BOOL", data=[1]), None, "values of BOOL"),
+        (request(datatype="FP32", data=[1e300]), None, "values of FP32"),
+        (request(datatype="FP16", data=[70_000]), None, "values of FP16"),
+        (request(datatype="FP32", data=[True]), None, "values of FP32"),
+        (request(datatype="FP32", data=[{}]), None, "values of FP32"),
+        (request(datatype="BYTES", data=[1]), None, "inputs.0..data: expected text"),
+        (request(parameters=[]).replace(b"[]", b"[1]"), None, "inputs.0..parameters: expected an object"),
+        (request(parameters={"binary_data_size": 8}), None, "at most the 0 bytes that are left, got 8"),
+        (request(parameters={"binary_data_size": -8}), None, "binary_data_size"),
+        (request(parameters={"binary_data_size": 1e300}), None, "binary_data_size"),
+        (request(parameters={"binary_data_size": "8"}), None, "binary_data_size"),
+    ],
+)
+def test_a_wrong_body_names_the_field(body, length, message):
+    with pytest.raises(InvalidInput, match=message):
+        wire.decode(body, length)
+
+
+def test_names_stand_once():
+    entry = {"name": "x", "datatype": "INT64", "shape": [1], "data": [1]}
+    with pytest.raises(InvalidInput, match=r"inputs\[1\]: expected every name once, got 'x'"):
+        wire.decode(orjson.dumps({"inputs": [entry, entry]}))
+
+
+@pytest.mark.parametrize(
+    ("datatype", "raw", "message"),
+    [
+        ("INT64", b"1234567", "8 bytes for shape"),
+        ("BYTES", b"", "1 elements for shape"),
+        ("BYTES", b"\x01\x00", "4 bytes of length"),
+        ("BYTES", b"\xff\xff\xff\xffx", "4294967295 of element 0"),
+        ("BYTES", b"\x00\x00\x00\x00" * 2, "1 elements for shape"),
+    ],
+)
+def test_binary_tensors_of_wrong_length_are_refused(datatype, raw, message):
+    head = request(datatype=datatype, parameters={"binary_data_size": len(raw)})
+    with pytest.raises(InvalidInput, match=message):
+        wire.decode(head + raw, len(head))
+
+
+def test_a_body_as_deep_as_json_allows_is_refused_in_words():
+    deep = b"[" * 1000 + b"]" * 1000
+    for body in (b'{"inputs":%s}' % deep, b'{"inputs":[{"name":%s}]}' % deep, deep):
+        with pytest.raises(InvalidInput):
+            wire.decode(body)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.just("x") | JSON,
+        "datatype": st.sampled_from([*DATATYPES, "BYTES"]) | JSON,
+        "shape": st.lists(st.integers(0, 3), max_size=3) | JSON,
+        "data": st.lists(JSON, max_size=3) | JSON,
+        "parameters": st.fixed_dictionaries({"binary_data_size": st.integers(-1, 40) | JSON}) | JSON,
+    },
+)
+HEADS = st.fixed_dictionaries({"inputs": st.lists(FIELDS | JSON, max_size=2)}, optional={"id": JSON})
+
+
+@given(HEADS | JSON, st.binary(max_size=40), st.none() | st.integers(-2, 5))
+def test_hostile_bodies_are_read_or_refused_as_invalid_input(head, binary, lie):
+    text = orjson.dumps(head)
+    for body, length in ((text + binary, len(text) + (lie or 0)), (text, None), (binary, lie)):
+        try:
+            for value in wire.decode(body, length).values.values():
+                if value.datatype != "BYTES":
+                    assert value.array().shape == value.shape
+        except InvalidInput:
+            pass
+        try:
+            wire.decode_answers(body)
+        except InvalidInput:
+            pass
