@@ -99,6 +99,8 @@ async def run(graph: Node, message: Message, call: Call, context: Context | None
     """
     context = context or Context()
     seconds = None if context.deadline is None else context.deadline - time.monotonic()
+    if seconds is not None and seconds <= 0:
+        raise DeadlineExceeded("out of time before the first node")
     try:
         async with asyncio.timeout(seconds) if seconds is not None else nullcontext():
             return await _walk(graph, message, call, context)

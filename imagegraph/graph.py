@@ -115,7 +115,9 @@ def _follow(
 
     def visit(written: frozenset[str]) -> frozenset[str]:
         for name, port in signature.inputs.items():
-            if name not in written and (name not in asked or port.required):
+            if name in written:
+                continue
+            if name not in asked or (port.required and not asked[name].required):
                 asked[name] = Input(port, node.entry, port.required)
         return written.union(signature.outputs)
 

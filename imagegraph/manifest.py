@@ -85,7 +85,7 @@ class Predictor(_Part):
 
     @pydantic.model_validator(mode="after")
     def _is_runnable(self) -> Self:
-        self.root  # noqa: B018  (resolving checks names, containers and bundles)
+        _ = self.root, self.bundle  # resolving them checks names, containers and bundles
         return self
 
     @property

@@ -100,7 +100,9 @@ def test_python_values_have_one_form_on_the_wire(value, datatype, shape):
 
 
 def test_values_that_are_none_do_not_travel():
-    assert orjson.loads(wire.encode(Message({"a": None, "b": 1}), binary=False)[0])["inputs"][0]["name"] == "b"
+    assert (
+        orjson.loads(wire.encode(Message({"a": None, "b": 1}), binary=False)[0])["inputs"][0]["name"] == "b"
+    )
 
 
 def test_arrays_without_a_datatype_are_a_fault_of_ours():

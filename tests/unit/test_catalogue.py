@@ -1,0 +1,159 @@
+import pytest
+import tiny
+from huggingface_hub import constants
+
+from imagegraph import catalogue as module
+from imagegraph.catalogue import Catalogue, entry_names
+from imagegraph.errors import ImagegraphError, InvalidDocument, MissingWeights, UnknownName
+from imagegraph.graph import Node, NodeType
+
+COMMIT = "0123456789" * 4
+HEAD = "graphs: {}\nentries:\n  one:\n    component: tiny:Double\n    summary: One\n"
+
+
+def entry(lines: str) -> str:
+    return HEAD + "".join(f"    {line}\n" for line in lines.splitlines())
+
+
+def with_weights(source: str) -> str:
+    return entry(f"bundles:\n  pocket:\n    weights:\n      model: {source}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (entry("bundles: {pocket: {}}\ncolour: red"), ":7: entries.one.colour: unknown key"),
+        (entry("bundles: {pocket: {}}\nbundles: {}"), ":7: key 'bundles' stands twice"),
+        (entry("bundles: {}"), ":6: entries.one.bundles: .*at least 1 item"),
+        (HEAD, ":3: entries.one.bundles: Field required"),
+        (entry("pool: tpu\nbundles: {pocket: {}}"), ":6: entries.one.pool: .*'cpu' or 'gpu', got 'tpu'"),
+        (entry("bundles: {Pocket: {}}"), ":6: .*String should match pattern"),
+        (entry("bundles: {pocket: {resources: {cpu: 0}}}"), ":6: .*cpu: .*greater than 0, got 0"),
+        (entry("uses: {twice: two}\nbundles: {pocket: {}}"), r"unknown entry \(used by 'one'\) 'two'"),
+        (with_weights("{repo: a/b}"), ":9: .*'a/b' is not pinned: needs 'revision'"),
+        (with_weights("{repo: a/b, revision: main}"), ":9: .*revision: .*match pattern"),
+        (with_weights("{repo: ../b, revision: %s}" % ("g" * 40)), ":9: .*revision"),
+        (
+            with_weights("{path: pocket/weights/none}"),
+            ":9: .*'pocket/weights/none' does not exist: `make pocket`",
+        ),
+        (with_weights("{path: pocket, revision: %s}" % COMMIT), ":9: .*'revision' belongs to 'repo'"),
+        (with_weights("{}"), ":9: .*needs either 'repo' or 'path'"),
+        (with_weights("{path: pocket, repo: a/b}"), ":9: .*needs either 'repo' or 'path'"),
+        (entry("bundles: &b {pocket: {settings: {x: *b}}}"), ":6: a cycle"),
+        (
+            entry("bundles: {pocket: {}}").replace(
+                "graphs: {}", "graphs: {g: {summary: G, root: {name: n, entry: ones}}}"
+            ),
+            r"unknown entry \(graph 'g', node 'n'\) 'ones'. *Did you mean 'one'",
+        ),
+        (
+            entry("bundles: {pocket: {}}").replace(
+                "graphs: {}", "graphs: {g: {summary: G, root: {name: one, children: [{name: one}]}}}"
+            ),
+            ":1: .*duplicate node name 'one'",
+        ),
+    ],
+)
+def test_a_wrong_catalogue_names_file_and_line(tmp_path, text, message):
+    with pytest.raises(InvalidDocument, match=rf"catalogue\.yaml.*{message}"):
+        tiny.catalogue(tmp_path, text)
+
+
+def test_weights_of_the_hub_that_are_not_here_say_how_to_pull_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    one = tiny.catalogue(tmp_path, with_weights("{repo: a/b, revision: %s}" % COMMIT)).entry("one")
+    with pytest.raises(MissingWeights, match=f"hf download a/b --revision {COMMIT}"):
+        one.weights("pocket", "cpu")
+    assert one.variant("pocket").weights["model"].version == COMMIT
+
+
+def test_weights_of_a_folder_have_its_hash_as_version(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "a").write_text("1")
+    source = (
+        tiny.catalogue(tmp_path, with_weights("{path: net}")).entry("one").variant("pocket").weights["model"]
+    )
+    assert source.folder() == tmp_path / "net"
+    first = source.version
+    module._folder_hash.cache_clear()
+    (tmp_path / "net" / "a").write_text("2")
+    assert len(first) == 40
+    assert source.version != first
+
+
+@pytest.mark.parametrize(
+    ("component", "message"),
+    [
+        ("nowhere:Thing", "'nowhere:Thing' cannot be imported"),
+        ("tiny:Nothing", "'tiny:Nothing' cannot be imported"),
+        ("pathlib:Path", "'pathlib:Path' is not a Component"),
+    ],
+)
+def test_a_component_that_does_not_exist_is_named(tmp_path, component, message):
+    text = entry("bundles: {pocket: {}}").replace("tiny:Double", component)
+    with pytest.raises(InvalidDocument, match=message):
+        _ = tiny.catalogue(tmp_path, text).entry("one").kind
+
+
+def test_names_are_found_or_guessed(tmp_path):
+    catalogue = tiny.catalogue(tmp_path)
+    assert catalogue.graph("double").root == Node(name="double")
+    assert catalogue.graph("sum").root.name == "add"
+    for missing in (
+        lambda: catalogue.entry("duoble"),
+        lambda: catalogue.graph("duoble"),
+        lambda: catalogue.entry("double").variant("sd16"),
+    ):
+        with pytest.raises(UnknownName, match="Did you mean '(double|sd15)'"):
+            missing()
+
+
+def test_a_graph_exists_in_the_bundles_that_all_its_entries_have(tmp_path):
+    catalogue = tiny.catalogue(tmp_path)
+    assert catalogue.bundles(Node(name="double")) == ["pocket", "sd15"]
+    assert catalogue.bundles(catalogue.graph("sum").root) == ["pocket"]
+    assert entry_names(catalogue.graph("ways").root) == ["by-size", "add", "double"]
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        (Node(name="unite"), "'unite' is a MODEL, but 'unite' is a Priors, Combiner"),
+        (Node(name="by-size"), "'by-size' is a MODEL, but 'by-size' is a BySize, Router"),
+        (Node(name="double", type=NodeType.ROUTER, children=(Node(name="add"),)), "Double, no Router"),
+        (Node(name="double", type=NodeType.COMBINER, children=(Node(name="add"),)), "Double, no Combiner"),
+    ],
+)
+def test_a_node_must_be_able_to_do_what_its_type_says(tmp_path, root, message):
+    with pytest.raises(InvalidDocument, match=message):
+        tiny.catalogue(tmp_path).signatures(root)
+
+
+def test_settings_build_the_component_and_uses_come_with_them(tmp_path):
+    catalogue = tiny.catalogue(tmp_path)
+    assert catalogue.entry("add").build("pocket", {}).addend == 10
+    double = catalogue.entry("double").build("pocket", {})
+    assert catalogue.entry("user").build("pocket", {"twice": double}).uses == {"twice": double}
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Catalogue:
+    try:
+        return Catalogue.read()
+    except ImagegraphError as error:
+        pytest.skip(str(error))
+
+
+def test_the_shipped_catalogue_is_right_in_every_default(shipped):
+    for name, one in shipped.entries.items():
+        for bundle, variant in one.bundles.items():
+            for port, value in variant.defaults.items():
+                assert port in one.signature.inputs, (name, bundle, port)
+                one.signature.port(port).read(value)
+
+
+def test_the_shipped_graphs_fit_their_types(shipped):
+    for item in shipped.graphs.values():
+        shipped.signatures(item.root)

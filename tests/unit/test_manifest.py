@@ -1,0 +1,196 @@
+from collections import Counter
+
+import pytest
+import tiny
+import yaml
+
+from imagegraph import documents
+from imagegraph.catalogue import DEFAULT_PATH
+from imagegraph.errors import InvalidDocument, UnknownName
+from imagegraph.graph import Node
+from imagegraph.manifest import SeldonDeployment, inference_graph, seldon_deployment
+
+TEXT = """\
+apiVersion: machinelearning.seldon.io/v1
+kind: SeldonDeployment
+metadata: {name: two}
+spec:
+  protocol: v2
+  predictors:
+    - name: main
+      traffic: 75
+      graph:
+        name: unite
+        type: COMBINER
+        children:
+          - name: left
+          - name: right
+      componentSpecs:
+        - spec:
+            containers:
+              - {name: unite, image: i, args: [serve, --component=unite, --bundle=pocket]}
+              - {name: left, image: i, args: [serve, --component=double, --bundle=pocket]}
+        - spec:
+            containers:
+              - {name: right, image: i, args: [serve, --component=add, --bundle=pocket]}
+    - name: canary
+      traffic: 25
+      graph: {name: left, type: MODEL}
+      componentSpecs: [{spec: {containers: [{name: left, image: i, args: [serve, --component=double, --bundle=sd15]}]}}]
+"""
+
+
+def parse(text: str) -> SeldonDeployment:
+    return documents.parse(text, SeldonDeployment, "m.yaml")
+
+
+def shipped_graphs() -> dict[str, Node]:
+    """The graphs of the catalogue, without looking for its weights."""
+    graphs = yaml.safe_load(DEFAULT_PATH.read_text())["graphs"]
+    return {name: Node.model_validate(item["root"]) for name, item in graphs.items()}
+
+
+def test_a_manifest_becomes_predictors_with_graphs_of_entries():
+    deployment = parse(TEXT)
+    main = deployment.predictor("main")
+    assert main.bundle == "pocket"
+    assert [(node.name, node.type, node.entry) for node in main.root.walk()] == [
+        ("unite", "COMBINER", "unite"),
+        ("left", "MODEL", "double"),
+        ("right", "MODEL", "add"),
+    ]
+    assert deployment.predictor("canary").bundle == "sd15"
+    with pytest.raises(UnknownName, match="Did you mean 'canary'"):
+        deployment.predictor("canari")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("protocol: v2", "protocol: seldon", ":5: spec.protocol: Input should be 'v2', got 'seldon'"),
+        ("protocol: v2", "protocol: v2\n  replicas: 2", ":6: spec.replicas: unknown key"),
+        ("kind: SeldonDeployment", "kind: Deployment", ":2: kind"),
+        ("machinelearning.seldon.io/v1", "v1", ":1: apiVersion"),
+        ("{name: two}", "{name: Two}", ":3: metadata.name: .*match pattern"),
+        ("        type: COMBINER", "        type: COMBINE", ":11: .*graph.type: .*got 'COMBINE'"),
+        (
+            "- name: left",
+            "- {name: left, implementation: SKLEARN_SERVER}",
+            ":13: .*implementation: unknown key",
+        ),
+        ("- name: left", "- name: left\n            endpoint: {type: GRPC}", ":14: .*endpoint: unknown key"),
+        (
+            "- name: left",
+            "- name: left\n            logger:\n              mode: all",
+            ":14: .*logger: unknown",
+        ),
+        ("- name: left", "- {name: left, parameters: []}", ":13: .*parameters: unknown key"),
+        ("- name: left", "- {name: left, methods: [ROUTE]}", ":13: .*methods: unknown key"),
+        ("- name: left", "- {name: left, modelUri: s3://x}", ":13: .*modelUri: unknown key"),
+        ("- name: left", "- name: right", ":9: .*graph: duplicate node name 'right'"),
+        ("- name: left", "- {name: left, type: ROUTER}", ":13: .*ROUTER 'left' needs children"),
+        ("- name: left", "- name: middle", ":7: .*node 'middle' has no container; containers: "),
+        ("          - name: right\n", "", ":7: .*container 'right' belongs to no node"),
+        ("{name: right, image", "{name: left, image", ":7: .*two containers have one name"),
+        ("[serve, --component=add", "[run, --component=add", ":7: .*'right': args must begin with 'serve'"),
+        ("--component=add", "--component=add, --workers=2", ":7: .*'right': expected --component=… and"),
+        ("--component=add", "--component=add, --component=double", ":7: .*'right': expected --component"),
+        ("--component=add", "component=add", ":7: .*'right': expected --component"),
+        (
+            "add, --bundle=pocket",
+            "add, --bundle=sd15",
+            "one predictor runs one bundle, not .'pocket', 'sd15'",
+        ),
+        ("traffic: 75", "traffic: 70", ":4: spec: traffic of the predictors adds up to 95, not 100"),
+        ("traffic: 75", "traffic: 101", ":8: .*traffic: .*less than or equal to 100, got 101"),
+        ("traffic: 75", "traffic: 75\n      shadow: true", ":9: .*shadow: unknown key"),
+        ("name: canary", "name: main", ":4: .*two predictors have one name"),
+        ("graph:\n", "graph: &g\n        self: *g\n", "m.yaml:(9|10): a cycle"),
+        (
+            "image: i, args: [serve, --component=add",
+            "image: i, env: [], args: [serve, --component=add",
+            ":22: .*env",
+        ),
+    ],
+)
+def test_what_the_engine_does_not_run_is_an_error_with_its_line(old, new, message):
+    assert TEXT.count(old) >= 1
+    with pytest.raises(InvalidDocument, match=f"m.yaml{message}" if message[0] == ":" else message):
+        parse(TEXT.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("traffic", ["traffic: 100", "replicas: 1"])
+def test_a_single_predictor_may_leave_its_traffic_out(traffic):
+    deployment = parse(TEXT[: TEXT.index("    - name: canary")].replace("traffic: 75", traffic))
+    assert deployment.choose("any").name == "main"
+
+
+def test_requests_are_split_as_the_traffic_says_and_stay_on_their_side():
+    deployment = parse(TEXT)
+    chosen = {str(n): deployment.choose(str(n)).name for n in range(1000)}
+    assert 200 < Counter(chosen.values())["canary"] < 300
+    assert all(deployment.choose(request).name == name for request, name in chosen.items())
+
+
+def test_a_predictor_without_traffic_is_never_chosen():
+    deployment = parse(TEXT.replace("traffic: 75", "traffic: 100").replace("traffic: 25", "traffic: 0"))
+    assert {deployment.choose(str(n)).name for n in range(1000)} == {"main"}
+
+
+@pytest.mark.parametrize("name", shipped_graphs())
+def test_every_graph_of_the_catalogue_survives_its_manifest(name):
+    root = shipped_graphs()[name]
+    text = documents.dump(seldon_deployment(name, root, "pocket", "image:1"))
+    [predictor] = documents.parse(text, SeldonDeployment, name).spec.predictors
+    assert predictor.root == root
+    assert predictor.bundle == "pocket"
+
+
+def steps(document: dict, node: str) -> list[tuple]:
+    return [
+        (
+            step["name"],
+            step.get("nodeName") or step["serviceUrl"].split("//")[1].split(".")[0],
+            step.get("data"),
+        )
+        for step in document["spec"]["nodes"][node]["steps"]
+    ]
+
+
+def test_an_inference_graph_is_a_sequence_around_ensembles(tmp_path):
+    document = inference_graph("sum", tiny.catalogue(tmp_path).graph("sum").root, "ns")
+    assert document["apiVersion"] == "serving.kserve.io/v1alpha1"
+    assert steps(document, "root") == [
+        ("unite-children", "unite-children", None),
+        ("unite", "unite-predictor", "$response"),
+        ("add", "add-predictor", "$response"),
+    ]
+    assert steps(document, "unite-children") == [
+        ("source", "source-predictor", None),
+        ("double", "double-predictor", None),
+    ]
+    nodes = document["spec"]["nodes"]
+    assert [node["routerType"] for node in nodes.values()] == ["Sequence", "Ensemble"]
+    assert {step["dependency"] for node in nodes.values() for step in node["steps"]} == {"Hard"}
+    url = nodes["unite-children"]["steps"][1]["serviceUrl"]
+    assert url == "http://double-predictor.ns.svc.cluster.local/v2/models/double/infer"
+
+
+def test_a_branch_of_several_nodes_is_a_sequence_of_its_own():
+    leaf = {"name": "a", "type": "OUTPUT_TRANSFORMER", "children": [{"name": "b"}]}
+    root = Node.model_validate({"name": "c", "type": "COMBINER", "children": [leaf, {"name": "d"}]})
+    document = inference_graph("g", root)
+    assert steps(document, "c-children") == [("a", "a-sequence", None), ("d", "d-predictor", None)]
+    assert steps(document, "a-sequence") == [("b", "b-predictor", None), ("a", "a-predictor", "$response")]
+
+
+@pytest.mark.parametrize(
+    ("root", "message"),
+    [
+        ({"name": "r", "type": "ROUTER", "children": [{"name": "a"}]}, "'r': KServe has no ROUTER"),
+        ({"name": "m", "children": [{"name": "a"}, {"name": "b"}]}, "'m': .*need a COMBINER"),
+    ],
+)
+def test_what_kserve_cannot_do_is_an_error(root, message):
+    with pytest.raises(InvalidDocument, match=message):
+        inference_graph("g", Node.model_validate(root))

@@ -1,0 +1,129 @@
+"""Tiny components, and catalogues of them, for tests of what runs components."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, TypedDict
+
+from pydantic import Field
+
+from imagegraph import documents
+from imagegraph.catalogue import Catalogue
+from imagegraph.component import Combiner, Component, Progress, Router, Weights
+from imagegraph.errors import MissingWeights
+
+CATALOGUE = """
+entries:
+  double: {component: tiny:Double, summary: Doubles a number, bundles: {pocket: {}, sd15: {}}}
+  add:
+    component: tiny:Add
+    summary: Adds a number
+    bundles: {pocket: {settings: {addend: 10}, defaults: {number: 5}}}
+  slow: {component: tiny:Slow, summary: Waits in steps, bundles: {pocket: {}}}
+  late: {component: tiny:Late, summary: Loads when told to, bundles: {pocket: {}}}
+  broken: {component: tiny:Broken, summary: Does not load, bundles: {pocket: {}}}
+  faulty: {component: tiny:Faulty, summary: Fails at work, bundles: {pocket: {}}}
+  source: {component: components.source:Source, summary: Echoes, bundles: {pocket: {}}}
+  unite: {component: components.priors:Priors, summary: Unites, bundles: {pocket: {}}}
+  by-size: {component: tiny:BySize, summary: Small numbers left, bundles: {pocket: {}}}
+  user: {component: tiny:User, summary: Uses double, uses: {twice: double}, bundles: {pocket: {}}}
+graphs:
+  sum:
+    summary: A number doubled, and the number itself
+    root:
+      name: add
+      type: OUTPUT_TRANSFORMER
+      children:
+        - name: unite
+          type: COMBINER
+          children: [{name: source, type: TRANSFORMER}, {name: double}]
+  ways:
+    summary: One of two
+    root:
+      name: by-size
+      type: ROUTER
+      children: [{name: left, entry: add}, {name: right, entry: double}]
+"""
+
+
+def catalogue(folder: Path, text: str = CATALOGUE) -> Catalogue:
+    path = folder / "catalogue.yaml"
+    path.write_text(text)
+    return documents.read(path, Catalogue)
+
+
+class Number(TypedDict):
+    number: int
+
+
+class Doubled(TypedDict):
+    doubled: int
+
+
+class Double(Component):
+    def predict(self, number: int) -> Doubled:
+        return {"doubled": 2 * number}
+
+
+class Add(Component):
+    def __init__(self, addend: int) -> None:
+        self.addend = addend
+
+    def predict(self, number: Annotated[int, Field(ge=0, description="Any")], doubled: int = 0) -> Number:
+        return {"number": number + doubled + self.addend}
+
+
+class Slow(Component):
+    """Works until it is stopped, at most 10 s; `stopped` tells that it was."""
+
+    started = threading.Event()
+    stopped = threading.Event()
+
+    def predict(self, progress: Progress, number: int = 0) -> Number:
+        self.started.set()
+        try:
+            for step in range(1000):
+                progress(step, 1000)
+                self.stopped.wait(0.01)
+        finally:
+            self.stopped.set()
+        return {"number": number}
+
+
+class Late(Component):
+    """Loads when `go` is set."""
+
+    go = threading.Event()
+
+    def load(self, weights: Weights) -> None:
+        self.go.wait(10)
+
+    def predict(self, number: int) -> Number:
+        return {"number": number}
+
+
+class Broken(Component):
+    def load(self, weights: Weights) -> None:
+        raise MissingWeights("no weights; pull them")
+
+    def predict(self, number: int) -> Number:
+        return {"number": number}
+
+
+class Faulty(Component):
+    def predict(self, number: int) -> Number:
+        return {"number": number // 0}
+
+
+class BySize(Router):
+    def route(self, number: int = 0) -> int:
+        return 0 if number < 10 else 1
+
+
+class User(Component):
+    def __init__(self, uses: Mapping[str, Component]) -> None:
+        self.uses = uses
+
+    def predict(self, number: int) -> Number:
+        twice = self.uses.get("twice")
+        return {"number": twice.predict(number)["doubled"] if twice else -1}
