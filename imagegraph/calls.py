@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,8 +46,7 @@ class LocalCall:
         names = list(dict.fromkeys(entries))
         # One loader: importing torch libraries from several threads at once is not safe.
         self._loader = ThreadPoolExecutor(1, "load")
-        self._workers = ThreadPoolExecutor(max(8, len(names)), "node")
-        self._locks = {name: threading.Lock() for name in names}
+        self._workers = {name: ThreadPoolExecutor(1, name) for name in names}
         self._defaults = {name: catalogue.entry(name).variant(bundle).defaults for name in names}
         self._components: dict[str, Future[Component]] = {}
         self.load_seconds: dict[str, float] = {}
@@ -125,7 +123,7 @@ class LocalCall:
     async def _work(
         self, node: Node, method: Method, work: Callable[[Any, Progress], Result], context: Context
     ) -> Result:
-        """Runs `work` on a worker thread; when the caller is cancelled, tells the work to stop."""
+        """Runs `work` on the entry's own thread; when the caller is cancelled, tells the work to stop."""
         loop = asyncio.get_running_loop()
 
         def listen(done: int, total: int, preview: Callable[[], Image] | None) -> None:
@@ -136,12 +134,11 @@ class LocalCall:
         component = await self._loaded(node.entry)
 
         def run() -> Result:
-            with self._locks[node.entry]:
-                progress.check()
-                return work(component, progress)
+            progress.check()
+            return work(component, progress)
 
         try:
-            return await loop.run_in_executor(self._workers, run)
+            return await loop.run_in_executor(self._workers[node.entry], run)
         except asyncio.CancelledError:
             progress.cancel()
             raise
@@ -149,7 +146,8 @@ class LocalCall:
     def close(self) -> None:
         """Gives up queued work and lets go of the components."""
         self._loader.shutdown(wait=False, cancel_futures=True)
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers.values():
+            worker.shutdown(wait=False, cancel_futures=True)
 
     def __enter__(self) -> Self:
         return self

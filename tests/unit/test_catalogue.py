@@ -32,12 +32,12 @@ def with_weights(source: str) -> str:
         (entry("uses: {twice: two}\nbundles: {pocket: {}}"), r"unknown entry \(used by 'one'\) 'two'"),
         (with_weights("{repo: a/b}"), ":9: .*'a/b' is not pinned: needs 'revision'"),
         (with_weights("{repo: a/b, revision: main}"), ":9: .*revision: .*match pattern"),
-        (with_weights("{repo: ../b, revision: %s}" % ("g" * 40)), ":9: .*revision"),
+        (with_weights("{repo: a/b, revision: G}"), ":9: .*revision"),
         (
             with_weights("{path: pocket/weights/none}"),
             ":9: .*'pocket/weights/none' does not exist: `make pocket`",
         ),
-        (with_weights("{path: pocket, revision: %s}" % COMMIT), ":9: .*'revision' belongs to 'repo'"),
+        (with_weights(f"{{path: pocket, revision: {COMMIT}}}"), ":9: .*'revision' belongs to 'repo'"),
         (with_weights("{}"), ":9: .*needs either 'repo' or 'path'"),
         (with_weights("{path: pocket, repo: a/b}"), ":9: .*needs either 'repo' or 'path'"),
         (entry("bundles: &b {pocket: {settings: {x: *b}}}"), ":6: a cycle"),
@@ -62,7 +62,7 @@ def test_a_wrong_catalogue_names_file_and_line(tmp_path, text, message):
 
 def test_weights_of_the_hub_that_are_not_here_say_how_to_pull_them(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    one = tiny.catalogue(tmp_path, with_weights("{repo: a/b, revision: %s}" % COMMIT)).entry("one")
+    one = tiny.catalogue(tmp_path, with_weights(f"{{repo: a/b, revision: {COMMIT}}}")).entry("one")
     with pytest.raises(MissingWeights, match=f"hf download a/b --revision {COMMIT}"):
         one.weights("pocket", "cpu")
     assert one.variant("pocket").weights["model"].version == COMMIT

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ class Part(Strict):
 class Page(Strict):
     name: str
     parts: tuple[Part, ...] = ()
-    any: dict[str, Any] = {}
+    any: Mapping[str, Any] = {}
 
 
 def test_a_right_document_is_read():

@@ -151,9 +151,9 @@ def test_a_foreign_error_becomes_one_of_ours_with_the_node(graph, name):
 def test_the_deadline_names_the_running_nodes_and_cancels_them():
     cancelled: list[str] = []
     functions = {name: wait(9, name, cancelled=cancelled) for name in "bc"}
+    graph = node("a", "COMBINER", leaf("b"), leaf("c"), leaf("d"))
     start = time.monotonic()
     with pytest.raises(DeadlineExceeded, match="out of time in node b, c$"):
-        graph = node("a", "COMBINER", leaf("b"), leaf("c"), leaf("d"))
         run(graph, call(a=join, **functions), Context(deadline=start + 0.05))
     assert sorted(cancelled) == ["b", "c"]
     assert time.monotonic() - start < 2

@@ -36,7 +36,8 @@ spec:
     - name: canary
       traffic: 25
       graph: {name: left, type: MODEL}
-      componentSpecs: [{spec: {containers: [{name: left, image: i, args: [serve, --component=double, --bundle=sd15]}]}}]
+      componentSpecs:
+        - spec: {containers: [{name: left, image: i, args: [serve, --component=double, --bundle=sd15]}]}
 """
 
 

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import orjson
 import pytest
@@ -228,13 +230,9 @@ HEADS = st.fixed_dictionaries({"inputs": st.lists(FIELDS | JSON, max_size=2)}, o
 def test_hostile_bodies_are_read_or_refused_as_invalid_input(head, binary, lie):
     text = orjson.dumps(head)
     for body, length in ((text + binary, len(text) + (lie or 0)), (text, None), (binary, lie)):
-        try:
+        with contextlib.suppress(InvalidInput):
             for value in wire.decode(body, length).values.values():
                 if value.datatype != "BYTES":
                     assert value.array().shape == value.shape
-        except InvalidInput:
-            pass
-        try:
+        with contextlib.suppress(InvalidInput):
             wire.decode_answers(body)
-        except InvalidInput:
-            pass

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from imagegraph import documents
 from imagegraph.catalogue import Catalogue
-from imagegraph.component import Combiner, Component, Progress, Router, Weights
+from imagegraph.component import Component, Progress, Router, Weights
 from imagegraph.errors import MissingWeights
 
 CATALOGUE = """
