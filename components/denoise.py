@@ -22,7 +22,7 @@ class Conditioning:
     embeddings: torch.Tensor
     added: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
-    def __getitem__(self, rows: Any) -> Conditioning:
+    def __getitem__(self, rows: slice | torch.Tensor | Sequence[int]) -> Conditioning:
         """Picks rows."""
         return Conditioning(self.embeddings[rows], {name: one[rows] for name, one in self.added.items()})
 
@@ -36,15 +36,16 @@ class Steering:
     """One ControlNet and the pictures it steers.
 
     Attributes:
-        net: a `ControlNetModel`.
-        image: [rows, 3, height, width] in 0..1, the control of each steered picture.
+        net: a `ControlNetModel` whose `controlnet_cond_embedding` is taken out: it would embed the
+            same control anew at every step.
+        control: [rows, channels, height / 8, width / 8], the embedded control of each picture.
         rows: [rows] indices of the steered pictures in the batch.
         strength: [rows] factors of the residuals.
         start, end: part of the steps in which it acts, 0..1.
     """
 
     net: Any
-    image: torch.Tensor
+    control: torch.Tensor
     rows: torch.Tensor
     strength: torch.Tensor
     start: float
@@ -74,7 +75,7 @@ def denoise(
     Args:
         timesteps: of `scheduler`, from noisy to clean.
         latents: [pictures, channels, height, width], noised to the first timestep.
-        prompts: of two rows, the negative prompt and the prompt.
+        prompts: of 2 * pictures rows, the negative prompts before the prompts.
         guidance: weight of the prompt against the negative prompt; at most 1 is no guidance, which
             halves the work.
         report: called with the steps done and the clean latents as guessed so far (None where the
@@ -87,7 +88,7 @@ def denoise(
     """
     pictures, steps = len(latents), len(timesteps)
     copies = 2 if guidance > 1 else 1
-    prompts = prompts[[row for row in range(2 - copies, 2) for _ in range(pictures)]]
+    prompts = prompts[-copies * pictures :]
     accepted = inspect.signature(scheduler.step).parameters
     extra = {"generator": list(generators)} if "generator" in accepted else {}
     clean = None
@@ -135,7 +136,7 @@ def control_residuals(
             batch[rows],
             timestep,
             **prompts[rows].arguments(),
-            controlnet_cond=steering.image.repeat(copies, 1, 1, 1),
+            controlnet_cond=steering.control.repeat(copies, 1, 1, 1),
             return_dict=False,
         )
         strength = steering.strength.repeat(copies)[:, None, None, None]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict
 
 import numpy as np
 import pydantic
 from pydantic import Field
 
-from imagegraph.component import Component, NegativePrompt, Progress, Prompt, Seed, Unit, Weights
+from imagegraph.component import Batched, NegativePrompt, Progress, Prompt, Seed, Unit, Weights
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image, working_size
 
@@ -50,11 +52,60 @@ class Drawn(TypedDict):
     prompt: str
 
 
-class Generate(Component):
+@dataclass(frozen=True)
+class Plan:
+    """What one request asks to be drawn.
+
+    Attributes:
+        names, seeds: one a picture; a name is a prior, `combined`, or where no control steers
+            `caption` or `prompt`.
+        maps: the controls by prior.
+        shape: width and height in px.
+        photo: what to start from, noised by `image_strength` (0..1); None starts from noise.
+        pieces: how often the text encoders have to read until the end of the longer prompt.
+    """
+
+    prompt: str
+    negative_prompt: str
+    names: Sequence[str]
+    seeds: Sequence[int]
+    maps: Mapping[ControlName, Image]
+    controls: Mapping[ControlName, Control]
+    combined_strength: float
+    steps: int
+    guidance: float
+    shape: tuple[int, int]
+    photo: Image | None
+    image_strength: float
+    pieces: int
+
+    @property
+    def key(self) -> Hashable:
+        """What the pictures of one loop have to agree in."""
+        start = self.image_strength if self.photo else None
+        return self.shape, self.steps, self.guidance, start, self.pieces
+
+    @property
+    def cost(self) -> float:
+        """How many pictures it is."""
+        return len(self.names)
+
+    def strength(self, role: ControlName, row: int) -> float:
+        """How strongly the control of `role` steers picture `row`; 0 is not at all."""
+        own = self.control(role).strength
+        return {role: own, COMBINED: own * self.combined_strength}.get(self.names[row], 0.0)
+
+    def control(self, role: ControlName) -> Control:
+        """How the prior `role` steers."""
+        return self.controls.get(role) or Control()
+
+
+class Generate(Batched):
     """Draws one picture for each prior and one steered by all of them, in one denoising loop.
 
     One base model and one ControlNet for each prior stay resident. Pictures differ only in what
-    steers them: equal seeds start from equal noise.
+    steers them: equal seeds start from equal noise. Requests of equal size, steps and guidance can
+    share a loop; a picture is the same whatever shares it.
 
     Source: Rombach et al. 2022 (latent diffusion); Zhang et al. 2023 (ControlNet).
     """
@@ -96,11 +147,15 @@ class Generate(Component):
             for role in weights
             if role not in ("base", "vae")
         }
+        # What a control says is the same at every step, so it is embedded once a request and not,
+        # as the nets would do it, once a step.
+        self._embedders = {role: net.controlnet_cond_embedding for role, net in self._nets.items()}
+        for net in self._nets.values():
+            net.controlnet_cond_embedding = torch.nn.Identity()
         self._device = torch.device(weights.device)
 
-    def predict(
+    def prepare(
         self,
-        progress: Progress,
         prompt: Prompt | None = None,
         caption: Prompt | None = None,
         negative_prompt: NegativePrompt = "",
@@ -132,8 +187,8 @@ class Generate(Component):
         ] = None,
         width: Side | None = None,
         height: Side | None = None,
-    ) -> Drawn:
-        """Draws the pictures.
+    ) -> Plan:
+        """Plans the pictures of one request.
 
         Raises:
             InvalidInput: nothing says what to draw, a prior to draw is not there, or the seeds are
@@ -153,16 +208,21 @@ class Generate(Component):
             raise InvalidInput("seeds", f"{len(names)} seeds, one a picture ({', '.join(names)})", seeds)
         if image_strength is not None and image is None:
             raise InvalidInput("image", "a photo to start from, for image_strength", "nothing")
-        shape = self._shape(width, height, image, [*maps.values()])
-        steerings = [
-            self._steering(role, control, names, controls.get(role) or Control(), combined_strength, shape)
-            for role, control in maps.items()
-        ]
-        drawn = self._draw(
-            text, negative_prompt, [s for s in steerings if len(s.rows)], seeds, steps, guidance,
-            image if image_strength is not None else None, image_strength or 1.0, shape, progress,
-        )  # fmt: skip
-        return {"pictures": drawn, "steered_by": names, "seeds": seeds, "prompt": text}
+        return Plan(
+            prompt=text,
+            negative_prompt=negative_prompt,
+            names=names,
+            seeds=seeds,
+            maps=maps,
+            controls=controls,
+            combined_strength=combined_strength,
+            steps=steps,
+            guidance=guidance,
+            shape=self._shape(width, height, image, [*maps.values()]),
+            photo=image if image_strength is not None else None,
+            image_strength=image_strength or 1.0,
+            pieces=len(_pieces(self._tokenizers[0], [text, negative_prompt])),
+        )
 
     def _shape(
         self, width: int | None, height: int | None, image: Image | None, maps: Sequence[Image]
@@ -172,108 +232,123 @@ class Generate(Component):
         own = working_size(*like.size, self._size) if like else (self._size, self._size)
         return width or own[0], height or own[1]
 
-    def _steering(
-        self,
-        role: str,
-        control: Image,
-        names: Sequence[str],
-        how: Control,
-        combined_strength: float,
-        shape: tuple[int, int],
-    ) -> Steering:
-        import torch
-
-        from components.denoise import Steering
-
-        net = self._nets[role]
-        rows = [row for row, name in enumerate(names) if name in (role, COMBINED)]
-        factors = [how.strength * (combined_strength if names[row] == COMBINED else 1) for row in rows]
-        pixels = np.asarray(control.rgb(role).resize(shape), np.float32) / 255
-        one = torch.from_numpy(pixels).permute(2, 0, 1).to(net.device, net.dtype)
-        return Steering(
-            net,
-            one.expand(len(rows), -1, -1, -1),
-            torch.tensor(rows, dtype=torch.long, device=net.device),
-            torch.tensor(factors, dtype=net.dtype, device=net.device),
-            how.start,
-            how.end,
-        )
-
-    def _draw(
-        self,
-        text: str,
-        negative: str,
-        steerings: Sequence[Steering],
-        seeds: Sequence[int],
-        steps: int,
-        guidance: float,
-        image: Image | None,
-        image_strength: float,
-        shape: tuple[int, int],
-        progress: Progress,
-    ) -> list[Image]:
-        import copy
-
+    def predict_batch(self, plans: Sequence[Plan], progress: Progress) -> list[Drawn]:
+        """Draws the pictures of all plans, which agree in their key, in one loop."""
         import torch
 
         from components.denoise import denoise
 
+        first = plans[0]
         # A scheduler keeps the state of a run; requests share none.
         scheduler = copy.deepcopy(self._scheduler)
-        scheduler.set_timesteps(steps, device=self._device)
+        scheduler.set_timesteps(first.steps, device=self._device)
+        timesteps = scheduler.timesteps
+        if first.photo:
+            skipped = first.steps - max(1, int(first.steps * first.image_strength))
+            timesteps = timesteps[skipped * scheduler.order :]
+            # Schedulers without it find the step by the timestep.
+            if hasattr(scheduler, "set_begin_index"):
+                scheduler.set_begin_index(skipped * scheduler.order)
         # Noise is drawn on the CPU, so that a seed means the same picture on every device.
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        generators = [[torch.Generator().manual_seed(seed) for seed in plan.seeds] for plan in plans]
+
+        def report(done: int, clean: torch.Tensor | None) -> None:
+            progress(done, len(timesteps), None if clean is None else lambda: self._decode(clean[:1])[0])
+
         with torch.inference_mode():
-            prompts = self._encode([negative, text], shape)
-            timesteps = scheduler.timesteps
-            if image is None:
-                latents = self._noise(generators, shape) * scheduler.init_noise_sigma
-            else:
-                skipped = steps - max(1, int(steps * image_strength))
-                timesteps = timesteps[skipped * scheduler.order :]
-                # Schedulers without it find the step by the timestep.
-                if hasattr(scheduler, "set_begin_index"):
-                    scheduler.set_begin_index(skipped * scheduler.order)
-                latents = self._noised_photo(image, shape, generators, scheduler, timesteps[:1])
+            starts = [
+                self._start(plan, own, scheduler, timesteps[:1])
+                for plan, own in zip(plans, generators, strict=True)
+            ]
             latents = denoise(
-                self._unet, scheduler, timesteps, latents, prompts, steerings, guidance, generators,
-                lambda done, clean: progress(
-                    done, len(timesteps), None if clean is None else lambda: self._decode(clean[:1])[0]
-                ),
-            )  # fmt: skip
-            return self._decode(latents)
+                self._unet,
+                scheduler,
+                timesteps,
+                torch.cat(starts),
+                self._encode(plans),
+                self._steerings(plans),
+                first.guidance,
+                [generator for own in generators for generator in own],
+                report,
+            )
+            pictures = iter(self._decode(latents))
+        return [
+            {
+                "pictures": [next(pictures) for _ in plan.names],
+                "steered_by": [*plan.names],
+                "seeds": [*plan.seeds],
+                "prompt": plan.prompt,
+            }
+            for plan in plans
+        ]
 
-    def _noise(self, generators: Sequence[torch.Generator], shape: tuple[int, int]) -> torch.Tensor:
-        import torch
-
-        factor = self._codec.config.vae_scale_factor
-        size = (1, self._unet.config.in_channels, shape[1] // factor, shape[0] // factor)
-        # In the model's precision, as diffusers does: half-precision draws are other numbers.
-        draws = [torch.randn(size, generator=one, dtype=self._unet.dtype) for one in generators]
-        return torch.cat(draws).to(self._device)
-
-    def _noised_photo(
-        self,
-        image: Image,
-        shape: tuple[int, int],
-        generators: Sequence[torch.Generator],
-        scheduler: Any,
-        timestep: torch.Tensor,
+    def _start(
+        self, plan: Plan, generators: Sequence[torch.Generator], scheduler: Any, timestep: torch.Tensor
     ) -> torch.Tensor:
-        """The photo's latents, noised to where `timestep` begins; [pictures, c, h, w].
+        """Noise or, where there is a photo, its latents noised to `timestep`; [pictures, c, h, w].
 
         Source: Meng et al. 2021, SDEdit; order of draws as in diffusers' img2img pipelines.
         """
         import torch
 
-        pixels = self._codec.preprocess(image.rgb().resize(shape)).to(self._device, self._vae.dtype)
-        posterior = self._vae.encode(pixels).latent_dist
-        latents = torch.cat([posterior.sample(generator) for generator in generators])
-        noise = self._noise(generators, shape)
-        return scheduler.add_noise(latents * self._vae.config.scaling_factor, noise, timestep)
+        factor = self._codec.config.vae_scale_factor
+        size = (1, self._unet.config.in_channels, plan.shape[1] // factor, plan.shape[0] // factor)
 
-    def _encode(self, prompts: Sequence[str], shape: tuple[int, int]) -> Conditioning:
-        """Encodes all prompts, equally long.
+        def noise() -> torch.Tensor:
+            # In the model's precision, as diffusers does: half-precision draws are other numbers.
+            draws = [torch.randn(size, generator=one, dtype=self._unet.dtype) for one in generators]
+            return torch.cat(draws).to(self._device)
+
+        if plan.photo is None:
+            return noise() * scheduler.init_noise_sigma
+        pixels = self._codec.preprocess(plan.photo.rgb().resize(plan.shape))
+        posterior = self._vae.encode(pixels.to(self._device, self._vae.dtype)).latent_dist
+        latents = torch.cat([posterior.sample(generator) for generator in generators])
+        return scheduler.add_noise(latents * self._vae.config.scaling_factor, noise(), timestep)
+
+    def _steerings(self, plans: Sequence[Plan]) -> list[Steering]:
+        """One steering for each ControlNet and part of the steps, over the pictures of all plans."""
+        import torch
+
+        from components.denoise import Steering
+
+        rows: dict[tuple[ControlName, float, float], list[tuple[int, float, torch.Tensor]]] = {}
+        offset = 0
+        for plan in plans:
+            for role, control in plan.maps.items():
+                strengths = {row: plan.strength(role, row) for row in range(len(plan.names))}
+                if any(strengths.values()):
+                    embedded = self._embed(role, control, plan.shape)
+                    key = (role, plan.control(role).start, plan.control(role).end)
+                    rows.setdefault(key, []).extend(
+                        (offset + row, strength, embedded) for row, strength in strengths.items() if strength
+                    )
+            offset += len(plan.names)
+        return [
+            Steering(
+                net=self._nets[role],
+                control=torch.cat([embedded for _, _, embedded in steered]),
+                rows=torch.tensor([row for row, _, _ in steered], device=self._device),
+                strength=torch.tensor(
+                    [s for _, s, _ in steered], device=self._device, dtype=self._unet.dtype
+                ),
+                start=start,
+                end=end,
+            )
+            for (role, start, end), steered in rows.items()
+        ]
+
+    def _embed(self, role: ControlName, control: Image, shape: tuple[int, int]) -> torch.Tensor:
+        """Returns what a control says to its ControlNet, [1, channels, h, w]."""
+        import torch
+
+        pixels = np.asarray(control.rgb(role).resize(shape), np.float32) / 255
+        one = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+        embedded: torch.Tensor = self._embedders[role](one.to(self._device, self._unet.dtype))
+        return embedded
+
+    def _encode(self, plans: Sequence[Plan]) -> Conditioning:
+        """Encodes all prompts, a row a picture, the negative ones first; equally long.
 
         Prompts longer than a text encoder reads at once (CLIP: 75 tokens and two marks) are read in
         pieces, joined along the tokens.
@@ -282,23 +357,25 @@ class Generate(Component):
 
         from components.denoise import Conditioning
 
+        texts = [plan.negative_prompt for plan in plans] + [plan.prompt for plan in plans]
         embeddings, pooled = [], None
+        single = len(self._tokenizers) == 1
         for tokenizer, encoder in zip(self._tokenizers, self._text_encoders, strict=True):
             pieces = [
-                encoder(ids.to(self._device), output_hidden_states=True)
-                for ids in _pieces(tokenizer, prompts)
+                encoder(ids.to(self._device), output_hidden_states=True) for ids in _pieces(tokenizer, texts)
             ]
-            single = len(self._tokenizers) == 1
-            embeddings.append(
-                torch.cat([piece[0] if single else piece.hidden_states[-2] for piece in pieces], dim=1)
-            )
+            hidden = [piece[0] if single else piece.hidden_states[-2] for piece in pieces]
+            embeddings.append(torch.cat(hidden, dim=1))
             pooled = pieces[0][0]
-        joined = torch.cat(embeddings, dim=-1).to(self._unet.dtype)
-        if single:
-            return Conditioning(joined)
-        # SDXL: the last encoder's summary, and the size and crop that the picture is to look like.
-        size = torch.tensor([[shape[1], shape[0], 0, 0, shape[1], shape[0]]] * len(prompts))
-        return Conditioning(joined, {"text_embeds": pooled, "time_ids": size.to(joined)})
+        encoded = Conditioning(torch.cat(embeddings, dim=-1).to(self._unet.dtype))
+        if not single:
+            # SDXL: the last encoder's summary, and the size and crop that the picture is to look like.
+            width, height = plans[0].shape
+            sizes = torch.tensor([[height, width, 0, 0, height, width]] * len(texts))
+            added = {"text_embeds": pooled, "time_ids": sizes.to(encoded.embeddings)}
+            encoded = Conditioning(encoded.embeddings, added)
+        counts = [len(plan.names) for plan in plans] * 2
+        return encoded[[text for text, count in enumerate(counts) for _ in range(count)]]
 
     def _decode(self, latents: torch.Tensor) -> list[Image]:
         import torch

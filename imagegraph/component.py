@@ -13,10 +13,10 @@ import threading
 import time
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Protocol, get_args, get_origin
 
 import numpy as np
 import orjson
@@ -42,6 +42,39 @@ class Component:
 
     def load(self, weights: Weights) -> None:
         """Reads the weights; called once, in the background, before the first `predict`."""
+
+
+class Job(Protocol):
+    """A request as `Batched.prepare` makes it.
+
+    Attributes:
+        key: jobs of equal keys can be computed together.
+        cost: how much of a batch it takes, in units of the component's own `max_cost`.
+    """
+
+    @property
+    def key(self) -> Hashable: ...  # noqa: D102  (said above)
+
+    @property
+    def cost(self) -> float: ...  # noqa: D102
+
+
+class Batched(Component):
+    """A component that computes several requests together.
+
+    Subclasses define `prepare`, whose annotated parameters are the ports and which makes a `Job` of
+    a request, and `predict_batch`. What a request answers must not depend on what shares its batch.
+    """
+
+    max_cost: float = 16
+
+    if typing.TYPE_CHECKING:
+        prepare: ClassVar[Callable[..., Any]]
+        predict_batch: ClassVar[Callable[..., Sequence[Mapping[str, Any]]]]
+
+    def predict(self, progress: Progress, **ports: Any) -> Mapping[str, Any]:
+        """Computes one request by itself."""
+        return self.predict_batch([self.prepare(**ports)], progress)[0]
 
 
 class Combiner(Component):
@@ -316,40 +349,15 @@ class Signature:
 
     @classmethod
     def of(cls, component: Component | type[Component]) -> Signature:
-        """Reads `predict`, or `route` of a Router; a Combiner reads whatever its children say."""
-        kind = component if isinstance(component, type) else type(component)
-        if issubclass(kind, Combiner):
-            return cls({}, {})
-        return cls.of_function(kind.route if issubclass(kind, Router) else kind.predict)
+        """Reads the annotations of `predict`, of `prepare` and `predict_batch`, or of `route`.
 
-    @classmethod
-    @functools.cache
-    def of_function(cls, function: Callable[..., Any]) -> Signature:
-        """Reads the parameters and the returned TypedDict of `function`.
+        A Combiner reads whatever its children say.
 
         Raises:
             TypeError: a parameter or the result has no usable annotation.
         """
-        hints = typing.get_type_hints(function, include_extras=True)
-        inputs: dict[str, Port] = {}
-        progress = None
-        for name, parameter in list(inspect.signature(function).parameters.items())[1:]:
-            if name not in hints:
-                raise TypeError(f"{function.__qualname__}: parameter '{name}' has no annotation")
-            if hints[name] is Progress:
-                progress = name
-                continue
-            required = parameter.default is inspect.Parameter.empty
-            default = None if required else parameter.default
-            inputs[name] = Port(name, hints[name], required, default)
-        answer = hints.get("return")
-        if answer is int:
-            return cls(inputs, {})
-        if not typing.is_typeddict(answer):
-            raise TypeError(f"{function.__qualname__}: must return a TypedDict of ports")
-        ports = typing.get_type_hints(answer, include_extras=True)
-        outputs = {name: Port(name, hint, False) for name, hint in ports.items()}
-        return cls(inputs, outputs, progress)
+        kind: Any = component if isinstance(component, type) else type(component)
+        return _signature(kind)
 
     def bind(
         self, values: Mapping[str, Any], defaults: Mapping[str, Any] = types.MappingProxyType({})
@@ -384,6 +392,41 @@ class Signature:
         if name not in self.inputs:
             raise UnknownName("port", name, self.inputs)
         return self.inputs[name]
+
+
+@functools.cache
+def _signature(kind: Any) -> Signature:
+    if issubclass(kind, Combiner):
+        return Signature({}, {})
+    if issubclass(kind, Router):
+        return Signature(_inputs(kind.route), {})
+    if issubclass(kind, Batched):
+        (answer,) = get_args(typing.get_type_hints(kind.predict_batch)["return"])
+        return Signature(_inputs(kind.prepare), _outputs(answer, kind), progress="progress")
+    hints = typing.get_type_hints(kind.predict, include_extras=True)
+    progress = next((name for name, hint in hints.items() if hint is Progress), None)
+    return Signature(_inputs(kind.predict), _outputs(hints.get("return"), kind), progress)
+
+
+def _inputs(method: Callable[..., Any]) -> dict[str, Port]:
+    """Returns the ports that a method's parameters are; Progress and self are none."""
+    hints = typing.get_type_hints(method, include_extras=True)
+    ports: dict[str, Port] = {}
+    for name, parameter in list(inspect.signature(method).parameters.items())[1:]:
+        if name not in hints:
+            raise TypeError(f"{method.__qualname__}: parameter '{name}' has no annotation")
+        if hints[name] is not Progress:
+            required = parameter.default is inspect.Parameter.empty
+            ports[name] = Port(name, hints[name], required, None if required else parameter.default)
+    return ports
+
+
+def _outputs(answer: Any, kind: type[Component]) -> dict[str, Port]:
+    """Returns the ports that a TypedDict names."""
+    if not typing.is_typeddict(answer):
+        raise TypeError(f"{kind.__qualname__} must answer a TypedDict of ports, not {answer}")
+    hints = typing.get_type_hints(answer, include_extras=True)
+    return {name: Port(name, hint, False) for name, hint in hints.items()}
 
 
 # The ports that several components share: one name, one meaning, one range everywhere.

@@ -161,6 +161,24 @@ def test_a_picture_does_not_depend_on_what_shares_its_batch(generate, controls) 
         assert difference(together["pictures"][index], alone["pictures"][0].rgb()) <= 1, (name, seed)
 
 
+def test_requests_that_share_a_loop_draw_what_they_draw_alone(generate, controls) -> None:
+    requests: list[dict[str, Any]] = [
+        {"prompt": "a red ball", **controls, "variants": 2},
+        {"prompt": "a cone", "negative_prompt": "red", "depth": controls["pose"], "seed": 5},
+        {"prompt": "a cube", "edges": controls["depth"], "controls": {"edges": Control(end=0.5)}},
+        {"prompt": "a house " * 50},
+    ]
+    plans = [generate.prepare(steps=4, guidance=GUIDANCE, **request) for request in requests]
+    assert [plan.cost for plan in plans] == [12, 2, 2, 1]
+    assert len({plan.key for plan in plans[:3]}) == 1
+    assert plans[3].key != plans[0].key, "a longer prompt would lengthen the others"
+    together = generate.predict_batch(plans[:3], Progress())
+    for plan, drawn in zip(plans, together, strict=False):
+        (alone,) = generate.predict_batch([plan], Progress())
+        for one, other in zip(drawn["pictures"], alone["pictures"], strict=True):
+            assert difference(one, other.rgb()) <= 1
+
+
 def test_variants_count_seeds_up_and_seeds_can_be_given_for_each_picture(generate, controls) -> None:
     drawn = draw(generate, depth=controls["depth"], variants=2, priors=["depth"])
     assert drawn["seeds"] == [SEED, SEED + 1]
