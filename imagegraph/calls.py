@@ -74,10 +74,14 @@ class LocalCall:
         """Waits until every component is loaded.
 
         Raises:
-            ImagegraphError: of the first that failed to load.
+            ImagegraphError: of the first that failed to load, with the entry's name for a node.
         """
         for name in self._components:
-            await self._loaded(name)
+            try:
+                await self._loaded(name)
+            except ImagegraphError as error:
+                error.node = name
+                raise
 
     async def _loaded(self, name: str) -> Component:
         # Shielded: a request that is cancelled while it waits shall not cancel the loading for all.

@@ -141,9 +141,11 @@ def replay(
     for node, then in record.nodes.items():
         if now.get(node) != then:
             raise InvalidInput(f"node '{node}'", f"{then}", f"{now.get(node)}")
-    sources = {
-        port: provenance.find_source(source, picture.parent, port) for port, source in record.sources.items()
-    }
+    inputs = graph.inputs(record.graph, catalogue.signatures(record.graph))
+    sources: dict[str, Any] = {}
+    for port, files in record.sources.items():
+        images = [provenance.find_source(file, picture.parent, port) for file in files]
+        sources[port] = images if inputs[port].port.is_list else images[0]
     given = {port: value for port, value in record.parameters.items() if value is not None}
     with Embedded(record.graph, record.bundle, catalogue, device) as embedded:
         answer, _, _ = _run(embedded, {**given, **sources}, None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +12,7 @@ from imagegraph import engine, graph
 from imagegraph.calls import LocalCall
 from imagegraph.catalogue import Catalogue, entry_names
 from imagegraph.engine import Context
-from imagegraph.errors import InvalidInput, UnknownName
+from imagegraph.errors import DeadlineExceeded, InvalidInput, UnknownName
 from imagegraph.graph import Input, Node
 from imagegraph.manifest import Predictor
 from imagegraph.message import Message
@@ -71,7 +73,11 @@ class Embedded:
         """
         context = context or Context()
         read = self.parameters(values)
-        await self._call.ready()
+        seconds = None if context.deadline is None else context.deadline - time.monotonic()
+        try:
+            await asyncio.wait_for(self._call.ready(), seconds)
+        except TimeoutError as error:
+            raise DeadlineExceeded("out of time while models were loading") from error
         given = {name: read[name] for name in values}
         return await engine.run(self.root, Message(given, id=context.id), self._call, context)
 

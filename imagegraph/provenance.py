@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pydantic
 from PIL import Image as PillowImage
 
@@ -41,7 +40,8 @@ class Record(Strict):
 
     Attributes:
         graph: the graph, as in a manifest (name, type, entry, children).
-        parameters: every value that the graph read from the request; pictures are in `sources`.
+        parameters: every value that the graph read from the request, but for pictures.
+        sources: its pictures by port, several where the port holds a list.
         picture: the index of this picture among the pictures of the answer.
         about: what the answer says of this picture (prior, seed, scores).
     """
@@ -53,7 +53,7 @@ class Record(Strict):
     graph: Node
     nodes: Mapping[str, NodeRecord]
     parameters: Mapping[str, Any]
-    sources: Mapping[str, SourceFile]
+    sources: Mapping[str, tuple[SourceFile, ...]]
     picture: int
     about: Mapping[str, Any] = {}
 
@@ -97,8 +97,8 @@ def read(path: Path) -> Record:
     if text is None:
         raise InvalidInput(str(path), "a picture with provenance", "a PNG without the text 'imagegraph'")
     try:
-        return Record.model_validate(orjson.loads(text))
-    except (pydantic.ValidationError, orjson.JSONDecodeError) as error:
+        return Record.model_validate_json(str(text))
+    except pydantic.ValidationError as error:
         raise InvalidInput(str(path), "provenance of this version", str(error)) from error
 
 
@@ -108,7 +108,7 @@ def find_source(source: SourceFile, folder: Path, field: str) -> Image:
     Raises:
         InvalidInput: it is not there or not the same picture.
     """
-    path = folder / source.file
+    path = folder / Path(source.file).name
     if not path.is_file():
         raise InvalidInput(field, f"the file {source.file} beside the picture", "nothing")
     image = Image(path.read_bytes())

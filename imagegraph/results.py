@@ -40,7 +40,8 @@ def save(
     """
     folder.mkdir(parents=True, exist_ok=True)
     read = embedded.parameters(values)
-    sources = {port: _source(folder, port, value) for port, value in read.items() if isinstance(value, Image)}
+    given = {port: images for port, value in read.items() if (images := _images(value))}
+    sources = {port: _sources(folder, port, images) for port, images in given.items()}
     parameters = {
         port: embedded.inputs[port].port.plain(value)
         for port, value in read.items()
@@ -75,7 +76,7 @@ def save(
         path = folder / f"{port}.png"
         path.write_bytes(image.data)
         files.append(path)
-    above = [(port, read[port]) for port in sources] + list(maps.items())
+    above = [(port, image) for port, images in given.items() for image in images] + list(maps.items())
     if above or shown:
         sheet = folder / "sheet.png"
         caption = answer.values.get("caption") or answer.values.get("prompt") or name
@@ -99,12 +100,21 @@ def save(
     return [*files, summary]
 
 
-def _source(folder: Path, port: str, image: Image) -> SourceFile:
-    """Keeps the picture of the request as it came, so that `replay` finds it."""
-    suffix = next((end for start, end in _SUFFIXES.items() if image.data.startswith(start)), ".png")
-    path = folder / f"source-{port}{suffix}"
-    path.write_bytes(image.data)
-    return SourceFile(file=path.name, sha256=provenance.digest(image))
+def _images(value: Any) -> list[Image]:
+    """Returns the pictures in a value of a port: the value itself, or what the list holds."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Image)]
+
+
+def _sources(folder: Path, port: str, images: Sequence[Image]) -> tuple[SourceFile, ...]:
+    """Keeps the pictures of the request as they came, so that `replay` finds them."""
+    files = []
+    for index, image in enumerate(images):
+        suffix = next((end for start, end in _SUFFIXES.items() if image.data.startswith(start)), ".png")
+        number = f"-{index}" if len(images) > 1 else ""
+        path = folder / f"source-{port}{number}{suffix}"
+        path.write_bytes(image.data)
+        files.append(SourceFile(file=path.name, sha256=provenance.digest(image)))
+    return tuple(files)
 
 
 def _ranked(answer: Message) -> list[tuple[int, Image, dict[str, Any]]]:

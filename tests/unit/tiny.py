@@ -1,16 +1,19 @@
 """Tiny components, and catalogues of them, for tests of what runs components."""
 
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypedDict
 
+import numpy as np
 from pydantic import Field
 
 from imagegraph import documents
 from imagegraph.catalogue import Catalogue
 from imagegraph.component import Component, Progress, Router, Weights
 from imagegraph.errors import MissingWeights
+from imagegraph.image import Image
 
 CATALOGUE = """
 entries:
@@ -26,6 +29,7 @@ entries:
   source: {component: components.source:Source, summary: Echoes, bundles: {pocket: {}}}
   unite: {component: components.priors:Priors, summary: Unites, bundles: {pocket: {}}}
   by-size: {component: tiny:BySize, summary: Small numbers left, bundles: {pocket: {}}}
+  paint: {component: tiny:Paint, summary: Paints, bundles: {pocket: {weights: {colours: {path: tests}}}}}
   user: {component: tiny:User, summary: Uses double, uses: {twice: double}, bundles: {pocket: {}}}
 graphs:
   sum:
@@ -76,15 +80,13 @@ class Add(Component):
 class Slow(Component):
     """Works until it is stopped, at most 10 s; `stopped` tells that it was."""
 
-    started = threading.Event()
     stopped = threading.Event()
 
     def predict(self, progress: Progress, number: int = 0) -> Number:
-        self.started.set()
         try:
             for step in range(1000):
                 progress(step, 1000)
-                self.stopped.wait(0.01)
+                time.sleep(0.01)
         finally:
             self.stopped.set()
         return {"number": number}
@@ -127,3 +129,37 @@ class User(Component):
     def predict(self, number: int) -> Number:
         twice = self.uses.get("twice")
         return {"number": twice.predict(number)["doubled"] if twice else -1}
+
+
+class Painted(TypedDict):
+    pictures: list[Image]
+    seeds: list[int]
+    steered_by: list[str]
+    order: list[int]
+    depth: Image
+    numbers: list[float]
+
+
+class Paint(Component):
+    """Two pictures, of the photo's size, in colours by seed."""
+
+    def predict(
+        self,
+        progress: Progress,
+        image: Image | None = None,
+        pictures: list[Image] | None = None,
+        seed: int = 0,
+        prompt: str = "",
+    ) -> Painted:
+        progress(1, 2)
+        width, height = image.size if image else (32, 16)
+        seeds = [seed, seed + 1]
+        drawn = [Image.from_array(np.full((height, width, 3), one, np.uint8)) for one in seeds]
+        return {
+            "pictures": [*drawn, *(pictures or [])],
+            "seeds": [*seeds, *range(len(pictures or []))],
+            "steered_by": ["depth", "combined", *("given" for _ in pictures or [])],
+            "order": [1, 0, *range(2, 2 + len(pictures or []))],
+            "depth": Image.from_array(np.zeros((height, width), np.uint16)),
+            "numbers": [0.5, 1.5],
+        }

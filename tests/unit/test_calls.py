@@ -1,0 +1,343 @@
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+import tiny
+from aiohttp import web
+
+from imagegraph import engine, wire
+from imagegraph.calls import HttpCall, LocalCall
+from imagegraph.catalogue import entry_names
+from imagegraph.engine import Context, Event
+from imagegraph.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    ImagegraphError,
+    InvalidInput,
+    MissingWeights,
+    Unavailable,
+    UnknownName,
+)
+from imagegraph.graph import Node, NodeType
+from imagegraph.message import Message
+
+A = Node(name="a", entry="double")
+
+
+@contextlib.contextmanager
+def local(folder: Path, *entries: str):
+    with LocalCall(tiny.catalogue(folder), "pocket", entries, "cpu") as call:
+        yield call
+
+
+def run_local(
+    folder: Path, root: Node, values: dict[str, Any], context: Context | None = None, entries: Any = None
+) -> Message:
+    with local(folder, *(entries or entry_names(root))) as call:
+        return asyncio.run(engine.run(root, Message(values, id="7"), call, context))
+
+
+def test_a_model_answers_its_own_values_only(tmp_path):
+    answer = run_local(tmp_path, A, {"number": 2, "else": 1})
+    assert (answer.values, answer.id, answer.origin) == ({"doubled": 4}, "7", "a")
+
+
+@pytest.mark.parametrize("type_", [NodeType.TRANSFORMER, NodeType.OUTPUT_TRANSFORMER])
+def test_other_nodes_pass_on_what_they_did_not_write(tmp_path, type_):
+    node = Node(name="a", entry="add", type=type_)
+    assert run_local(tmp_path, node, {"number": 2, "else": 1}).values == {"number": 12, "else": 1}
+
+
+def test_the_entrys_defaults_stand_in(tmp_path):
+    assert run_local(tmp_path, Node(name="add"), {}).values == {"number": 15}
+
+
+def test_a_graph_of_components_runs(tmp_path):
+    catalogue = tiny.catalogue(tmp_path)
+    answer = run_local(tmp_path, catalogue.graph("sum").root, {"number": 1, "else": "kept"})
+    assert answer.values == {"number": 13, "doubled": 2, "else": "kept"}
+    ways = catalogue.graph("ways").root
+    assert run_local(tmp_path, ways, {"number": 1}).values == {"number": 11}
+    assert run_local(tmp_path, ways, {"number": 10}).values == {"doubled": 20}
+
+
+def test_values_from_the_wire_are_read_and_checked(tmp_path):
+    assert run_local(tmp_path, A, {"number": wire.tensor(3)}).values == {"doubled": 6}
+    with pytest.raises(InvalidInput, match="node 'a': number: expected a value, got 'nothing'"):
+        run_local(tmp_path, A, {})
+
+
+@pytest.mark.parametrize(
+    ("type_", "message"), [("COMBINER", "'double' is no Combiner"), ("ROUTER", "'double' is no Router")]
+)
+def test_a_component_is_asked_only_for_what_it_can_do(tmp_path, type_, message):
+    root = Node(name="a", entry="double", type=NodeType(type_), children=(Node(name="add"),))
+    with pytest.raises(ImagegraphError, match=f"node 'a': is a {type_}, but {message}"):
+        run_local(tmp_path, root, {"number": 1}, entries=["double", "add"])
+
+
+def test_a_fault_of_a_component_names_the_node(tmp_path):
+    with pytest.raises(ImagegraphError, match="node 'a': ZeroDivisionError"):
+        run_local(tmp_path, Node(name="a", entry="faulty"), {"number": 1})
+
+
+def test_a_component_uses_others_only_where_the_graph_has_them(tmp_path):
+    assert run_local(tmp_path, Node(name="user"), {"number": 1}).values == {"number": -1}
+    both = run_local(tmp_path, Node(name="user"), {"number": 1}, entries=["double", "user"])
+    assert both.values == {"number": 2}
+
+
+def test_a_failure_to_load_meets_every_node_under_its_own_name(tmp_path):
+    async def main() -> None:
+        with local(tmp_path, "broken", "double") as call:
+            for name in ("one", "other", "one"):
+                with pytest.raises(MissingWeights, match=f"^node '{name}': no weights; pull them"):
+                    await engine.run(Node(name=name, entry="broken"), Message({"number": 1}), call)
+            assert (await engine.run(A, Message({"number": 1}), call)).values == {"doubled": 2}
+            with pytest.raises(MissingWeights, match="node .broken.: no weights"):
+                await call.ready()
+
+    asyncio.run(main())
+
+
+def test_an_unknown_bundle_fails_before_anything_loads(tmp_path):
+    with pytest.raises(UnknownName, match="unknown bundle 'sdx'"):
+        LocalCall(tiny.catalogue(tmp_path), "sdx", ["late"])
+
+
+def test_a_request_given_up_while_it_loads_does_not_stop_the_loading(tmp_path):
+    async def main() -> None:
+        tiny.Late.go.clear()
+        with local(tmp_path, "late", "double") as call:
+            with pytest.raises(DeadlineExceeded, match="node a"):
+                await engine.run(A, Message({"number": 1}), call, Context(deadline=time.monotonic() + 0.05))
+            tiny.Late.go.set()
+            await call.ready()
+            assert (await engine.run(A, Message({"number": 1}), call)).values == {"doubled": 2}
+            assert call.load_seconds["late"] > 0.04
+
+    asyncio.run(main())
+
+
+def test_progress_reaches_the_listener_and_cancelling_reaches_the_component(tmp_path):
+    heard: list[Event] = []
+    tiny.Slow.stopped.clear()
+
+    async def main() -> None:
+        with local(tmp_path, "slow") as call:
+            work = engine.run(Node(name="slow"), Message({}), call, Context(listener=heard.append))
+            task = asyncio.create_task(work)
+            while len(heard) < 4:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await asyncio.to_thread(tiny.Slow.stopped.wait, 5)
+
+    asyncio.run(main())
+    assert [(event.kind, event.done, event.total) for event in heard[:3]] == [
+        ("started", 0, 0),
+        ("progress", 0, 1000),
+        ("progress", 1, 1000),
+    ]
+
+
+def test_the_deadline_reaches_the_component(tmp_path):
+    tiny.Slow.stopped.clear()
+    with pytest.raises(DeadlineExceeded, match="slow"):
+        run_local(tmp_path, Node(name="slow"), {}, Context(deadline=time.monotonic() + 0.1))
+    assert tiny.Slow.stopped.wait(5)
+
+
+def test_an_entry_does_one_thing_at_a_time_and_starves_no_other(tmp_path):
+    tiny.Slow.stopped.clear()
+
+    async def main() -> None:
+        with local(tmp_path, "slow", "double") as call:
+            slow = [asyncio.create_task(engine.run(Node(name="slow"), Message({}), call)) for _ in range(50)]
+            await asyncio.sleep(0.05)
+            answer = await asyncio.wait_for(engine.run(A, Message({"number": 1}), call), 5)
+            assert answer.values == {"doubled": 2}
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*slow, return_exceptions=True)
+
+    asyncio.run(main())
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@contextlib.asynccontextmanager
+async def http(handler: Handler) -> AsyncIterator[HttpCall]:
+    """An HttpCall to the nodes a and b, both behind `handler`, over a socket."""
+    app = web.Application(client_max_size=2**30)
+    app.router.add_post("/v2/models/{node}/{method}", handler)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert runner.addresses
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield HttpCall(session, {"a": url, "b": url})
+    finally:
+        await runner.cleanup()
+
+
+def ask(
+    handler: Handler, node: Node, message: Message | None = None, context: Context | None = None
+) -> Message:
+    async def main() -> Message:
+        async with http(handler) as call:
+            return await engine.run(node, message or Message({"x": 1}, id="7"), call, context)
+
+    return asyncio.run(main())
+
+
+async def binary(request: web.Request) -> web.Response:
+    """Answers the request's own values, in binary."""
+    length = request.headers.get(wire.HEADER_LENGTH)
+    message = wire.decode(await request.read(), None if length is None else int(length))
+    body, head = wire.encode(Message(message.values, message.id, request.match_info["node"]), "outputs")
+    return web.Response(body=body, headers={wire.HEADER_LENGTH: str(head)})
+
+
+def answers(body: bytes | str, status: int = 200, **headers: str) -> Handler:
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(body=body, status=status, headers=headers)
+
+    return handler
+
+
+def test_messages_travel_over_a_socket_bit_by_bit():
+    values = {"noise": np.random.default_rng(0).normal(size=(3, 5)), "photo": b"\xff\xd8\xff", "text": "ä"}
+    answer = ask(binary, Node(name="a"), Message(values, id="7"))
+    assert np.array_equal(answer.values["noise"].array(), values["noise"])
+    assert answer.values["photo"].data == [b"\xff\xd8\xff"]
+    assert answer.values["text"].data == ["ä".encode()]
+    assert (answer.id, answer.origin) == ("7", "a")
+
+
+def test_a_combiner_gets_its_childrens_answers_and_a_router_chooses():
+    seen: list[tuple[str, str, str]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        node, method = request.match_info["node"], request.match_info["method"]
+        seen.append((node, method, request.headers["X-Request-Id"]))
+        if method == "route":
+            assert wire.decode(await request.read()).values["x"].array().tolist() == [1]
+            return web.json_response([1])
+        if method == "aggregate":
+            parts = wire.decode_answers(await request.read())
+            body, _ = wire.encode(Message({"parts": len(parts)}), "outputs", binary=False)
+            return web.Response(body=body)
+        return await binary(request)
+
+    children = ({"name": "c"}, {"name": "a", "type": "COMBINER", "children": [{"name": "b"}]})
+    root = Node.model_validate({"name": "r", "type": "ROUTER", "children": children})
+
+    async def main() -> Message:
+        async with http(handler) as call:
+            call._endpoints = {name: call._endpoints["a"] for name in "abr"}
+            return await engine.run(root, Message({"x": 1}, id="7"), call, Context(id="7"))
+
+    assert asyncio.run(main()).values["parts"].array().tolist() == [1]
+    assert seen == [("r", "route", "7"), ("b", "infer", "7"), ("a", "aggregate", "7")]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [
+        (400, ImagegraphError, False),
+        (404, ImagegraphError, False),
+        (413, ImagegraphError, False),
+        (429, Unavailable, True),
+        (499, Cancelled, False),
+        (500, ImagegraphError, False),
+        (503, Unavailable, True),
+        (504, DeadlineExceeded, False),
+    ],
+)
+@pytest.mark.parametrize("body", ['{"error": "steps: too many"}', "steps: too many", b"steps: too many\xff"])
+def test_a_nodes_error_keeps_status_and_words(status, kind, retryable, body):
+    with pytest.raises(kind, match="node 'a': steps: too many") as caught:
+        ask(answers(body, status), Node(name="a"))
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.retryable) == (status, retryable)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        answers("<html>"),
+        answers(b""),
+        answers(b"\xff\xfe"),
+        answers("[]"),
+        answers("{}"),
+        answers('{"outputs": [{}]}'),
+        answers('{"outputs": []}', **{wire.HEADER_LENGTH: "many"}),
+        answers('{"outputs": []}', **{wire.HEADER_LENGTH: "99"}),
+        answers('{"outputs": []}', **{wire.HEADER_LENGTH: "²"}),
+    ],
+)
+def test_an_answer_that_is_no_v2_is_the_nodes_fault(handler):
+    with pytest.raises(ImagegraphError, match=r"node 'a': answered") as caught:
+        ask(handler, Node(name="a"))
+    assert caught.value.status == 500
+
+
+@pytest.mark.parametrize("body", ["", "0", "[]", "[0, 1]", "[true]", "[0.0]", '["0"]', '{"data": 0}', "[0"])
+def test_a_route_that_is_no_index_is_the_nodes_fault(body):
+    root = Node.model_validate({"name": "a", "type": "ROUTER", "children": [{"name": "b"}]})
+    with pytest.raises(ImagegraphError, match="node 'a': answered .* not a JSON list of one index"):
+        ask(answers(body), root)
+
+
+def test_a_node_that_nobody_serves_is_unavailable():
+    async def main() -> None:
+        async with aiohttp.ClientSession() as session:
+            call = HttpCall(session, {"a": "http://127.0.0.1:1"})
+            with pytest.raises(Unavailable, match="node 'a': cannot reach http://127.0.0.1:1/v2"):
+                await engine.run(Node(name="a"), Message({}), call)
+            with pytest.raises(ImagegraphError, match="node 'c': no endpoint; endpoints: .'a'"):
+                await engine.run(Node(name="c"), Message({}), call)
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_breaks_is_unavailable():
+    async def handler(request: web.Request) -> web.Response:
+        assert request.transport
+        request.transport.close()
+        return web.Response()
+
+    with pytest.raises(Unavailable, match="node 'a': cannot reach"):
+        ask(handler, Node(name="a"))
+
+
+def test_a_node_that_takes_too_long_is_out_of_time():
+    async def handler(request: web.Request) -> web.Response:
+        await asyncio.sleep(9)
+        return web.Response()
+
+    start = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match="a"):
+        ask(handler, Node(name="a"), context=Context(deadline=start + 0.1))
+
+    async def directly() -> None:
+        async with http(handler) as call:
+            with pytest.raises(DeadlineExceeded, match="no answer from http"):
+                await call.infer(Node(name="a"), Message({}), Context(deadline=time.monotonic() + 0.1))
+            with pytest.raises(DeadlineExceeded, match="before the call"):
+                await call.infer(Node(name="a"), Message({}), Context(deadline=time.monotonic() - 1))
+
+    asyncio.run(directly())
+    assert time.monotonic() - start < 5

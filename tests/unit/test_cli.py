@@ -1,0 +1,171 @@
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from PIL import Image as Pillow
+from typer.testing import CliRunner
+
+from imagegraph import catalogue, cli, provenance
+from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput, UnknownName
+from imagegraph.image import Image
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    """A project of tiny components, without generated manifests."""
+    tiny.catalogue(tmp_path)
+    read = catalogue.Catalogue.read.__func__
+    default = (tmp_path / "catalogue.yaml",)
+    monkeypatch.setattr(read, "__defaults__", default)
+    monkeypatch.setattr(cli, "MANIFESTS", tmp_path / "manifests")
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(cli.console, "width", 200)
+    monkeypatch.chdir(tmp_path)
+    Pillow.new("RGB", (64, 32), "red").save("photo.png")
+
+
+def run(*arguments: str) -> str:
+    """Returns what a command prints; its error as it is raised."""
+    stream = io.StringIO()
+    cli.console.file = stream
+    result = CliRunner().invoke(cli.app, list(arguments))
+    cli.console.file = None
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return stream.getvalue() + result.output
+
+
+def test_list_names_graphs_and_components():
+    text = run("list")
+    assert re.search(r"sum +pocket +A number doubled, and the number itself", text)
+    assert re.search(r"double +pocket sd15 +Doubles a number", text)
+
+
+def test_show_draws_the_tree_and_tells_what_goes_in_and_out():
+    text = run("show", "sum")
+    assert "└── unite  COMBINER" in text
+    assert re.search(r"number +INT64\[1\] +required", text)
+    assert "answers: doubled, number" in text
+    assert "request --> source" in text
+
+
+def test_run_writes_all_that_a_graph_answers():
+    text = run("run", "paint", "photo.png", "seed=7", "prompt=a=b", "--device", "cpu")
+    out = Path("out")
+    files = {path.name for path in out.iterdir()}
+    assert files == {
+        "picture-01-combined-8.png",
+        "picture-02-depth-7.png",
+        "depth.png",
+        "sheet.png",
+        "source-image.png",
+        "results.json",
+    }
+    assert all(str(out / name) in text for name in files - {"source-image.png"})
+    assert (out / "source-image.png").read_bytes() == Path("photo.png").read_bytes()
+    results = json.loads((out / "results.json").read_text())
+    assert results["parameters"] == {"seed": 7, "prompt": "a=b"}
+    assert [one["seeds"] for one in results["pictures"]] == [8, 7]
+    assert results["answer"]["numbers"] == [0.5, 1.5]
+    assert "paint" in results["seconds"]
+
+
+def test_a_picture_is_replayed_bit_equal_from_its_own_provenance():
+    run("run", "paint", "photo.png", "seed=7", "--device", "cpu")
+    picture = Path("out/picture-01-combined-8.png")
+    assert "bit-equal" in run("replay", str(picture), "--device", "cpu").replace("\n", " ")
+    again = Path("out/picture-01-combined-8-replayed.png")
+    assert np.array_equal(*(np.asarray(Pillow.open(path)) for path in (picture, again)))
+    assert provenance.read(again) == provenance.read(picture)
+    Path("out/source-image.png").unlink()
+    with pytest.raises(InvalidInput, match="image: expected the file source-image.png beside the picture"):
+        run("replay", str(picture))
+
+
+def test_pictures_of_the_request_are_kept_for_the_replay_too():
+    run("run", "paint", "pictures=photo.png,photo.png", "--device", "cpu")
+    assert "bit-equal" in run("replay", "out/picture-03-given-0.png", "--device", "cpu").replace("\n", " ")
+
+
+def test_other_weights_do_not_replay():
+    run("run", "paint", "--device", "cpu")
+    picture = Path("out/picture-01-combined-1.png")
+    record = provenance.read(picture)
+    other = provenance.NodeRecord(entry="paint", weights={"colours": "0" * 40})
+    for nodes in ({"paint": other}, {"paint": record.nodes["paint"], "gone": other}):
+        image = Image(picture.read_bytes())
+        picture.write_bytes(provenance.stamp(image, record.model_copy(update={"nodes": nodes})))
+        with pytest.raises(InvalidInput, match="node '(paint|gone)'"):
+            run("replay", str(picture))
+
+
+def test_generate_writes_manifests_and_check_finds_what_differs(tmp_path):
+    with pytest.raises(ImagegraphError, match=r"sum.yaml, ways.yaml; run `imagegraph generate`"):
+        run("generate", "--check")
+    assert "manifests/sum.yaml" in run("generate")
+    run("generate", "--check")
+    (tmp_path / "manifests" / "old.yaml").touch()
+    with pytest.raises(ImagegraphError, match=r"differ from the catalogue: old.yaml"):
+        run("generate", "--check")
+    run("generate")
+    assert not (tmp_path / "manifests" / "old.yaml").exists()
+
+
+def test_run_takes_the_manifest_that_generate_wrote():
+    run("generate")
+    path = Path("manifests/sum.yaml")
+    path.write_text(path.read_text().replace("--component=double", "--component=duoble"))
+    with pytest.raises(UnknownName, match="'duoble'"):
+        run("run", "sum", "number=1", "--device", "cpu")
+    run("run", "sum", "number=1", "--device", "cpu", "--bundle", "pocket")
+    assert json.loads(Path("out/results.json").read_text())["answer"] == {"doubled": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        (["run", "sums"], UnknownName, "unknown graph or component 'sums'. Did you mean 'sum'"),
+        (["show", "sums"], UnknownName, "unknown graph or component 'sums'"),
+        (["run", "sum", "number=1", "number=2"], InvalidInput, "number: expected one value, got .*'2'"),
+        (["run", "sum", "nmber=1"], UnknownName, "'nmber'. Did you mean 'number'"),
+        (["run", "sum", "photo.png"], UnknownName, "unknown input 'image'. Available: number"),
+        (["run", "sum", "number=x"], InvalidInput, "number: expected a valid integer"),
+        (["run", "sum"], InvalidInput, "number: expected a value"),
+        (["run", "paint", "gone.png"], InvalidInput, "image: expected a file with a picture.*gone.png"),
+        (["run", "paint", "manifests/.."], InvalidInput, "image: expected a file with a picture"),
+        (["run", "sum", "number=1", "--bundle", "sd16"], UnknownName, "unknown bundle 'sd16'"),
+        (["run", "broken", "number=1"], ImagegraphError, "node 'broken': no weights; pull them"),
+        (["run", "unite"], InvalidDocument, "'unite' is a MODEL, but 'unite' is a Priors, Combiner"),
+        (["run", "sum", "--manifest", "gone.yaml"], InvalidDocument, "gone.yaml:1: cannot be read"),
+        (
+            ["run", "sum", "--manifest", "m.yaml", "--bundle", "pocket"],
+            InvalidInput,
+            "bundle: expected no --bundle",
+        ),
+        (["run", "slow", "--timeout", "0.1"], ImagegraphError, "out of time|time is over"),
+        (["replay", "photo.png"], InvalidInput, "photo.png: expected a picture with provenance"),
+        (["replay", "catalogue.yaml"], InvalidInput, "catalogue.yaml: expected a PNG picture"),
+    ],
+)
+def test_what_goes_wrong_is_told_in_one_sentence(arguments, kind, message):
+    with pytest.raises(kind, match=message):
+        run(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(InvalidInput("a", "b", "c"), 2), (ImagegraphError("x"), 1), (KeyboardInterrupt(), 130)],
+)
+def test_the_exit_code_tells_whose_fault_it_is(error, code, monkeypatch, capsys):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == code
+    assert len(capsys.readouterr().err.splitlines()) == 1
