@@ -39,6 +39,8 @@ class Caption(Component):
         import torch
 
         inputs = self._processor(image.rgb(), return_tensors="pt").to(self._model.device, self._model.dtype)
+        # The decoder knows so many positions, one of which begins the caption.
+        room = self._model.config.text_config.max_position_embeddings - 1
         with torch.inference_mode():
-            tokens = self._model.generate(**inputs, max_new_tokens=caption_tokens, num_beams=1)
+            tokens = self._model.generate(**inputs, max_new_tokens=min(caption_tokens, room), num_beams=1)
         return {"caption": self._processor.decode(tokens[0], skip_special_tokens=True).strip()}
