@@ -50,7 +50,7 @@ class Batcher(Generic[Item, Result]):
         work: Callable[[Sequence[Item]], Sequence[Result]],
         worker: Executor,
         *,
-        max_batch: int,
+        max_batch: int = 64,
         max_cost: float,
         max_queue: int,
         observe: Callable[[Batch], None] | None = None,

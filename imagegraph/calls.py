@@ -7,22 +7,32 @@ import copy
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import aiohttp
 import orjson
 
 from imagegraph import wire
+from imagegraph.batching import Batcher
 from imagegraph.catalogue import Catalogue
-from imagegraph.component import Combiner, Component, Progress, Router, Signature
+from imagegraph.component import (
+    Batched,
+    Combiner,
+    Component,
+    Job,
+    JointProgress,
+    Progress,
+    Router,
+    Signature,
+)
 from imagegraph.engine import Context, Event, Method
 from imagegraph.errors import Cancelled, DeadlineExceeded, ImagegraphError, InvalidInput, Unavailable
 from imagegraph.graph import Node, NodeType
 from imagegraph.image import Image
 from imagegraph.message import Message
 
-Result = TypeVar("Result")
 Kind = TypeVar("Kind", bound=Component)
 
 
@@ -33,12 +43,18 @@ class LocalCall:
     """
 
     def __init__(
-        self, catalogue: Catalogue, bundle: str, entries: Iterable[str], device: str = "auto"
+        self,
+        catalogue: Catalogue,
+        bundle: str,
+        entries: Iterable[str],
+        device: str = "auto",
+        max_queue: int = 128,
     ) -> None:
         """Starts to load the components of `entries`, in the order given.
 
         Args:
             device: "cpu", "cuda" or "auto" (cuda if there is one).
+            max_queue: most requests that wait for one component; more are refused.
         """
         self._catalogue = catalogue
         self._bundle = bundle
@@ -47,6 +63,10 @@ class LocalCall:
         # One loader: importing torch libraries from several threads at once is not safe.
         self._loader = ThreadPoolExecutor(1, "load")
         self._workers = {name: ThreadPoolExecutor(1, name) for name in names}
+        self._batchers = {
+            name: Batcher(_compute, worker, max_cost=catalogue.entry(name).kind.max_cost, max_queue=max_queue)
+            for name, worker in self._workers.items()
+        }
         self._defaults = {name: catalogue.entry(name).variant(bundle).defaults for name in names}
         self._components: dict[str, Future[Component]] = {}
         self.load_seconds: dict[str, float] = {}
@@ -93,41 +113,47 @@ class LocalCall:
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """Runs `predict`; a MODEL answers its own outputs, others pass everything else on."""
+        component = await self._loaded(node.entry)
+        signature = Signature.of(component)
+        defaults = self._defaults[node.entry]
 
-        def predict(component: Component, progress: Progress) -> Mapping[str, Any]:
-            signature = Signature.of(component)
-            arguments = signature.bind(message.values, self._defaults[node.entry])
+        def predict(progress: Progress) -> Mapping[str, Any]:
+            arguments = signature.bind(message.values, defaults)
             if signature.progress:
                 arguments[signature.progress] = progress
             return component.predict(**arguments)
 
-        answer = await self._work(node, "infer", predict, context)
+        answer: Mapping[str, Any]
+        if isinstance(component, Batched):
+            # Off the component's own thread: the next batch is prepared while this one is computed.
+            job = await asyncio.to_thread(
+                lambda: component.prepare(**signature.bind(message.values, defaults))
+            )
+            answer = await self._submit(node, "infer", component.predict_batch, context, job)
+        else:
+            answer = await self._submit(node, "infer", predict, context)
         kept = {} if node.type is NodeType.MODEL else message.values
         return message.with_values({**kept, **answer}, node.name)
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """Runs `aggregate` of a Combiner."""
-
-        def aggregate(component: Component, progress: Progress) -> Mapping[str, Any]:
-            return _as(Combiner, component, node).aggregate(messages)
-
-        answer = await self._work(node, "aggregate", aggregate, context)
+        combiner = _as(Combiner, await self._loaded(node.entry), node)
+        answer = await self._submit(node, "aggregate", lambda _: combiner.aggregate(messages), context)
         return messages[0].with_values(answer, node.name)
 
     async def route(self, node: Node, message: Message, context: Context) -> int:
         """Runs `route` of a Router."""
+        router = _as(Router, await self._loaded(node.entry), node)
 
-        def route(component: Component, progress: Progress) -> int:
-            router = _as(Router, component, node)
-            arguments = Signature.of(router).bind(message.values, self._defaults[node.entry])
-            return router.route(**arguments)
+        def route(_: Progress) -> int:
+            return router.route(**Signature.of(router).bind(message.values, self._defaults[node.entry]))
 
-        return await self._work(node, "route", route, context)
+        return int(await self._submit(node, "route", route, context))
 
-    async def _work(
-        self, node: Node, method: Method, work: Callable[[Any, Progress], Result], context: Context
-    ) -> Result:
-        """Runs `work` on the entry's own thread; when the caller is cancelled, tells the work to stop."""
+    async def _submit(
+        self, node: Node, method: Method, work: Callable[..., Any], context: Context, job: Job | None = None
+    ) -> Any:
+        """Has the entry's own thread do the work; when the caller is cancelled, tells it to stop."""
         loop = asyncio.get_running_loop()
 
         def listen(done: int, total: int, preview: Callable[[], Image] | None) -> None:
@@ -135,14 +161,12 @@ class LocalCall:
             loop.call_soon_threadsafe(context.tell, event)
 
         progress = Progress(listen, context.deadline)
-        component = await self._loaded(node.entry)
-
-        def run() -> Result:
-            progress.check()
-            return work(component, progress)
-
+        # Work that is no job is computed alone: no other has its key.
+        key, cost = (job.key, job.cost) if job else (object(), 1.0)
         try:
-            return await loop.run_in_executor(self._workers[node.entry], run)
+            return await self._batchers[node.entry].submit(
+                _Task(work, progress, job), key, cost, context.deadline
+            )
         except asyncio.CancelledError:
             progress.cancel()
             raise
@@ -160,6 +184,25 @@ class LocalCall:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What waits for a component's thread: work that takes a Progress, or all jobs of a batch and one."""
+
+    work: Callable[..., Any]
+    progress: Progress
+    job: Job | None
+
+
+def _compute(tasks: Sequence[_Task]) -> Sequence[Any]:
+    first = tasks[0]
+    if first.job is None:
+        first.progress.check()
+        return [first.work(first.progress)]
+    progress = JointProgress([task.progress for task in tasks])
+    progress.check()
+    return cast(Sequence[Any], first.work([task.job for task in tasks], progress))
 
 
 def _as(kind: type[Kind], component: Component, node: Node) -> Kind:

@@ -35,7 +35,12 @@ class Component:
 
     Subclasses define `predict` and, where they have weights, `load`. Settings are arguments of
     `__init__`, given by the catalogue. Heavy imports belong inside the methods.
+
+    Attributes:
+        max_cost: most cost of jobs that are computed together; see `Batched`.
     """
+
+    max_cost: ClassVar[float] = 16
 
     if typing.TYPE_CHECKING:
         predict: ClassVar[Callable[..., Mapping[str, Any]]]
@@ -65,8 +70,6 @@ class Batched(Component):
     Subclasses define `prepare`, whose annotated parameters are the ports and which makes a `Job` of
     a request, and `predict_batch`. What a request answers must not depend on what shares its batch.
     """
-
-    max_cost: float = 16
 
     if typing.TYPE_CHECKING:
         prepare: ClassVar[Callable[..., Any]]
@@ -153,6 +156,31 @@ class Progress:
             raise Cancelled("the request was cancelled")
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise DeadlineExceeded("the request's time is over")
+
+
+class JointProgress(Progress):
+    """Of requests that are computed together: stops only when nobody waits for any of them."""
+
+    def __init__(self, parts: Sequence[Progress]) -> None:
+        """Takes the progress of every request; the first one's pictures are previewed."""
+        super().__init__()
+        self._parts = parts
+
+    def __call__(self, done: int, total: int, preview: Callable[[], Image] | None = None) -> None:
+        """Reports to all."""
+        self.check()
+        for index, part in enumerate(self._parts):
+            if part.listener:
+                part.listener(done, total, None if index else preview)
+
+    def check(self) -> None:
+        """Raises Cancelled or DeadlineExceeded if nobody waits for any of the requests."""
+        for part in self._parts:
+            try:
+                return part.check()
+            except (Cancelled, DeadlineExceeded) as error:
+                last = error
+        raise last
 
 
 @dataclass(frozen=True)
