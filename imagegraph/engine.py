@@ -53,12 +53,14 @@ class Context:
         deadline: `time.monotonic()` at which the whole graph must have answered, if any.
         listener: told of every event, on the engine's thread.
         events: all events so far; `timings` sums them up.
+        cache_hits: the nodes that were not asked, since their result was known.
     """
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     deadline: float | None = None
     listener: Callable[[Event], None] | None = None
     events: list[Event] = field(default_factory=list)
+    cache_hits: list[str] = field(default_factory=list)
 
     def tell(self, event: Event) -> None:
         """Records an event and tells the listener."""

@@ -70,9 +70,9 @@ def encode(message: Message, kind: str = "inputs", binary: bool = True) -> tuple
         one = tensor(value)
         entry: dict[str, Any] = {"name": name, "datatype": one.datatype, "shape": list(one.shape)}
         if binary:
-            raw = _raw(one)
-            entry["parameters"] = {"binary_data_size": sum(len(part) for part in raw)}
-            chunks.extend(raw)
+            parts = raw(one)
+            entry["parameters"] = {"binary_data_size": sum(map(len, parts))}
+            chunks.extend(parts)
         else:
             entry["data"] = _json_data(one)
         entries.append(entry)
@@ -88,14 +88,15 @@ def encode(message: Message, kind: str = "inputs", binary: bool = True) -> tuple
     return (b"".join([text, *chunks]), len(text)) if binary else (text, None)
 
 
-def _raw(one: Tensor) -> list[bytes]:
+def raw(one: Tensor) -> list[bytes]:
+    """Returns the values as the binary extension writes them, to be joined."""
     if one.datatype != "BYTES":
         array = np.ascontiguousarray(one.data, dtype=DATATYPES[one.datatype].newbyteorder("<"))
         return [array.tobytes()]
     parts: list[bytes] = []
     for item in one.data:
-        raw = item.encode() if isinstance(item, str) else item
-        parts += [len(raw).to_bytes(4, "little"), raw]
+        encoded = item.encode() if isinstance(item, str) else item
+        parts += [len(encoded).to_bytes(4, "little"), encoded]
     return parts
 
 
