@@ -16,6 +16,7 @@ from transformers.models.vitpose.image_processing_vitpose import box_to_center_a
 from pocket.data import Scenes, load
 from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.training import DEVICE, arguments, model_card, save, train
+from pocket.world import KEYPOINTS
 
 STEPS = 1400
 BATCH = 32
@@ -58,7 +59,8 @@ CONFIG = dict(
         mlp_ratio=3,
         out_indices=[LAYERS],
     ),
-    num_labels=17,
+    id2label=dict(enumerate(KEYPOINTS)),
+    label2id={name: i for i, name in enumerate(KEYPOINTS)},
     scale_factor=8 // STRIDE,
 )
 

@@ -216,7 +216,7 @@ def model_card(
     return f"""---
 license: apache-2.0
 pipeline_tag: {pipeline}
-tags: [imagegraph, pocket, synthetic]
+tags: [imagegraph, pocket]
 ---
 
 # {title}
