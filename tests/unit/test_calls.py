@@ -171,6 +171,34 @@ def test_an_entry_does_one_thing_at_a_time_and_starves_no_other(tmp_path):
     asyncio.run(main())
 
 
+def test_requests_that_wait_for_a_batched_component_are_computed_together(tmp_path):
+    heard: list[Event] = []
+
+    async def main() -> list[Any]:
+        with local(tmp_path, "together") as call:
+            node = Node(name="together")
+            component = await call._loaded("together")
+
+            def ask(number: int) -> asyncio.Task[Message]:
+                context = Context(listener=heard.append)
+                return asyncio.create_task(engine.run(node, Message({"number": number}), call, context))
+
+            first = ask(0)
+            await asyncio.sleep(0.05)
+            others = [ask(number) for number in (1, 2, 3, -1, 4, 6)]
+            await asyncio.sleep(0.01)
+            others[5].cancel()
+            answers = await asyncio.gather(first, *others, return_exceptions=True)
+            assert sorted(component.batches) == [[0], [1, 3], [2, 4]]
+            return answers
+
+    *right, wrong, four, cancelled = asyncio.run(main())
+    assert [answer.values["doubled"] for answer in (*right, four)] == [0, 2, 4, 6, 8]
+    assert str(wrong) == "node 'together': number: expected greater than or equal to 0, got -1"
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert sum(event.kind == "progress" for event in heard) == 5 * 10
+
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

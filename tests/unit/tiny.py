@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypedDict
 
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from imagegraph import documents
 from imagegraph.catalogue import Catalogue
-from imagegraph.component import Component, Progress, Router, Weights
+from imagegraph.component import Batched, Component, Progress, Router, Weights
 from imagegraph.errors import MissingWeights
 from imagegraph.image import Image
 
@@ -30,6 +31,7 @@ entries:
   unite: {component: components.priors:Priors, summary: Unites, bundles: {pocket: {}}}
   by-size: {component: tiny:BySize, summary: Small numbers left, bundles: {pocket: {}}}
   paint: {component: tiny:Paint, summary: Paints, bundles: {pocket: {weights: {colours: {path: tests}}}}}
+  together: {component: tiny:Together, summary: Doubles several at once, bundles: {pocket: {}}}
   user: {component: tiny:User, summary: Uses double, uses: {twice: double}, bundles: {pocket: {}}}
 graphs:
   sum:
@@ -67,6 +69,36 @@ class Doubled(TypedDict):
 class Double(Component):
     def predict(self, number: int) -> Doubled:
         return {"doubled": 2 * number}
+
+
+@dataclass(frozen=True)
+class Doubling:
+    """Odd and even numbers are not doubled together."""
+
+    number: int
+
+    @property
+    def key(self) -> int:
+        return self.number % 2
+
+    cost = 1.0
+
+
+class Together(Batched):
+    """Doubles the numbers of a batch, slowly; `batches` tells what was computed together."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+
+    def prepare(self, number: Annotated[int, Field(ge=0)]) -> Doubling:
+        return Doubling(number)
+
+    def predict_batch(self, jobs: Sequence[Doubling], progress: Progress) -> list[Doubled]:
+        self.batches.append([job.number for job in jobs])
+        for step in range(10):
+            progress(step, 10)
+            time.sleep(0.01)
+        return [{"doubled": 2 * job.number} for job in jobs]
 
 
 class Add(Component):
