@@ -144,6 +144,7 @@ def main() -> None:
         steps=STEPS,
         learning_rate=LEARNING_RATE,
         weight_decay=0.0,
+        average=0.99,
     )
     processor = Swin2SRImageProcessor()
     photographs = measure(trained, processor, [load_photograph(p) for p in HELD_OUT])
