@@ -22,13 +22,10 @@ def to_tensor(images: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(images).to(DEVICE).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def recolour(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Exchange the colour channels of half of the pictures, so that no shape hangs on a colour."""
-    orders = np.where(
-        rng.random((len(images), 1)) < 0.5,
-        rng.permuted(np.tile(range(3), (len(images), 1)), axis=1),
-        range(3),
-    )
+def recolour(images: NDArray[np.uint8], rng: np.random.Generator, share: float = 0.5) -> NDArray[np.uint8]:
+    """Exchange the colour channels of a share of the pictures, so that no shape hangs on a colour."""
+    orders = rng.permuted(np.tile(range(3), (len(images), 1)), axis=1)
+    orders[rng.random(len(images)) >= share] = range(3)
     return np.take_along_axis(images, orders[:, None, None, :], axis=3)
 
 

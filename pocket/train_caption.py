@@ -13,13 +13,15 @@ from transformers import (
 
 from pocket.data import Scenes, load
 from pocket.patches import PATCH, PatchLesson, patch_truth
-from pocket.pictures import HALF, roughen, to_tensor
+from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.tokenizer import WORDS
 from pocket.training import DEVICE, arguments, model_card, save, train
 from pocket.world import COLOURS, SHAPES, SIZE
 
 STEPS = 3000
 BATCH = 32
+RECOLOURED = 12  # pictures of a batch
+IGNORED = -100  # of a label: it does not count
 LEARNING_RATE = 1e-3
 WIDTH, TEXT_WIDTH = 128, 128
 LENGTH = 24  # tokens; the longest caption takes 20
@@ -59,18 +61,27 @@ def make_model(tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
 
 
 def loss(parts: nn.ModuleDict, tokenizer: BertTokenizer, scenes: Scenes, rng: np.random.Generator) -> Tensor:
-    """Return the loss of a random batch."""
-    chosen = np.sort(rng.integers(len(scenes), size=BATCH))
-    captions = [scenes.captions[i] for i in chosen]
-    tokens = tokenizer(captions, padding=True, return_tensors="pt").to(DEVICE)
-    labels = tokens.input_ids.masked_fill(tokens.attention_mask == 0, -100)
+    """Return the loss of a random batch.
+
+    Some of its pictures come in exchanged colours, and what their captions say of colours is masked:
+    otherwise the model would learn that a pair of colour and shape it never saw cannot be.
+    """
+    chosen = rng.integers(len(scenes), size=BATCH)
+    tokens = tokenizer([scenes.captions[i] for i in chosen], padding=True, return_tensors="pt").to(DEVICE)
+    of_colour = torch.tensor(tokenizer.convert_tokens_to_ids(["a", "an", *COLOURS]), device=DEVICE)
+    masked = torch.isin(tokens.input_ids, of_colour)
+    masked[RECOLOURED:] = False
+    patches = patch_truth(scenes, chosen)
+    patches[:RECOLOURED, :, 1] = IGNORED
+    images = scenes.images[chosen]
+    images[:RECOLOURED] = recolour(images[:RECOLOURED], rng, share=1.0)
     answer = parts["blip"](
-        pixel_values=roughen(to_tensor(scenes.images[chosen]), rng),
-        input_ids=tokens.input_ids,
+        pixel_values=roughen(to_tensor(images), rng),
+        input_ids=tokens.input_ids.masked_fill(masked, tokenizer.mask_token_id),
         attention_mask=tokens.attention_mask,
-        labels=labels,
+        labels=tokens.input_ids.masked_fill(masked | (tokens.attention_mask == 0), IGNORED),
     )
-    return answer.loss + parts["patches"](answer.last_hidden_state, patch_truth(scenes, chosen))
+    return answer.loss + parts["patches"](answer.last_hidden_state, patches)
 
 
 def words_of_objects(caption: str) -> list[str]:
@@ -122,7 +133,8 @@ def main() -> None:
         "`BlipForConditionalGeneration` for pictures of 128 x 128 px; it names one to three objects "
         'with their colours and relations, such as "a red cube left of a person in green".',
         f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH}; next word, and the ViT also learns to "
-        "name the object in each patch (`pocket/patches.py`); blurred and noisy pictures.",
+        "name the object in each patch (`pocket/patches.py`); blurred and noisy pictures, "
+        f"{RECOLOURED} of a batch recoloured.",
         quality,
     )
     size = {"height": SIZE, "width": SIZE}
