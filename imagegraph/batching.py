@@ -14,7 +14,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from imagegraph.errors import DeadlineExceeded, ImagegraphError, Unavailable
+from imagegraph.errors import DeadlineExceeded, ImagegraphError, Overloaded, Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -91,11 +91,11 @@ class Batcher(Generic[Item, Result]):
             deadline: `time.monotonic()` after which the job is not begun any more.
 
         Raises:
-            Unavailable: the queue is full.
+            Overloaded: the queue is full.
             DeadlineExceeded: the deadline passed while the job waited.
         """
         if self._queued >= self._max_queue:
-            raise Unavailable(f"the queue is full: {self._queued} requests wait")
+            raise Overloaded(f"the queue is full: {self._queued} requests wait")
         job = _Job[Item, Result](item, cost, deadline, asyncio.get_running_loop().create_future())
         self._buckets.setdefault(key, deque()).append(job)
         self._queued += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ from imagegraph.catalogue import ROOT, Catalogue
 from imagegraph.embedded import Embedded
 from imagegraph.engine import Context, Event
 from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
-from imagegraph.graph import Input
+from imagegraph.graph import Input, NodeType
 from imagegraph.image import Image
 from imagegraph.manifest import Predictor, SeldonDeployment, seldon_deployment
 from imagegraph.message import Message
@@ -62,6 +63,69 @@ def run(
         answer, context, seconds = _run(embedded, values, deadline)
         files = results.save(out, name, embedded, values, answer, context.timings)
     _report(answer, files, context, embedded, seconds)
+
+
+@app.command()
+def serve(
+    component: Annotated[str | None, typer.Option(help="Serve one component")] = None,
+    graph_name: Annotated[str | None, typer.Option("--graph", help="Serve a whole graph")] = None,
+    bundle: Annotated[str, typer.Option(help="Weights to use")] = DEFAULT_BUNDLE,
+    name: Annotated[str | None, typer.Option(help="Name of the node; the component's by default")] = None,
+    type_: Annotated[NodeType, typer.Option("--type", help="Type of the node in its graph")] = NodeType.MODEL,
+    device: Device = "auto",
+    http_port: Annotated[int, typer.Option(envvar="AIP_HTTP_PORT")] = 8080,
+    grpc_port: Annotated[int, typer.Option(help="0 serves no gRPC")] = 8081,
+    max_queue: Annotated[int, typer.Option(min=1, help="Most requests that wait")] = 128,
+    cache_mib: Annotated[int, typer.Option(min=0, help="Memory for results; 0 keeps none")] = 0,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Longest a request may take, s")] = 600.0,
+    drain_delay: Annotated[float, typer.Option(min=0, help="Go on so long after SIGTERM, s")] = 0.0,
+    grace: Annotated[float, typer.Option(min=0, help="Then finish within, s")] = 20.0,
+) -> None:
+    """Serve a component or a graph over V2 REST and gRPC."""
+    from imagegraph import service
+    from imagegraph.cache import MemoryStore
+    from imagegraph.rest import Limits, Vertex
+    from imagegraph.serve import Options, serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    catalogue = Catalogue.read()
+    store = MemoryStore(cache_mib * 2**20) if cache_mib else None
+    if (component is None) == (graph_name is None):
+        raise InvalidInput("component", "either --component or --graph", f"{component}, {graph_name}")
+    if component is not None:
+        served = service.node_service(
+            catalogue,
+            component,
+            bundle,
+            name=name or component,
+            type_=type_,
+            device=device,
+            max_queue=max_queue,
+            store=store,
+        )
+    else:
+        item = catalogue.graph(str(graph_name))
+        served = service.graph_service(
+            catalogue,
+            name or str(graph_name),
+            item.root,
+            bundle,
+            device=device,
+            max_queue=max_queue,
+            store=store,
+        )
+    vertex = None
+    if "AIP_PREDICT_ROUTE" in os.environ:
+        vertex = Vertex(os.environ["AIP_HEALTH_ROUTE"], os.environ["AIP_PREDICT_ROUTE"])
+    options = Options(
+        http_port=http_port,
+        grpc_port=grpc_port or None,
+        drain_delay_s=drain_delay,
+        grace_s=grace,
+        limits=Limits(timeout_s=timeout),
+        vertex=vertex,
+    )
+    serve(served, options)
 
 
 @app.command(name="list")

@@ -1,17 +1,18 @@
 """Every error of imagegraph, named by what the caller should do about it.
 
-    ImagegraphError            500  a fault of ours: report it
-    ├── InvalidInput           400  change the named field of the request
-    │   └── InputTooLarge      413  send less
-    ├── UnknownName            404  use one of the names that the message lists
-    ├── InvalidDocument        500  correct the named line of a catalogue or manifest
-    ├── MissingWeights         503  run the command that the message names
-    ├── Unavailable            503  try again later (retryable)
-    ├── DeadlineExceeded       504  allow more time or ask for less work
-    └── Cancelled              499  nothing: the caller asked for it
+    ImagegraphError            500  INTERNAL            a fault of ours: report it
+    ├── InvalidInput           400  INVALID_ARGUMENT    change the named field of the request
+    │   └── InputTooLarge      413  RESOURCE_EXHAUSTED  send less
+    ├── UnknownName            404  NOT_FOUND           use one of the names that the message lists
+    ├── InvalidDocument        500  INTERNAL            correct the named line of a catalogue or manifest
+    ├── MissingWeights         503  UNAVAILABLE         run the command that the message names
+    ├── Unavailable            503  UNAVAILABLE         try again later (retryable)
+    │   └── Overloaded         503  RESOURCE_EXHAUSTED  the same, after fewer requests at once
+    ├── DeadlineExceeded       504  DEADLINE_EXCEEDED   allow more time or ask for less work
+    └── Cancelled              499  CANCELLED           nothing: the caller asked for it
 
-`status` is the HTTP status, `retryable` says whether the very same request may succeed later, `node`
-is the graph node in which the error arose, once the engine has seen it.
+`status` is the HTTP status, `code` gRPC's, `retryable` says whether the very same request may succeed
+later, `node` is the graph node in which the error arose, once the engine has seen it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class ImagegraphError(Exception):
     """Root of the tree; also raised for faults that nobody foresaw, with the cause attached."""
 
     status = 500
+    code = "INTERNAL"
     retryable = False
     node: str | None = None
 
@@ -43,6 +45,7 @@ class InvalidInput(ImagegraphError):
     """A field of the request is wrong."""
 
     status = 400
+    code = "INVALID_ARGUMENT"
 
     def __init__(self, field: str, expected: str, got: object) -> None:
         """Names the field, what was expected and what came (shortened when it is long)."""
@@ -56,12 +59,14 @@ class InputTooLarge(InvalidInput):
     """A field of the request exceeds a size limit."""
 
     status = 413
+    code = "RESOURCE_EXHAUSTED"
 
 
 class UnknownName(ImagegraphError):
     """A graph, entry, bundle or port of that name does not exist."""
 
     status = 404
+    code = "NOT_FOUND"
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """Lists the names that exist, and the one that was probably meant."""
@@ -79,25 +84,35 @@ class MissingWeights(ImagegraphError):
     """Weights are not on this machine."""
 
     status = 503
+    code = "UNAVAILABLE"
 
 
 class Unavailable(ImagegraphError):
     """A node cannot be reached or cannot take the request now."""
 
     status = 503
+    code = "UNAVAILABLE"
     retryable = True
+
+
+class Overloaded(Unavailable):
+    """Too many requests wait already."""
+
+    code = "RESOURCE_EXHAUSTED"
 
 
 class DeadlineExceeded(ImagegraphError):
     """The request's time is over."""
 
     status = 504
+    code = "DEADLINE_EXCEEDED"
 
 
 class Cancelled(ImagegraphError):
     """The caller went away or cancelled the request."""
 
     status = 499
+    code = "CANCELLED"
 
 
 def shorten(value: object, limit: int = 80) -> str:

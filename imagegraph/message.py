@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imagegraph.errors import InvalidInput, shorten
+from imagegraph.errors import InvalidInput, UnknownName, shorten
 
 # Datatypes of the Open Inference Protocol and their numpy twins; BYTES has none.
 DATATYPES: dict[str, np.dtype[Any]] = {
@@ -71,6 +71,17 @@ class Message:
     def with_values(self, values: Mapping[str, Any], origin: str) -> Message:
         """Returns this message with other values, as answered by the node `origin`."""
         return replace(self, values=values, origin=origin)
+
+    def only(self, names: Sequence[str]) -> Message:
+        """Returns this message with the named values alone.
+
+        Raises:
+            UnknownName: there is no such value.
+        """
+        for name in names:
+            if name not in self.values:
+                raise UnknownName("output", name, self.values)
+        return replace(self, values={name: self.values[name] for name in names})
 
 
 def merge(messages: Sequence[Message]) -> dict[str, Any]:

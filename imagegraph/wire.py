@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -106,6 +107,19 @@ def _json_data(one: Tensor) -> Any:
     return [item if isinstance(item, str) else _as_text(item) for item in one.data]
 
 
+def plain(values: Any) -> bytes:
+    """Writes values as plain JSON, as the V1 protocol has them; pictures as base64."""
+
+    def default(value: Any) -> Any:
+        if isinstance(value, Image):
+            return base64.b64encode(value.data).decode()
+        if isinstance(value, Tensor):
+            return _json_data(value)
+        raise TypeError(f"no JSON for {type(value).__name__}")
+
+    return orjson.dumps(values, default=default, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 def _as_text(item: bytes) -> str:
     """UTF-8 if it is text, else base64; no JPEG, PNG or WebP is valid UTF-8."""
     try:
@@ -124,12 +138,10 @@ def decode(body: bytes, header_length: int | None = None) -> Message:
     Raises:
         InvalidInput: names the field at fault.
     """
-    if header_length is not None and not 0 <= header_length <= len(body):
-        raise InvalidInput(HEADER_LENGTH, f"0 to the body's {len(body)} bytes", header_length)
-    head = _json(body[:header_length])
+    head, binary = _split(body, header_length)
     if not isinstance(head, dict):
         raise InvalidInput("body", "a JSON object", head)
-    return _message(head, memoryview(body)[len(body) if header_length is None else header_length :])
+    return _message(head, binary)
 
 
 def decode_answers(body: bytes) -> list[Message]:
@@ -138,7 +150,57 @@ def decode_answers(body: bytes) -> list[Message]:
     Raises:
         InvalidInput: it is neither.
     """
-    answers = _json(body)
+    return _answers(parse(body))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks of a node, in any of the four shapes that graphs send.
+
+    Attributes:
+        messages: one, or the answers that a COMBINER or a step after an Ensemble gets.
+        outputs: the values wanted back; None is all.
+        binary: whether the answer is to have binary tensors.
+    """
+
+    messages: list[Message]
+    outputs: list[str] | None
+    binary: bool
+
+
+def decode_request(body: bytes, header_length: int | None = None) -> Request:
+    """Decodes a V2 request, a V2 response, a list of V2 responses or an object of them by step.
+
+    Raises:
+        InvalidInput: names the field at fault.
+    """
+    head, binary = _split(body, header_length)
+    if not isinstance(head, dict) or not head.keys() & {"inputs", "outputs"}:
+        return Request(_answers(head), None, binary=False)
+    message = _message(head, binary)
+    asked = [one for one in head.get("outputs") or [] if _is_asked(one)] if "inputs" in head else []
+    wants_binary = any(one.get("parameters", {}).get("binary_data") for one in asked)
+    return Request(
+        [message],
+        [one["name"] for one in asked] or None,
+        wants_binary or bool(message.parameters.get("binary_data_output", header_length is not None)),
+    )
+
+
+def _is_asked(output: Any) -> bool:
+    """Whether an entry of `outputs` asks for a value, rather than being one that an answer left behind."""
+    return isinstance(output, dict) and "datatype" not in output and isinstance(output.get("name"), str)
+
+
+def _split(body: bytes, header_length: int | None) -> tuple[Any, memoryview]:
+    """Returns the JSON part of a body, parsed, and the binary part."""
+    if header_length is not None and not 0 <= header_length <= len(body):
+        raise InvalidInput(HEADER_LENGTH, f"0 to the body's {len(body)} bytes", header_length)
+    end = len(body) if header_length is None else header_length
+    return parse(body[:end]), memoryview(body)[end:]
+
+
+def _answers(answers: Any) -> list[Message]:
     if isinstance(answers, dict) and not answers.keys() & {"inputs", "outputs"}:
         answers = [{"model_name": name, **answer} for name, answer in _objects(answers.items())]
     elif isinstance(answers, list):
@@ -155,7 +217,12 @@ def _objects(pairs: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         yield str(name), answer
 
 
-def _json(text: bytes) -> Any:
+def parse(text: bytes) -> Any:
+    """Parses JSON.
+
+    Raises:
+        InvalidInput: it is not JSON.
+    """
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -163,8 +230,11 @@ def _json(text: bytes) -> Any:
 
 
 def _message(head: Mapping[str, Any], binary: memoryview) -> Message:
-    # An answer that was handed on may carry both: what the last node wrote counts.
-    kind = "outputs" if "outputs" in head else "inputs"
+    # An answer that was handed on may carry both: what the last node wrote counts. A request may name
+    # the outputs that it asks for.
+    outputs = head.get("outputs")
+    asked = "inputs" in head and isinstance(outputs, list) and all(map(_is_asked, outputs))
+    kind = "outputs" if "outputs" in head and not asked else "inputs"
     tensors = head.get(kind)
     if not isinstance(tensors, list):
         raise InvalidInput(kind, "a list of tensors", tensors)
@@ -279,3 +349,80 @@ def _flat(data: Any) -> Iterator[Any]:
             yield item
         else:
             stack.pop()
+
+
+def from_grpc(request: Any) -> Request:
+    """Decodes a `ModelInferRequest` of the Open Inference Protocol, with raw contents or typed ones.
+
+    Raises:
+        InvalidInput: names the field at fault.
+    """
+    raws = request.raw_input_contents
+    if raws and len(raws) != len(request.inputs):
+        raise InvalidInput("raw_input_contents", f"{len(request.inputs)}, one an input", f"{len(raws)}")
+    values: dict[str, Any] = {}
+    for index, entry in enumerate(request.inputs):
+        at = f"inputs[{index}]"
+        facts = {"name": entry.name, "datatype": entry.datatype, "shape": list(entry.shape)}
+        name, datatype, shape, _ = _fields(facts, at)
+        if name in values:
+            raise InvalidInput(at, "every name once", name)
+        if raws:
+            values[name] = _from_raw(memoryview(raws[index]), datatype, shape, at)
+        else:
+            values[name] = _from_contents(entry.contents, datatype, shape, at)
+    parameters = {name: _parameter(one) for name, one in request.parameters.items()}
+    outputs = [one.name for one in request.outputs] or None
+    return Request([Message(values, request.id, request.model_name, parameters)], outputs, binary=True)
+
+
+# Where typed contents of a datatype stand; FP16 has no such place.
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+def _from_contents(contents: Any, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
+    if datatype not in _CONTENTS:
+        raise InvalidInput(at, f"raw contents for {datatype}", "typed contents")
+    items = list(getattr(contents, _CONTENTS[datatype]))
+    found = items if datatype == "BYTES" else _numbers(items, datatype, at)
+    if len(found) != math.prod(shape):
+        expected = f"{math.prod(shape)} values for shape {list(shape)}"
+        raise InvalidInput(at, expected, f"{len(found)} values")
+    return Tensor(datatype, shape, found)
+
+
+def _parameter(parameter: Any) -> Any:
+    kind = parameter.WhichOneof("parameter_choice")
+    return getattr(parameter, kind) if kind else None
+
+
+def to_grpc(message: Message, response: Any) -> Any:
+    """Fills a `ModelInferResponse` with raw contents and returns it."""
+    response.id = message.id
+    response.model_name = message.origin
+    for name, value in message.parameters.items():
+        if isinstance(value, bool):
+            response.parameters[name].bool_param = value
+        elif isinstance(value, int):
+            response.parameters[name].int64_param = value
+        elif isinstance(value, str):
+            response.parameters[name].string_param = value
+    for name, value in message.values.items():
+        if value is not None:
+            one = tensor(value)
+            response.outputs.add(name=name, datatype=one.datatype, shape=one.shape)
+            response.raw_output_contents.append(b"".join(raw(one)))
+    return response

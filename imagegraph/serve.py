@@ -1,0 +1,119 @@
+"""One process that serves a node or a graph: V2 over REST and gRPC on KServe's ModelServer.
+
+KServe brings the protocol's messages and the frame; what it answers slowly or wrongly is answered
+here: see `rest` for HTTP. SIGTERM makes readiness false, waits until load balancers have seen it,
+and then lets REST and gRPC finish what they have, together, within one grace period.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+
+import uvicorn
+from prometheus_client import REGISTRY
+
+from imagegraph.metrics import Metrics
+from imagegraph.rest import Limits, Rest, Vertex
+from imagegraph.service import Service
+
+# KServe parses the command line of whoever imports it.
+_arguments, sys.argv = sys.argv, sys.argv[:1]
+import kserve  # noqa: E402
+import kserve.model_server  # noqa: E402
+from kserve.protocol.rest.server import RESTServer  # noqa: E402
+
+sys.argv = _arguments
+
+log = logging.getLogger("imagegraph.serve")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to serve.
+
+    Attributes:
+        grpc_port: None serves no gRPC.
+        drain_delay_s: how long to answer on after readiness went false, until nobody sends more.
+        grace_s: longest that requests under way may take after that.
+    """
+
+    http_port: int = 8080
+    grpc_port: int | None = 8081
+    drain_delay_s: float = 0.0
+    grace_s: float = 20.0
+    limits: Limits = field(default_factory=Limits)
+    vertex: Vertex | None = None
+
+
+def serve(service: Service, options: Options) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises:
+        ImagegraphError: the weights cannot be loaded.
+    """
+    import uvloop
+
+    uvloop.run(_serve(service, options))
+
+
+async def _serve(service: Service, options: Options) -> None:
+    metrics = Metrics(service.name, REGISTRY)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    http = _http_server(service, metrics, options)
+    answering = asyncio.create_task(http.serve())
+    grpc = None
+    if options.grpc_port is not None:
+        from imagegraph import grpc_v2
+
+        limits = options.limits
+        grpc = await grpc_v2.start(service, metrics, options.grpc_port, limits.body_bytes, limits.timeout_s)
+    loading = asyncio.create_task(_load(service, metrics))
+    waiting = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({answering, loading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            loading.result()
+            await asyncio.wait({answering, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        loading.cancel()
+        waiting.cancel()
+        service.drain()
+        if service.failure is None:
+            await asyncio.sleep(options.drain_delay_s)
+        http.should_exit = True
+        await asyncio.gather(answering, *([grpc.stop(options.grace_s)] if grpc else []))
+
+
+async def _load(service: Service, metrics: Metrics) -> None:
+    start = time.perf_counter()
+    await service.load()
+    metrics.loaded(time.perf_counter() - start)
+    log.info("%s is ready", service.name)
+
+
+def _http_server(service: Service, metrics: Metrics, options: Options) -> uvicorn.Server:
+    """KServe's REST server, with our application before its own and signals left to us."""
+    server = kserve.ModelServer(http_port=options.http_port, enable_grpc=False)
+    rest = RESTServer(
+        "kserve.model_server:app",
+        server.dataplane,
+        server.model_repository_extension,
+        options.http_port,
+        grace_period=int(options.grace_s),
+    )
+    rest.create_application()
+    beneath = kserve.model_server.app
+    rest.config.app = Rest(service, metrics, options.limits, options.vertex, beneath)
+    rest.config.access_log = False
+    http: uvicorn.Server = rest._server
+    # uvicorn would close its socket before anybody saw readiness go false.
+    http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    return http
