@@ -1,35 +1,30 @@
 # Trains the pocket bundle from nothing, in the order its parts need each other: `make pocket -j2`.
-# Every script uses one thread, so two run side by side. Remove a folder of weights to train it anew.
+# Every script uses one thread, so two run side by side. A run that was stopped goes on where it was;
+# `rm -r pocket/.work/done` trains everything anew, `rm -r pocket/.work` draws the scenes anew too.
 
 PYTHON ?= .venv/bin/python
-WEIGHTS := pocket/weights
+DONE := pocket/.work/done
 DATA := pocket/.work/data/validation-1000
-VAE := $(WEIGHTS)/stable-diffusion/vae/config.json
-BASE := $(WEIGHTS)/stable-diffusion/model_index.json
-FIRST := $(WEIGHTS)/controlnet-segmentation/config.json
-CONTROLS := $(foreach kind,depth edges pose,$(WEIGHTS)/controlnet-$(kind)/config.json)
-READERS := $(foreach name,clip depth segmentation people pose caption upscale,$(WEIGHTS)/$(name)/config.json)
+READERS := clip depth segmentation people pose caption upscale judge
+CONTROLS := segmentation depth edges pose
 
 .PHONY: pocket pocket-eval
-pocket: $(BASE) $(FIRST) $(CONTROLS) $(READERS)  ## train every pocket model from nothing
+pocket: $(CONTROLS:%=$(DONE)/controlnet-%) $(READERS:%=$(DONE)/%) ## Train every pocket model from nothing
 
-pocket-eval:  ## measure every pocket model: pocket/QUALITY.md, pocket/samples.png
+pocket-eval: ## Measure every pocket model: pocket/QUALITY.md, pocket/samples.png
 	$(PYTHON) -m pocket.evaluate
 
 $(DATA):
 	$(PYTHON) -m pocket.data
 
-$(VAE): | $(DATA)
-	$(PYTHON) -m pocket.train_vae
-
-$(BASE): | $(VAE)
-	$(PYTHON) -m pocket.train_diffusion
-
-$(FIRST): | $(BASE)
-	$(PYTHON) -m pocket.train_controlnet segmentation
-
-$(CONTROLS): $(WEIGHTS)/controlnet-%/config.json: | $(FIRST)
-	$(PYTHON) -m pocket.train_controlnet $*
-
-$(READERS): $(WEIGHTS)/%/config.json: | $(DATA)
+$(DONE)/%: | $(DATA)
 	$(PYTHON) -m pocket.train_$*
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/controlnet-%: | $(DATA)
+	$(PYTHON) -m pocket.train_controlnet $*
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/diffusion: | $(DONE)/vae
+$(DONE)/controlnet-together: | $(DONE)/diffusion
+$(CONTROLS:%=$(DONE)/controlnet-%): | $(DONE)/controlnet-together

@@ -14,6 +14,7 @@ steps or minutes.
 
 import argparse
 import copy
+import json
 import math
 import os
 import time
@@ -182,6 +183,10 @@ def save(parts: dict[str, Savable], name: str, card: str) -> Path:
     for part, thing in parts.items():
         half = copy.deepcopy(thing).half() if isinstance(thing, nn.Module) else thing
         half.save_pretrained(folder / part)
+    for path in folder.rglob("config.json"):  # diffusers notes where a model was loaded from
+        config = json.loads(path.read_text())
+        if config.pop("_name_or_path", None):
+            path.write_text(json.dumps(config, indent=2) + "\n")
     (folder / "README.md").write_text(card)
     print(f"saved {folder.relative_to(HERE.parent)}", flush=True)
     return folder
