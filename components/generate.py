@@ -342,7 +342,7 @@ class Generate(Batched):
         """Returns what a control says to its ControlNet, [1, channels, h, w]."""
         import torch
 
-        pixels = np.asarray(control.rgb(role).resize(shape), np.float32) / 255
+        pixels = np.asarray(control.rgb().resize(shape), np.float32) / 255
         one = torch.from_numpy(pixels).permute(2, 0, 1)[None]
         embedded: torch.Tensor = self._embedders[role](one.to(self._device, self._unet.dtype))
         return embedded

@@ -7,7 +7,6 @@ import binascii
 import io
 import re
 import threading
-import warnings
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,8 @@ MAX_PIXELS = 64_000_000
 MIN_SIDE = 16
 MAX_ASPECT = 4.0
 FORMATS = ("JPEG", "PNG", "WEBP")
+# Our own limit decides, with a better sentence than Pillow's warning and error.
+PillowImage.MAX_IMAGE_PIXELS = None
 
 _SRGB = ImageCms.createProfile("sRGB")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+={0,2}\s*")
@@ -38,6 +39,7 @@ class Image:
             raise TypeError("Image needs either data or pixels")
         self._data = data
         self._pixels = pixels
+        self._field = "image"
         self._lock = threading.Lock()
 
     @classmethod
@@ -80,7 +82,7 @@ class Image:
                 self._data = encode_png(self._pixels)
             return self._data
 
-    def rgb(self, field: str = "image") -> PillowImage.Image:
+    def rgb(self) -> PillowImage.Image:
         """Returns the picture upright, opaque, in 8-bit sRGB.
 
         EXIF orientation is applied, alpha is composited on white, an embedded colour profile (also
@@ -90,30 +92,38 @@ class Image:
             InvalidInput: not a picture, truncated, animated, or of a shape outside the limits.
             InputTooLarge: more than MAX_PIXELS, known from the header before anything is decoded.
         """
-        return _to_rgb(self._decoded(field))
+        return _to_rgb(self._decoded())
 
-    def map(self, field: str = "map") -> NDArray[np.float32]:
+    def map(self) -> NDArray[np.float32]:
         """Returns a one-channel map as float32 [h, w] in 0..1 (16-bit maps keep their precision)."""
-        pixels = self._decoded(field)
+        pixels = self._decoded()
         if pixels.mode.startswith("I"):
             return np.asarray(pixels).astype(np.float32) / 65535.0
         return np.asarray(pixels.convert("L"), dtype=np.float32) / 255.0
 
     def check(self, field: str) -> Image:
-        """Decodes now, so that a bad picture fails under the name of the port that it came by."""
-        self._decoded(field)
+        """Looks at the header, and remembers the port that the picture came by for later errors.
+
+        Raises:
+            InvalidInput, InputTooLarge: as `rgb`, but for what only decoding shows.
+        """
+        with self._lock:
+            self._field = field
+            if self._pixels is None:
+                assert self._data is not None
+                _open(self._data, field)
         return self
 
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, upright."""
-        return self._decoded("image").size
+        return self._decoded().size
 
-    def _decoded(self, field: str) -> PillowImage.Image:
+    def _decoded(self) -> PillowImage.Image:
         with self._lock:
             if self._pixels is None:
                 assert self._data is not None
-                self._pixels = decode(self._data, field)
+                self._pixels = decode(self._data, self._field)
             return self._pixels
 
     def __repr__(self) -> str:
@@ -131,25 +141,25 @@ class Image:
 
 def decode(data: bytes, field: str = "image") -> PillowImage.Image:
     """Decodes and uprights untrusted bytes within the limits of this module; see `Image.rgb`."""
-    if not data:
-        raise InvalidInput(field, "a JPEG, PNG or WebP picture", "0 bytes")
+    picture = _open(data, field)
     try:
-        with warnings.catch_warnings():
-            # Our own limit below decides, with a better sentence than Pillow's.
-            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
-            picture = PillowImage.open(io.BytesIO(data), formats=FORMATS)
-            _check_header(picture, field)
-            picture.load()
-            return ImageOps.exif_transpose(picture)
-    except PillowImage.DecompressionBombError as error:
-        raise InputTooLarge(field, f"at most {MAX_PIXELS} pixels", str(error)) from error
-    except InvalidInput:
-        raise
-    except UnidentifiedImageError as error:
-        got = f"{len(data)} bytes beginning with {data[:8]!r}"
-        raise InvalidInput(field, "a JPEG, PNG or WebP picture", got) from error
+        picture.load()
+        return ImageOps.exif_transpose(picture)
     except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error
         raise InvalidInput(field, "a whole picture", f"{len(data)} bytes ({error})") from error
+
+
+def _open(data: bytes, field: str) -> PillowImage.Image:
+    """Reads and checks the header."""
+    try:
+        picture = PillowImage.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        got = f"{len(data)} bytes beginning with {data[:8]!r}" if data else "0 bytes"
+        raise InvalidInput(field, "a JPEG, PNG or WebP picture", got) from error
+    except Exception as error:  # as above
+        raise InvalidInput(field, "a whole picture", f"{len(data)} bytes ({error})") from error
+    _check_header(picture, field)
+    return picture
 
 
 def _check_header(picture: PillowImage.Image, field: str) -> None:
