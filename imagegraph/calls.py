@@ -272,7 +272,9 @@ class HttpCall:
         headers = {**headers, "X-Request-Id": context.id}
         try:
             timeout = aiohttp.ClientTimeout(total=seconds)
-            async with self._session.post(url, data=body, headers=headers, timeout=timeout) as answer:
+            async with self._session.post(
+                url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as answer:
                 payload = await answer.read()
         except TimeoutError as error:
             raise DeadlineExceeded(f"no answer from {url} in time") from error

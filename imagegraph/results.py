@@ -19,7 +19,8 @@ from imagegraph.provenance import Record, SourceFile
 # Values of an answer that hold one item for each of its pictures.
 PER_PICTURE = ("steered_by", "seeds", "clip_prompt", "clip_image", "fidelity")
 
-CELL, GAP, TEXT = 256, 12, 16
+SUMMARY = "results.json"
+CELL, GAP, TEXT = 256, 12, 14
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 
@@ -39,6 +40,7 @@ def save(
         timings: seconds by node.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _forget(folder)
     read = embedded.parameters(values)
     given = {port: images for port, value in read.items() if (images := _images(value))}
     sources = {port: _sources(folder, port, images) for port, images in given.items()}
@@ -82,7 +84,7 @@ def save(
         caption = answer.values.get("caption") or answer.values.get("prompt") or name
         contact_sheet(str(caption), [above, shown]).save(sheet)
         files.insert(0, sheet)
-    summary = folder / "results.json"
+    summary = folder / SUMMARY
     facts = {
         "graph": name,
         "bundle": embedded.bundle,
@@ -98,6 +100,14 @@ def save(
     options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
     summary.write_bytes(orjson.dumps(facts, option=options))
     return [*files, summary]
+
+
+def _forget(folder: Path) -> None:
+    """Removes the pictures of the run before, which this one may not overwrite all."""
+    summary = folder / SUMMARY
+    if summary.is_file():
+        for picture in orjson.loads(summary.read_bytes())["pictures"]:
+            (folder / Path(picture["file"]).name).unlink(missing_ok=True)
 
 
 def _images(value: Any) -> list[Image]:
@@ -133,28 +143,25 @@ def _label(about: Mapping[str, Any]) -> list[str]:
 
 def _sentence(place: int, about: Mapping[str, Any]) -> str:
     scores = [f"{name.removeprefix('clip_')} {about[name]:.2f}" for name in PER_PICTURE[2:] if name in about]
-    return f"{place}. {about.get('steered_by', '')}  {'  '.join(scores)}"
+    return f"{place}. {about.get('steered_by', '')}\n{'  '.join(scores)}"
 
 
 def contact_sheet(
     title: str, rows: Sequence[Sequence[tuple[str, Image]]], cell: int = CELL
 ) -> PillowImage.Image:
-    """Draws labelled pictures in rows under a title, each fitted into `cell` px."""
+    """Draws pictures in rows under a title, each fitted into `cell` px, with labels of up to two lines."""
     rows = [row for row in rows if row]
     font = ImageFont.load_default(TEXT)
-    step = cell + GAP
-    height = GAP + TEXT + GAP + len(rows) * (step + TEXT + GAP)
-    width = GAP + max(map(len, rows)) * step
-    sheet = PillowImage.new("RGB", (width, height), "white")
+    head, step, row_step = TEXT + 2 * GAP, cell + GAP, cell + 4 * TEXT
+    sheet = PillowImage.new("RGB", (GAP + max(map(len, rows)) * step, head + len(rows) * row_step), "white")
     draw = ImageDraw.Draw(sheet)
     draw.text((GAP, GAP), title, "black", font)
     for line, row in enumerate(rows):
-        top = GAP + TEXT + GAP + line * (step + TEXT + GAP)
         for column, (label, image) in enumerate(row):
-            left = GAP + column * step
+            left, top = GAP + column * step, head + line * row_step
             picture = image.rgb()
             scale = cell / max(picture.size)
             size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
             sheet.paste(picture.resize(size), (left, top))
-            draw.text((left, top + cell + 4), label, "black", font)
+            draw.multiline_text((left, top + cell + 2), label, "black", font)
     return sheet

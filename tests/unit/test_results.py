@@ -48,6 +48,14 @@ def test_pictures_are_written_best_first_with_their_facts(tmp_path):
     assert record.sources["image"][0].sha256 == provenance.digest(picture())
 
 
+def test_pictures_of_the_run_before_are_gone(tmp_path):
+    (tmp_path / "results.json").write_text('{"pictures": [{"file": "picture-09-old.png"}]}')
+    for name in ("picture-09-old.png", "holiday.png"):
+        (tmp_path / name).write_bytes(b"")
+    results._forget(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["holiday.png", "results.json"]
+
+
 def test_an_answer_without_pictures_is_a_summary_only(tmp_path):
     files, summary = save(tmp_path, "double", {"number": 2})
     assert [path.name for path in files] == ["results.json"]
