@@ -11,9 +11,10 @@ import numpy as np
 import pydantic
 from pydantic import Field
 
-from imagegraph.component import Batched, NegativePrompt, Progress, Prompt, Seed, Unit, Weights
+from imagegraph.component import Batched, Progress, Weights
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image, working_size
+from imagegraph.ports import NegativePrompt, Prompt, Seed, Unit
 
 if TYPE_CHECKING:
     import torch

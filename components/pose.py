@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.pretrained import pretrained
-from imagegraph.component import Array, Component, Weights
+from imagegraph.component import Component, Weights
 from imagegraph.image import Image, working_size
+from imagegraph.ports import Array
 
 Keypoints = Annotated[NDArray[np.float32], Array("float32", (-1, 17, 3))]
 

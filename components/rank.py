@@ -17,9 +17,10 @@ from components.fidelity import (
 )
 from components.pose import Keypoints
 from components.pretrained import pretrained
-from imagegraph.component import Component, Progress, Prompt, Weights
+from imagegraph.component import Component, Progress, Weights
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
+from imagegraph.ports import Prompt
 
 
 class Ranking(TypedDict):

@@ -10,8 +10,9 @@ from typing import Annotated, Self
 import pydantic
 from pydantic import Field
 
-from imagegraph.component import Port, Signature
+from imagegraph.component import Signature
 from imagegraph.documents import Strict
+from imagegraph.ports import Port
 
 # A name must be a DNS label: it becomes a container, a Service and a label in Kubernetes.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]

@@ -14,11 +14,12 @@ from imagegraph import engine, graph
 from imagegraph.cache import CachedCall, Purity, Store
 from imagegraph.calls import LocalCall
 from imagegraph.catalogue import Catalogue, entry_names
-from imagegraph.component import Combiner, Port, Router, Signature
+from imagegraph.component import Combiner, Router, Signature
 from imagegraph.engine import Call, Context
 from imagegraph.errors import ImagegraphError, Unavailable, UnknownName
 from imagegraph.graph import Node, NodeType
 from imagegraph.message import Message, merge
+from imagegraph.ports import Port
 
 
 @dataclass(frozen=True)

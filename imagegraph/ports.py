@@ -1,0 +1,212 @@
+"""Ports: the typed, named values of a signature, how they are checked and how they stand on the wire."""
+
+from __future__ import annotations
+
+import functools
+import types
+import typing
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_origin
+
+import numpy as np
+import orjson
+import pydantic
+from numpy.typing import NDArray
+from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema, core_schema
+
+from imagegraph.errors import InvalidInput
+from imagegraph.image import Image
+from imagegraph.message import DATATYPES, Tensor
+
+
+@dataclass(frozen=True)
+class Array:
+    """Annotation of an array port: `Annotated[np.ndarray, Array("float32", (-1, 17, 3))]`."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        plain = core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
+        return core_schema.no_info_plain_validator_function(self._validate, serialization=plain)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
+        return {"type": "array", "dtype": self.dtype, "shape": list(self.shape)}
+
+    def _validate(self, value: Any) -> NDArray[Any]:
+        array = np.asarray(value)
+        if array.ndim != len(self.shape) or any(
+            size not in (-1, got) for size, got in zip(self.shape, array.shape, strict=True)
+        ):
+            raise ValueError(f"an array of shape {list(self.shape)}, not {list(array.shape)}")
+        if not np.can_cast(array.dtype, self.dtype, "same_kind"):
+            raise ValueError(f"an array of {self.dtype}, not {array.dtype}")
+        return array.astype(self.dtype, copy=False)
+
+
+def _image_schema(cls: type, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def validate(value: Any) -> Image:
+        if isinstance(value, Image):
+            return value
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return Image.from_bytes(bytes(value))
+        if isinstance(value, str):
+            return Image.from_text(value)
+        raise ValueError("a JPEG, PNG or WebP picture")
+
+    return core_schema.no_info_plain_validator_function(validate)
+
+
+# image.py stays free of pydantic; the schema is the ports' business.
+Image.__get_pydantic_core_schema__ = classmethod(_image_schema)  # type: ignore[attr-defined]
+Image.__get_pydantic_json_schema__ = classmethod(  # type: ignore[attr-defined]
+    lambda cls, schema, handler: {"type": "string", "format": "binary"}
+)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A typed, named value of a signature.
+
+    Attributes:
+        annotation: the Python type with its constraints.
+        required: whether a request must bring it (no default).
+        default: what stands in when it is absent.
+        datatype, shape: how it stands on the wire; -1 is any length.
+    """
+
+    name: str
+    annotation: Any
+    required: bool
+    default: Any = None
+
+    @functools.cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.annotation, config={"arbitrary_types_allowed": True})
+
+    @functools.cached_property
+    def _core(self) -> tuple[Any, Array | None]:
+        """The annotation without Optional and Annotated, and its Array if it has one."""
+        annotation, array = self.annotation, None
+        while True:
+            if get_origin(annotation) is Annotated:
+                annotation, *extras = get_args(annotation)
+                array = next((extra for extra in extras if isinstance(extra, Array)), array)
+            elif get_origin(annotation) in (typing.Union, types.UnionType):
+                annotation = next(arm for arm in get_args(annotation) if arm is not type(None))
+            else:
+                return annotation, array
+
+    @property
+    def kind(self) -> Any:
+        """The bare Python type, such as int, str, Image or list[Image]."""
+        return self._core[0]
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the port holds a list, on the wire a tensor of any length."""
+        return get_origin(self.kind) is list
+
+    @property
+    def datatype(self) -> str:
+        """Name of the datatype in the Open Inference Protocol."""
+        kind, array = self._core
+        if array:
+            return next(name for name, dtype in DATATYPES.items() if dtype == np.dtype(array.dtype))
+        item = get_args(kind)[0] if self.is_list else kind
+        return {bool: "BOOL", int: "INT64", float: "FP64"}.get(Port("", item, True).kind, "BYTES")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape on the wire."""
+        _, array = self._core
+        return array.shape if array else (-1,) if self.is_list else (1,)
+
+    @property
+    def description(self) -> str:
+        """The sentence from `Field(description=…)`, or nothing."""
+        return str(self.schema.get("description", ""))
+
+    @functools.cached_property
+    def schema(self) -> dict[str, Any]:
+        """JSON schema: type, limits, description."""
+        return self._adapter.json_schema()
+
+    def read(self, value: Any) -> Any:
+        """Validates a value, from Python or from the wire.
+
+        Raises:
+            InvalidInput: names the port, the expectation and the value.
+        """
+        if isinstance(value, Tensor):
+            value = self._from_tensor(value)
+        if isinstance(value, str) and self._is_structured:
+            value = self._from_json(value)
+        try:
+            checked = self._adapter.validate_python(value)
+        except pydantic.ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            steps = [part for part in detail["loc"] if part != "[key]"]
+            at = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+            raise InvalidInput(f"{self.name}{at}", _expectation(detail["msg"]), detail["input"]) from None
+        except InvalidInput as error:
+            raise type(error)(self.name, error.expected, error.got) from None
+        for picture in checked if isinstance(checked, list) else [checked]:
+            if isinstance(picture, Image):
+                picture.check(self.name)
+        return checked
+
+    def plain(self, value: Any) -> Any:
+        """Returns a value as JSON knows it; arrays as nested lists, no pictures."""
+        return self._adapter.dump_python(value, mode="json")
+
+    @property
+    def holds_images(self) -> bool:
+        """Whether the port holds a picture or a list of pictures."""
+        return self.kind is Image or (self.is_list and get_args(self.kind)[0] is Image)
+
+    def _from_tensor(self, tensor: Tensor) -> Any:
+        if self._core[1]:
+            return tensor.array()
+        items = [item if isinstance(item, (bytes, str)) else item.item() for item in tensor.data]
+        if self.datatype == "BYTES" and not self.holds_images:
+            items = [self._text(item) for item in items]
+        if self.is_list:
+            return items
+        if len(items) != 1:
+            raise InvalidInput(self.name, "one value", f"a tensor of shape {list(tensor.shape)}")
+        return items[0]
+
+    @property
+    def _is_structured(self) -> bool:
+        """Whether the port holds a mapping or a model, which travels as JSON text."""
+        kind = get_origin(self.kind) or self.kind
+        return isinstance(kind, type) and issubclass(kind, (dict, pydantic.BaseModel))
+
+    def _from_json(self, text: str) -> Any:
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise InvalidInput(self.name, f"JSON ({error})", text) from error
+
+    def _text(self, item: Any) -> Any:
+        try:
+            return item.decode() if isinstance(item, bytes) else item
+        except UnicodeDecodeError as error:
+            raise InvalidInput(self.name, "text in UTF-8", item) from error
+
+
+def _expectation(message: str) -> str:
+    """Turns pydantic's "Input should be …" into the tail of "expected …"."""
+    for prefix in ("Input should be ", "Value error, ", "String should have ", "List should have "):
+        message = message.removeprefix(prefix)
+    return "no such field" if message.startswith("Extra inputs") else message
+
+
+# The ports that several components share: one name, one meaning, one range everywhere.
+Prompt = Annotated[str, Field(max_length=2000, description="What the picture shows")]
+NegativePrompt = Annotated[str, Field(max_length=2000, description="What the picture must not show")]
+# Up to 2**53: larger integers do not survive JSON doubles, as in Seldon's executor.
+Seed = Annotated[int, Field(ge=0, lt=2**53, description="Equal seeds draw equal pictures")]
+Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
