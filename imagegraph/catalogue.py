@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -177,13 +178,13 @@ class Catalogue(Strict):
         return self
 
     @classmethod
-    def read(cls, path: Path = DEFAULT_PATH) -> Catalogue:
-        """Reads and checks a catalogue.
+    def read(cls, path: Path | None = None) -> Catalogue:
+        """Reads and checks a catalogue: the project's, or the one that IMAGEGRAPH_CATALOGUE names.
 
         Raises:
             InvalidDocument: with file and line.
         """
-        return documents.read(path, cls)
+        return documents.read(path or Path(os.environ.get("IMAGEGRAPH_CATALOGUE", DEFAULT_PATH)), cls)
 
     def entry(self, name: str) -> Entry:
         """Returns the entry of that name.

@@ -9,7 +9,7 @@ import tiny
 from PIL import Image as Pillow
 from typer.testing import CliRunner
 
-from imagegraph import catalogue, cli, provenance
+from imagegraph import cli, provenance
 from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput, UnknownName
 from imagegraph.image import Image
 
@@ -18,9 +18,7 @@ from imagegraph.image import Image
 def project(tmp_path, monkeypatch):
     """A project of tiny components, without generated manifests."""
     tiny.catalogue(tmp_path)
-    read = catalogue.Catalogue.read.__func__
-    default = (tmp_path / "catalogue.yaml",)
-    monkeypatch.setattr(read, "__defaults__", default)
+    monkeypatch.setenv("IMAGEGRAPH_CATALOGUE", str(tmp_path / "catalogue.yaml"))
     monkeypatch.setattr(cli, "MANIFESTS", tmp_path / "manifests")
     monkeypatch.setattr(cli, "ROOT", tmp_path)
     monkeypatch.setattr(cli.console, "width", 200)
