@@ -54,8 +54,8 @@ from pocket.training import HERE
 from pocket.world import COLOURS, SHAPES, UNSEEN
 
 SCENES = 300  # of each split, for the readers
-DRAWN = {"seen": 48, "unseen": 24}  # scenes to draw anew under each ControlNet
-ONE_OBJECT = {"seen": 2, "unseen": 6}  # pictures of each pair of colour and shape
+DRAWN = {"seen": 64, "unseen": 32}  # scenes to draw anew under each ControlNet
+ONE_OBJECT = {"seen": 4, "unseen": 10}  # pictures of each pair of colour and shape
 HELD_OUT = ("seen", "unseen")
 
 
