@@ -1,0 +1,101 @@
+"""Real server processes on real sockets, with tiny components."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from imagegraph.catalogue import ROOT
+
+sys.path.insert(0, str(ROOT / "tests" / "unit"))
+import tiny
+
+MORE = """
+  identity: {component: serving:Identity, summary: Answers the picture it got, bundles: {pocket: {}}}
+  asleep: {component: serving:Asleep, summary: Sleeps, bundles: {pocket: {}}}
+  later: {component: serving:Later, summary: Loads for two seconds, bundles: {pocket: {}}}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """A server process; `http` talks to it."""
+
+    process: subprocess.Popen[str]
+    http_port: int
+    grpc_port: int
+    http: httpx.Client
+    log: Path
+
+    def wait(self, seconds: float = 60) -> "Server":
+        """Waits until it is ready."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                if self.http.get("/v2/health/ready").status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"not ready: {self.log.read_text()}")
+
+    def infer(self, path: str = "/v2/models/any/infer", **values: Any) -> httpx.Response:
+        """POSTs numbers and texts as V2 JSON."""
+        return self.http.post(path, json=request(**values))
+
+
+def request(**values: Any) -> dict[str, Any]:
+    inputs = []
+    for name, value in values.items():
+        items = value if isinstance(value, list) else [value]
+        datatype = {int: "INT64", float: "FP64", str: "BYTES"}[type(items[0])]
+        inputs.append({"name": name, "datatype": datatype, "shape": [len(items)], "data": items})
+    return {"inputs": inputs}
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Starts servers; all are gone after the tests."""
+    folder = tmp_path_factory.mktemp("serve")
+    head, tail = tiny.CATALOGUE.split("graphs:\n")
+    (folder / "catalogue.yaml").write_text(head + MORE.lstrip("\n") + "graphs:\n" + tail)
+    servers: list[Server] = []
+
+    def start(*arguments: str, wait: bool = True, **environment: str) -> Server:
+        http_port, grpc_port = free_port(), free_port()
+        log = folder / f"{len(servers)}.log"
+        paths = os.pathsep.join([str(ROOT / "tests" / "unit"), str(ROOT / "tests" / "serve")])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "imagegraph.cli", "serve", "--device", "cpu", *arguments,
+             "--http-port", str(http_port), "--grpc-port", str(grpc_port)],
+            cwd=ROOT,
+            env={**os.environ, "IMAGEGRAPH_CATALOGUE": str(folder / "catalogue.yaml"),
+                 "PYTHONPATH": paths, **environment},
+            stdout=log.open("w"),
+            stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+        http = httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=30)
+        servers.append(Server(process, http_port, grpc_port, http, log))
+        return servers[-1].wait() if wait else servers[-1]
+
+    yield start
+    for server in servers:
+        server.http.close()
+        server.process.kill()
+        server.process.wait()

@@ -1,0 +1,254 @@
+"""V2, V1 and Vertex AI over HTTP, on real processes."""
+
+import base64
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from imagegraph import wire
+from imagegraph.catalogue import ROOT
+from imagegraph.image import Image
+from imagegraph.message import Message
+from tests.serve.conftest import Server, request
+
+PHOTO = (ROOT / "pocket" / "examples" / "photo.jpg").read_bytes()
+Start = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def double(start: Start) -> Server:
+    return start("--component", "double")
+
+
+@pytest.fixture(scope="module")
+def identity(start: Start) -> Server:
+    return start("--component", "identity")
+
+
+@pytest.fixture(scope="module")
+def asleep(start: Start) -> Server:
+    return start("--component", "asleep", "--max-queue", "2")
+
+
+def outputs(answer: httpx.Response) -> dict[str, list[object]]:
+    assert answer.status_code == 200, answer.text
+    return {one["name"]: one["data"] for one in answer.json()["outputs"]}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/models/double/infer",
+        "/v2/models/whatever/infer",
+        "/v2/models/double/versions/1/infer",
+        "/v2/models/infer",
+    ],
+)
+def test_any_name_and_version_is_answered(double: Server, path: str) -> None:
+    assert outputs(double.infer(path, number=21)) == {"doubled": [42]}
+
+
+def test_metadata_tells_names_datatypes_and_shapes(double: Server) -> None:
+    facts = double.http.get("/v2/models/double").json()
+    assert facts["inputs"] == [{"name": "number", "datatype": "INT64", "shape": [1]}]
+    assert facts["outputs"] == [{"name": "doubled", "datatype": "INT64", "shape": [1]}]
+    assert "binary_tensor_data" in double.http.get("/v2").json()["extensions"]
+    assert double.http.post("/v2/repository/index").json()[0]["state"] == "READY"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        ("/v2/models/m/infer", b"", 400, "body: expected JSON"),
+        ("/v2/models/m/infer", b"[1]", 400, "expected a V2 response"),
+        ("/v2/models/m/infer", b'{"inputs": 5}', 400, "inputs: expected a list of tensors, got 5"),
+        ("/v2/models/m/infer", json.dumps(request(number="x")), 400, "number: expected a valid integer"),
+        ("/v2/models/m/infer", json.dumps({"inputs": []}), 400, "number: expected a value"),
+        ("/v2/models/m/aggregate", json.dumps(request(number=1)), 500, "is no Combiner"),
+        ("/v1/models/m:predict", b"{}", 400, "instances: expected a list"),
+    ],
+)
+def test_bad_requests_are_refused_clearly(
+    double: Server, path: str, body: bytes, status: int, message: str
+) -> None:
+    answer = double.http.post(path, content=body)
+    assert answer.status_code == status
+    assert message in answer.json()["error"]
+
+
+def test_wrong_methods_and_unknown_paths_are_told(double: Server) -> None:
+    answer = double.http.get("/v2/models/double/infer")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert double.http.get("/nothing/here").status_code == 404
+
+
+def test_pictures_travel_as_base64_or_as_they_are(identity: Server) -> None:
+    body = {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1],
+                        "data": [base64.b64encode(PHOTO).decode()]}]}  # fmt: skip
+    answer = identity.http.post("/v2/models/m/infer", json=body)
+    assert base64.b64decode(outputs(answer)["image"][0]) == PHOTO
+    raw, length = wire.encode(Message({"image": Image(PHOTO)}))
+    answer = identity.http.post("/v2/models/m/infer", content=raw, headers={wire.HEADER_LENGTH: str(length)})
+    answered = wire.decode(answer.content, int(answer.headers[wire.HEADER_LENGTH]))
+    assert answered.values["image"].data[0] == PHOTO
+
+
+def test_requested_outputs_alone_come_back(double: Server) -> None:
+    body = {**request(number=2), "outputs": [{"name": "doubled", "parameters": {"binary_data": True}}]}
+    answer = double.http.post("/v2/models/m/infer", json=body)
+    assert wire.HEADER_LENGTH in answer.headers
+    body["outputs"] = [{"name": "tripled"}]
+    refused = double.http.post("/v2/models/m/infer", json=body)
+    assert (refused.status_code, "unknown output 'tripled'" in refused.text) == (404, True)
+
+
+def test_the_request_id_is_kept_or_made(double: Server) -> None:
+    body = request(number=1)
+    for header in ("X-Request-Id", "Seldon-Puid"):
+        answer = double.http.post("/v2/models/m/infer", json=body, headers={header: "abc-1"})
+        assert answer.headers["x-request-id"] == "abc-1"
+    assert len(double.http.post("/v2/models/m/infer", json=body).headers["x-request-id"]) == 32
+
+
+def test_v1_answers_every_instance(double: Server) -> None:
+    body = {"instances": [{"number": 1}, {"number": 2}]}
+    answer = double.http.post("/v1/models/m:predict", json=body)
+    assert answer.json() == {"predictions": [{"doubled": 2}, {"doubled": 4}]}
+
+
+def test_vertex_gets_its_own_routes_and_limit(start: Start) -> None:
+    server = start("--component", "double", AIP_HEALTH_ROUTE="/alive", AIP_PREDICT_ROUTE="/guess")
+    assert server.http.get("/alive").status_code == 200
+    answer = server.http.post("/guess", json={"instances": [{}], "parameters": {"number": 4}})
+    assert answer.json() == {"predictions": [{"doubled": 8}]}
+    large = server.http.post("/guess", content=b" " * (10 * 2**20 + 1))
+    assert (large.status_code, "at most" in large.text) == (413, True)
+
+
+def test_a_graph_answers_like_a_node_and_knows_its_inputs(start: Start) -> None:
+    server = start("--graph", "sum")
+    assert outputs(server.infer(number=4))["number"] == [22]
+    refused = server.infer(numbr=4)
+    assert (refused.status_code, "Did you mean 'number'?" in refused.text) == (404, True)
+
+
+def test_a_combiner_takes_the_shapes_that_graphs_send(start: Start) -> None:
+    server = start("--component", "unite")
+    answers = [{"model_name": name, "outputs": request(**{name: 1})["inputs"]} for name in ("a", "b")]
+    by_list = server.http.post("/v2/models/m/aggregate", json=answers)
+    by_step = server.http.post("/v2/models/m/infer", json={"s": answers[0], "t": answers[1]})
+    assert outputs(by_list) == outputs(by_step) == {"a": [1], "b": [1]}
+
+
+def test_a_router_answers_a_list_of_one_index(start: Start) -> None:
+    server = start("--component", "by-size")
+    assert server.http.post("/v2/models/m/route", json=request(number=50)).text == "[1]"
+    answered = {"outputs": request(number=5)["inputs"]}
+    assert server.http.post("/v2/models/m/route", json=answered).text == "[0]"
+
+
+def test_a_transformer_passes_on_what_it_does_not_read(start: Start) -> None:
+    server = start("--component", "double", "--type", "TRANSFORMER")
+    assert outputs(server.infer(number=1, prompt="red")) == {"number": [1], "prompt": ["red"], "doubled": [2]}
+
+
+def test_readiness_tells_the_truth_while_weights_load(start: Start) -> None:
+    server = start("--component", "later", wait=False)
+    seen: list[int] = []
+    end = time.monotonic() + 60
+    while (not seen or seen[-1] != 200) and time.monotonic() < end:
+        try:
+            assert server.http.get("/v2/health/live").status_code == 200
+            seen.append(server.http.get("/v2/models/later/ready").status_code)
+            if seen[-1] == 503:
+                refused = server.infer(number=1)
+                assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    assert seen.count(503) > 3
+    assert outputs(server.infer(number=1)) == {"slept": [1.0]}
+
+
+def test_weights_that_cannot_be_loaded_end_the_process(start: Start) -> None:
+    server = start("--component", "broken", wait=False)
+    assert server.process.wait(timeout=60) == 1
+    assert "no weights; pull them" in server.log.read_text()
+
+
+def test_a_deadline_ends_the_work(asleep: Server) -> None:
+    start = time.monotonic()
+    answer = asleep.http.post(
+        "/v2/models/m/infer", json=request(seconds=20.0), headers={"X-Request-Timeout": "0.3"}
+    )
+    assert answer.status_code == 504
+    assert time.monotonic() - start < 5
+    assert outputs(asleep.infer(seconds=0.01)) == {"slept": [0.01]}
+    wrong = asleep.http.post("/v2/models/m/infer", json=request(), headers={"X-Request-Timeout": "soon"})
+    assert wrong.status_code == 400
+
+
+def test_a_client_that_leaves_stops_its_work(asleep: Server) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        asleep.http.post("/v2/models/m/infer", json=request(seconds=30.0), timeout=0.5)
+    start = time.monotonic()
+    assert outputs(asleep.infer(seconds=0.01)) == {"slept": [0.01]}
+    assert time.monotonic() - start < 5
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again(asleep: Server) -> None:
+    answers: list[httpx.Response] = []
+    threads = [threading.Thread(target=lambda: answers.append(asleep.infer(seconds=0.5))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    codes = sorted(answer.status_code for answer in answers)
+    assert codes.count(200) >= 2
+    assert codes.count(503) >= 4
+    refused = next(answer for answer in answers if answer.status_code == 503)
+    assert refused.headers["retry-after"] == "1"
+    assert "the queue is full" in refused.json()["error"]
+
+
+def test_sigterm_finishes_what_is_under_way(start: Start) -> None:
+    server = start("--component", "asleep", "--drain-delay", "1")
+    answers: list[httpx.Response] = []
+    thread = threading.Thread(target=lambda: answers.append(server.infer(seconds=3.0)))
+    thread.start()
+    time.sleep(0.3)
+    server.process.send_signal(signal.SIGTERM)
+    time.sleep(0.3)
+    assert server.http.get("/v2/health/ready").status_code == 503
+    assert server.http.get("/v2/health/live").status_code == 200
+    thread.join()
+    assert outputs(answers[0]) == {"slept": [3.0]}
+    assert server.process.wait(timeout=10) == 0
+
+
+def test_metrics_count_requests_under_our_own_name(double: Server) -> None:
+    double.infer("/v2/models/evil-name/infer", number=1)
+    for path in ("/metrics", "/prometheus"):
+        page = double.http.get(path).text
+        assert 'imagegraph_requests_total{code="200",model_name="double",protocol="rest"}' in page
+        assert "evil-name" not in page
+
+
+def test_no_answer_is_compressed(double: Server) -> None:
+    answer = double.http.post(
+        "/v2/models/m/infer", json=request(number=1), headers={"Accept-Encoding": "gzip"}
+    )
+    assert "content-encoding" not in answer.headers
+
+
+def test_equal_requests_are_answered_from_the_cache(start: Start, tmp_path: Path) -> None:
+    server = start("--component", "asleep", "--cache-mib", "10")
+    for expected in (None, "asleep"):
+        answer = server.infer(seconds=0.2).json()
+        assert answer.get("parameters", {}).get("cache_hits") == expected
