@@ -106,7 +106,8 @@ class Rest:
             ("GET", r"/v1/models", self._models, 0),
             ("POST", r"/v2/repository/index", self._index, limits.body_bytes),
             ("GET", r"/v2", self._server, 0),
-            ("GET", r"/v2/health/live|/", self._live, 0),
+            ("GET", r"/v2/health/live", self._live, 0),
+            ("GET", r"/", self._live_v1, 0),
             ("GET", r"/v2/health/ready", self._ready, 0),
             ("GET", r"/metrics|/prometheus", self._metrics_page, 0),
         ]
@@ -223,6 +224,9 @@ class Rest:
 
     async def _live(self, request: Request) -> Answer:
         return Answer(orjson.dumps({"live": True}))
+
+    async def _live_v1(self, request: Request) -> Answer:
+        return Answer(orjson.dumps({"status": "alive"}))
 
     async def _ready(self, request: Request) -> Answer:
         ready = self._service.ready
