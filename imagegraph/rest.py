@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 import imagegraph
-from imagegraph import wire
+from imagegraph import openapi, wire
 from imagegraph.engine import Context
 from imagegraph.errors import Cancelled, ImagegraphError, InputTooLarge, InvalidInput
 from imagegraph.message import Message
@@ -93,15 +93,17 @@ class Rest:
         self._metrics = metrics
         self._limits = limits
         self._beneath = beneath
-        model = r"/v2/models(?:/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?)?"
+        # Seldon's executor asks /v2/models/infer: its verbs are no names of models.
+        model = r"/v2/models/(?P<model>(?!(?:infer|aggregate|route)$)[^/]+)(?:/versions/(?P<version>[^/]+))?"
+        asked = rf"(?:{model}|/v2/models)"
         table: list[tuple[str, str, Handler, int]] = [
-            ("POST", model + "/infer", self._infer, limits.body_bytes),
-            ("POST", model + "/aggregate", self._aggregate, limits.body_bytes),
-            ("POST", model + "/route", self._route, limits.body_bytes),
-            ("POST", r"/v1/models/(?P<model>[^/]+):predict", self._predict, limits.body_bytes),
-            ("GET", r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?", self._model, 0),
-            ("GET", r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?/ready", self._ready, 0),
-            ("GET", r"/v1/models/(?P<model>[^/]+)", self._ready_v1, 0),
+            ("POST", asked + "/infer", self._infer, limits.body_bytes),
+            ("POST", asked + "/aggregate", self._aggregate, limits.body_bytes),
+            ("POST", asked + "/route", self._route, limits.body_bytes),
+            ("POST", r"/v1/models/(?P<model>[^/:]+):predict", self._predict, limits.body_bytes),
+            ("GET", model, self._model, 0),
+            ("GET", model + "/ready", self._ready, 0),
+            ("GET", r"/v1/models/(?P<model>[^/:]+)", self._ready_v1, 0),
             ("GET", r"/v2/models", self._models, 0),
             ("GET", r"/v1/models", self._models, 0),
             ("POST", r"/v2/repository/index", self._index, limits.body_bytes),
@@ -110,6 +112,7 @@ class Rest:
             ("GET", r"/", self._live_v1, 0),
             ("GET", r"/v2/health/ready", self._ready, 0),
             ("GET", r"/metrics|/prometheus", self._metrics_page, 0),
+            ("GET", r"/openapi\.json", self._openapi, 0),
         ]
         if vertex:
             table += [
@@ -184,9 +187,13 @@ class Rest:
         """V1 and Vertex AI: every instance is an object of inputs, `parameters` are inputs of all."""
         document = wire.parse(request.body)
         instances = document.get("instances") if isinstance(document, dict) else None
-        if not isinstance(instances, list) or not all(isinstance(one, dict) for one in instances):
-            raise InvalidInput("instances", "a list of objects, each with inputs by name", instances)
-        common = document.get("parameters") or {}
+        if (
+            not isinstance(instances, list)
+            or not instances
+            or not all(isinstance(i, dict) for i in instances)
+        ):
+            raise InvalidInput("instances", "one or more objects, each with inputs by name", instances)
+        common = document.get("parameters", {})
         if not isinstance(common, dict):
             raise InvalidInput("parameters", "an object with inputs by name", common)
         messages = [Message({**common, **one}, id=request.id) for one in instances]
@@ -238,6 +245,9 @@ class Rest:
     async def _ready_v1(self, request: Request) -> Answer:
         facts = {"name": request.path["model"], "ready": self._service.ready}
         return Answer(orjson.dumps(facts), 200 if self._service.ready else 503)
+
+    async def _openapi(self, request: Request) -> Answer:
+        return Answer(orjson.dumps(openapi.document(self._service)))
 
     async def _metrics_page(self, request: Request) -> Answer:
         body, content_type = self._metrics.page(request.headers.get("accept", ""))

@@ -179,7 +179,7 @@ def decode_request(body: bytes, header_length: int | None = None) -> Request:
         return Request(_answers(head), None, binary=False)
     message = _message(head, binary)
     asked = [one for one in head.get("outputs") or [] if _is_asked(one)] if "inputs" in head else []
-    wants_binary = any(one.get("parameters", {}).get("binary_data") for one in asked)
+    wants_binary = any(_parameters(one, "outputs").get("binary_data") for one in asked)
     return Request(
         [message],
         [one["name"] for one in asked] or None,
@@ -256,10 +256,19 @@ def _message(head: Mapping[str, Any], binary: memoryview) -> Message:
             values[name] = _from_json(entry.get("data"), datatype, shape, at)
     if offset != len(binary):
         raise InvalidInput("body", f"{offset} bytes of binary data", f"{len(binary)}")
-    parameters = head.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise InvalidInput("parameters", "an object", parameters)
-    return Message(values, str(head.get("id") or ""), str(head.get("model_name") or ""), parameters)
+    about = [_optional(head, name, str, "text", name) for name in ("id", "model_name")]
+    return Message(values, about[0] or "", about[1] or "", _parameters(head, "parameters"))
+
+
+def _optional(document: Mapping[str, Any], name: str, kind: type, expected: str, at: str) -> Any:
+    value = document.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise InvalidInput(at, expected, value)
+    return value
+
+
+def _parameters(document: Mapping[str, Any], at: str) -> Mapping[str, Any]:
+    return _optional(document, "parameters", dict, "an object", at) or {}
 
 
 def _fields(entry: Any, at: str) -> tuple[str, str, tuple[int, ...], Mapping[str, Any]]:
@@ -272,10 +281,7 @@ def _fields(entry: Any, at: str) -> tuple[str, str, tuple[int, ...], Mapping[str
         raise InvalidInput(f"{at}.datatype", f"BYTES or one of {', '.join(DATATYPES)}", datatype)
     if not _is_shape(shape):
         raise InvalidInput(f"{at}.shape", f"up to {MAX_DIMENSIONS} sizes, in all below 2**31", shape)
-    parameters = entry.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise InvalidInput(f"{at}.parameters", "an object", parameters)
-    return name, datatype, tuple(shape), parameters
+    return name, datatype, tuple(shape), _parameters(entry, f"{at}.parameters")
 
 
 def _is_shape(shape: Any) -> TypeGuard[list[int]]:

@@ -71,7 +71,7 @@ def test_metadata_tells_names_datatypes_and_shapes(double: Server) -> None:
         ("/v2/models/m/infer", json.dumps(request(number="x")), 400, "number: expected a valid integer"),
         ("/v2/models/m/infer", json.dumps({"inputs": []}), 400, "number: expected a value"),
         ("/v2/models/m/aggregate", json.dumps(request(number=1)), 500, "is no Combiner"),
-        ("/v1/models/m:predict", b"{}", 400, "instances: expected a list"),
+        ("/v1/models/m:predict", b"{}", 400, "instances: expected one or more"),
     ],
 )
 def test_bad_requests_are_refused_clearly(
