@@ -143,6 +143,11 @@ class Port:
             value = self._from_tensor(value)
         if isinstance(value, str) and self._is_structured:
             value = self._from_json(value)
+        if self.datatype in ("INT64", "FP64"):
+            # pydantic, and Python, take True for 1.
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, bool):
+                    raise InvalidInput(self.name, "a number", item)
         try:
             checked = self._adapter.validate_python(value)
         except pydantic.ValidationError as error:

@@ -98,6 +98,8 @@ def test_a_port_reads_python_values_and_tensors(name, value, expected):
         ("steps", 0, "steps: expected greater than or equal to 1, got 0"),
         ("steps", 10**6, "steps: expected less than or equal to 200, got 1000000"),
         ("steps", "many", "steps: expected a valid integer"),
+        ("steps", True, "steps: expected a number, got True"),
+        ("seeds", [1, False], "seeds: expected a number, got False"),
         ("steps", None, "steps: expected a valid integer, got None"),
         ("steps", Tensor("INT64", (2,), np.array([1, 2])), "steps: expected one value, got .*shape .2."),
         ("steps", Tensor("INT64", (0,), np.array([], int)), "steps: expected one value"),
