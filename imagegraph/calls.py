@@ -27,7 +27,7 @@ from imagegraph.component import (
     Router,
     Signature,
 )
-from imagegraph.engine import Context, Event, Method
+from imagegraph.engine import Call, Context, Event, Method
 from imagegraph.errors import Cancelled, DeadlineExceeded, ImagegraphError, InvalidInput, Unavailable
 from imagegraph.graph import Node, NodeType
 from imagegraph.image import Image
@@ -220,10 +220,15 @@ def _best_device() -> str:
 class HttpCall:
     """Nodes behind the V2 REST protocol, with the binary extension on requests and answers."""
 
-    def __init__(self, session: aiohttp.ClientSession, endpoints: Mapping[str, str]) -> None:
-        """Takes a pooled session and the base URL of every node (http://host:port)."""
-        self._session = session
+    def __init__(self, endpoints: Mapping[str, str]) -> None:
+        """Takes the base URL of every node (http://host:port)."""
         self._endpoints = endpoints
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Closes the pooled connections."""
+        if self._session:
+            await self._session.close()
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """POSTs /v2/models/NODE/infer."""
@@ -272,6 +277,8 @@ class HttpCall:
         headers = {**headers, "X-Request-Id": context.id}
         try:
             timeout = aiohttp.ClientTimeout(total=seconds)
+            if self._session is None:  # it belongs to the loop that runs the graph
+                self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
             async with self._session.post(
                 url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
@@ -298,6 +305,30 @@ def _remote_error(status: int, payload: bytes) -> ImagegraphError:
     error = kinds.get(status, ImagegraphError)(text)
     error.status = status
     return error
+
+
+class PerNodeCall:
+    """Some nodes by a call of their own, the others by another."""
+
+    def __init__(self, own: Mapping[str, Call], other: Call) -> None:
+        """Takes calls by the node's name, and the one for all other nodes."""
+        self._own = own
+        self._other = other
+
+    def _of(self, node: Node) -> Call:
+        return self._own.get(node.name, self._other)
+
+    async def infer(self, node: Node, message: Message, context: Context) -> Message:
+        """Asks the node by its call."""
+        return await self._of(node).infer(node, message, context)
+
+    async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
+        """Asks the node by its call."""
+        return await self._of(node).aggregate(node, messages, context)
+
+    async def route(self, node: Node, message: Message, context: Context) -> int:
+        """Asks the node by its call."""
+        return await self._of(node).route(node, message, context)
 
 
 class FakeCall:

@@ -12,7 +12,7 @@ from imagegraph import engine, graph
 from imagegraph.calls import LocalCall
 from imagegraph.catalogue import Catalogue, entry_names
 from imagegraph.engine import Context
-from imagegraph.errors import DeadlineExceeded, InvalidInput, UnknownName
+from imagegraph.errors import DeadlineExceeded, InvalidDocument, InvalidInput, UnknownName
 from imagegraph.graph import Input, Node
 from imagegraph.manifest import Predictor
 from imagegraph.message import Message
@@ -34,7 +34,13 @@ class Embedded:
 
     @classmethod
     def of(cls, predictor: Predictor, catalogue: Catalogue, device: str = "auto") -> Self:
-        """Runs a predictor of a manifest."""
+        """Runs a predictor of a manifest.
+
+        Raises:
+            InvalidDocument: a node is to be reached in a pod of its own.
+        """
+        for node in predictor.endpoints:
+            raise InvalidDocument(f"node '{node}' has an endpoint: `imagegraph serve --manifest` calls it")
         return cls(predictor.root, predictor.bundle, catalogue, device)
 
     @property

@@ -54,6 +54,7 @@ class Context:
         listener: told of every event, on the engine's thread.
         events: all events so far; `timings` sums them up.
         cache_hits: the nodes that were not asked, since their result was known.
+        predictor: the version of the graph that is asked for, or that answers.
     """
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -61,6 +62,7 @@ class Context:
     listener: Callable[[Event], None] | None = None
     events: list[Event] = field(default_factory=list)
     cache_hits: list[str] = field(default_factory=list)
+    predictor: str | None = None
 
     def tell(self, event: Event) -> None:
         """Records an event and tells the listener."""

@@ -86,6 +86,8 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         for key, value in call.invocation_metadata() or ():
             if key in ("x-request-id", "seldon-puid") and isinstance(value, str):
                 context.id = value
+            elif key == "x-predictor" and isinstance(value, str):
+                context.predictor = value
         answer = await self._service.infer(asked.messages, context)
         if asked.outputs is not None:
             answer = answer.only(asked.outputs)

@@ -7,7 +7,7 @@ Everything that the engine does not run is an error with file and line, never sk
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -41,21 +41,30 @@ class Container(_Part):
     image: str
     args: tuple[str, ...]
 
-    @property
-    def options(self) -> dict[str, str]:
-        """The `--key=value` arguments of `serve`.
+    def check(self, unit: Unit) -> None:
+        """Checks that the arguments are those with which the node's pod does what the graph says.
 
         Raises:
-            ValueError: the arguments are not those of a node of imagegraph.
+            ValueError: they are not.
         """
-        if self.args[:1] != ("serve",):
-            raise ValueError(f"container '{self.name}': args must begin with 'serve'")
-        options = dict(argument.partition("=")[::2] for argument in self.args[1:])
-        if sorted(options) != ["--bundle", "--component"] or len(self.args) != 3:
-            raise ValueError(
-                f"container '{self.name}': expected --component=… and --bundle=…, got {list(self.args[1:])}"
-            )
-        return options
+        expected = arguments(unit.name, unit.type, self.option("component"), self.option("bundle"))
+        if list(self.args) != expected:
+            raise ValueError(f"container '{self.name}': expected args {expected}, got {list(self.args)}")
+
+    def option(self, name: str) -> str:
+        """Returns the value of an argument `--name=value`, or … where there is none."""
+        start = f"--{name}="
+        return next((one.removeprefix(start) for one in self.args if one.startswith(start)), "…")
+
+
+def arguments(name: str, type_: NodeType, component: str, bundle: str) -> list[str]:
+    """Returns the arguments of a node's container."""
+    options = [f"--component={component}", f"--bundle={bundle}"]
+    if name != component:
+        options.append(f"--name={name}")
+    if type_ in (NodeType.TRANSFORMER, NodeType.OUTPUT_TRANSFORMER):
+        options.append(f"--type={type_}")  # these pass on what they do not read
+    return ["serve", *options]
 
 
 class PodSpec(_Part):
@@ -70,8 +79,23 @@ class ComponentSpec(_Part):
     spec: PodSpec
 
 
+class Endpoint(_Part):
+    """Where a node's pod answers; Seldon's own field, with Seldon's own spellings."""
+
+    service_host: Annotated[str, Field(alias="service_host", min_length=1)]
+    http_port: Annotated[int, Field(gt=0, lt=65536)]
+    type: Literal["REST"] = "REST"
+
+    @property
+    def url(self) -> str:
+        """The base URL of the node."""
+        return f"http://{self.service_host}:{self.http_port}"
+
+
 class Unit(Tree):
     """A node of the graph (Seldon's PredictiveUnit)."""
+
+    endpoint: Endpoint | None = None
 
 
 class Predictor(_Part):
@@ -81,6 +105,7 @@ class Predictor(_Part):
     graph: Unit
     component_specs: tuple[ComponentSpec, ...]
     traffic: Annotated[int, Field(ge=0, le=100)] = 0
+    shadow: bool = False
     replicas: Annotated[int, Field(ge=1)] = 1
 
     @pydantic.model_validator(mode="after")
@@ -89,35 +114,43 @@ class Predictor(_Part):
         return self
 
     @property
-    def _options(self) -> dict[str, dict[str, str]]:
-        containers = [one for pod in self.component_specs for one in pod.spec.containers]
-        options = {container.name: container.options for container in containers}
-        if len(options) != len(containers):
+    def _containers(self) -> dict[str, Container]:
+        listed = [one for pod in self.component_specs for one in pod.spec.containers]
+        containers = {container.name: container for container in listed}
+        if len(containers) != len(listed):
             raise ValueError("two containers have one name")
-        return options
+        return containers
 
     @property
     def bundle(self) -> str:
         """The bundle of all nodes."""
-        bundles = sorted({options["--bundle"] for options in self._options.values()})
+        bundles = sorted({container.option("bundle") for container in self._containers.values()})
         if len(bundles) != 1:
             raise ValueError(f"one predictor runs one bundle, not {bundles}")
         return bundles[0]
 
     @property
+    def endpoints(self) -> dict[str, str]:
+        """The base URLs of the nodes that answer in pods of their own."""
+        return {unit.name: unit.endpoint.url for unit in self.graph.walk() if unit.endpoint}
+
+    @property
     def root(self) -> Node:
         """The graph, every node with its entry."""
-        options = self._options
+        containers = self._containers
 
         def resolve(unit: Unit) -> Node:
-            if unit.name not in options:
-                raise ValueError(f"node '{unit.name}' has no container; containers: {sorted(options)}")
+            if unit.name not in containers:
+                raise ValueError(f"node '{unit.name}' has no container; containers: {sorted(containers)}")
+            container = containers[unit.name]
+            container.check(unit)
             children = tuple(resolve(child) for child in unit.children)
-            entry = options[unit.name]["--component"]
-            return Node(name=unit.name, type=unit.type, entry=entry, children=children)
+            return Node(
+                name=unit.name, type=unit.type, entry=container.option("component"), children=children
+            )
 
         root = resolve(self.graph)
-        idle = options.keys() - {node.name for node in root.walk()}
+        idle = containers.keys() - {node.name for node in root.walk()}
         if idle:
             raise ValueError(f"container '{min(idle)}' belongs to no node of the graph")
         return root
@@ -134,9 +167,12 @@ class Spec(_Part):
         names = [predictor.name for predictor in self.predictors]
         if len(set(names)) != len(names):
             raise ValueError(f"two predictors have one name: {names}")
-        total = sum(predictor.traffic for predictor in self.predictors)
+        answering = [predictor for predictor in self.predictors if not predictor.shadow]
+        if not answering or len(self.predictors) - len(answering) > 1:
+            raise ValueError("at most one predictor can be a shadow, and only beside others")
+        total = sum(predictor.traffic for predictor in answering)
         # As in Seldon, a single predictor may leave its traffic out.
-        if total != 100 and not (len(self.predictors) == 1 and total == 0):
+        if total != 100 and not (len(answering) == 1 and total == 0):
             raise ValueError(f"traffic of the predictors adds up to {total}, not 100")
         return self
 
@@ -170,13 +206,19 @@ class SeldonDeployment(_Part):
         raise UnknownName("predictor", name, (predictor.name for predictor in self.spec.predictors))
 
     def choose(self, request_id: str) -> Predictor:
-        """Returns the predictor that answers a request: by hash, so a request stays on one side."""
-        point = int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:8]) % 100
-        for predictor in self.spec.predictors:
-            point -= predictor.traffic
-            if point < 0:
-                return predictor
-        return self.spec.predictors[0]
+        """Returns the predictor that answers a request."""
+        answering = [predictor for predictor in self.spec.predictors if not predictor.shadow]
+        return answering[share(request_id, [predictor.traffic for predictor in answering])]
+
+
+def share(request_id: str, percents: Sequence[int]) -> int:
+    """Returns the index of the share that a request falls into: by hash, so that it stays there."""
+    point = int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:8]) % 100
+    for index, percent in enumerate(percents):
+        point -= percent
+        if point < 0:
+            return index
+    return 0
 
 
 def seldon_deployment(name: str, root: Node, bundle: str, image: str) -> dict[str, Any]:
@@ -189,7 +231,7 @@ def seldon_deployment(name: str, root: Node, bundle: str, image: str) -> dict[st
         return plain
 
     def pod(node: Node) -> dict[str, Any]:
-        args = ["serve", f"--component={node.entry}", f"--bundle={bundle}"]
+        args = arguments(node.name, node.type, node.entry, bundle)
         return {"spec": {"containers": [{"name": node.name, "image": image, "args": args}]}}
 
     predictor = {

@@ -163,7 +163,7 @@ class Rest:
 
     async def _infer(self, request: Request) -> Answer:
         asked = _decode(request)
-        answer = await self._service.infer(asked.messages, self._context(request, asked))
+        answer = await self._service.infer(asked.messages, self._context(request))
         start = time.perf_counter()
         if asked.outputs is not None:
             answer = answer.only(asked.outputs)
@@ -175,12 +175,12 @@ class Rest:
 
     async def _aggregate(self, request: Request) -> Answer:
         asked = _decode(request)
-        answer = await self._service.aggregate(asked.messages, self._context(request, asked))
+        answer = await self._service.aggregate(asked.messages, self._context(request))
         return Answer(wire.encode(answer, "outputs", binary=False)[0])
 
     async def _route(self, request: Request) -> Answer:
         asked = _decode(request)
-        child = await self._service.route(asked.messages[0], self._context(request, asked))
+        child = await self._service.route(asked.messages[0], self._context(request))
         return Answer(orjson.dumps([child]))
 
     async def _predict(self, request: Request) -> Answer:
@@ -197,11 +197,12 @@ class Rest:
         if not isinstance(common, dict):
             raise InvalidInput("parameters", "an object with inputs by name", common)
         messages = [Message({**common, **one}, id=request.id) for one in instances]
-        context = self._context(request, None)
-        answers = await asyncio.gather(*(self._service.infer([one], context) for one in messages))
+        answers = await asyncio.gather(
+            *(self._service.infer([one], self._context(request)) for one in messages)
+        )
         return Answer(wire.plain({"predictions": [one.values for one in answers]}))
 
-    def _context(self, request: Request, asked: wire.Request | None) -> Context:
+    def _context(self, request: Request) -> Context:
         seconds = request.headers.get("x-request-timeout")
         try:
             timeout = self._limits.timeout_s if seconds is None else float(seconds)
@@ -210,7 +211,8 @@ class Rest:
         if not timeout > 0:
             raise InvalidInput("X-Request-Timeout", "a number of seconds", seconds)
         timeout = min(timeout, self._limits.timeout_s)
-        return Context(id=request.id, deadline=time.monotonic() + timeout)
+        pinned = request.headers.get("x-predictor")
+        return Context(id=request.id, deadline=time.monotonic() + timeout, predictor=pinned)
 
     async def _model(self, request: Request) -> Answer:
         return Answer(orjson.dumps({**metadata(self._service), "name": request.path["model"]}))

@@ -13,7 +13,7 @@ from PIL import ImageDraw, ImageFont
 from imagegraph import provenance
 from imagegraph.embedded import Embedded
 from imagegraph.image import Image
-from imagegraph.message import Message, Tensor
+from imagegraph.message import Message, Tensor, same
 from imagegraph.provenance import Record, SourceFile
 
 # Values of an answer that hold one item for each of its pictures.
@@ -92,7 +92,9 @@ def save(
         "answer": {
             port: value
             for port, value in answer.values.items()
-            if port not in {*parameters, *PER_PICTURE, "pictures"} and not isinstance(value, (Image, Tensor))
+            if port not in {*PER_PICTURE, "pictures"}
+            and not isinstance(value, (Image, Tensor))
+            and not (port in read and same(value, read[port]))
         },
         "pictures": pictures,
         "seconds": timings,

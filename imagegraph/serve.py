@@ -90,6 +90,7 @@ async def _serve(service: Service, options: Options) -> None:
             await asyncio.sleep(options.drain_delay_s)
         http.should_exit = True
         await asyncio.gather(answering, *([grpc.stop(options.grace_s)] if grpc else []))
+        await service.close()
 
 
 async def _load(service: Service, metrics: Metrics) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,14 +14,19 @@ import orjson
 
 from imagegraph import engine, graph
 from imagegraph.cache import CachedCall, Purity, Store
-from imagegraph.calls import LocalCall
-from imagegraph.catalogue import Catalogue, entry_names
+from imagegraph.calls import HttpCall, LocalCall, PerNodeCall
+from imagegraph.catalogue import Catalogue
 from imagegraph.component import Combiner, Router, Signature
 from imagegraph.engine import Call, Context
 from imagegraph.errors import ImagegraphError, Unavailable, UnknownName
 from imagegraph.graph import Node, NodeType
+from imagegraph.manifest import SeldonDeployment, share
 from imagegraph.message import Message, merge
 from imagegraph.ports import Port
+
+log = logging.getLogger("imagegraph.service")
+
+MAX_COPIES = 16  # of requests at a shadow at once; a slow one shall not fill the memory
 
 
 @dataclass(frozen=True)
@@ -30,16 +37,27 @@ class Interface:
     outputs: Mapping[str, Port]
 
 
+@dataclass(frozen=True)
+class Side:
+    """One version of what is served: a graph, the call that reaches its nodes, its share in percent."""
+
+    name: str
+    root: Node
+    call: Call
+    traffic: int = 100
+    shadow: bool = False
+
+
 class Service:
     """A node or a graph with its state: loading, ready, failed or draining."""
 
     def __init__(
         self,
         name: str,
-        root: Node,
+        sides: Sequence[Side],
         interface: Interface,
-        call: Call,
         load: Callable[[], Awaitable[None]],
+        close: Callable[[], Awaitable[None]] | None = None,
         *,
         strict: bool,
         role: type[Combiner] | type[Router] | None = None,
@@ -47,18 +65,22 @@ class Service:
         """Takes what runs and how it gets ready.
 
         Args:
+            sides: the versions among which requests are split; a shadow gets copies.
+            load, close: get it ready; let go of what it holds.
             strict: refuse inputs that nobody reads; a node in a graph has to pass them on.
             role: what a single node does instead of `infer`, if anything.
         """
         self.name = name
-        self.root = root
         self.interface = interface
         self.role = role
-        self._call = call
+        self._sides = [side for side in sides if not side.shadow]
+        self._shadows = [side for side in sides if side.shadow]
         self._load = load
+        self._close = close
         self._strict = strict
         self._loaded = False
         self._draining = False
+        self._copies: set[asyncio.Task[None]] = set()
         self.failure: ImagegraphError | None = None
         self.in_flight = 0
 
@@ -79,6 +101,13 @@ class Service:
         except ImagegraphError as error:
             self.failure = error
             raise
+
+    async def close(self) -> None:
+        """Gives up copies under way and lets go of connections."""
+        for copy in self._copies:
+            copy.cancel()
+        if self._close:
+            await self._close()
 
     def drain(self) -> None:
         """Says to everybody who asks that this process is going; requests are still answered."""
@@ -108,22 +137,52 @@ class Service:
                 for name in message.values:
                     if name not in self.interface.inputs:
                         raise UnknownName("input", name, self.interface.inputs)
-            answer = await engine.run(self.root, message, self._call, context)
+            side = self._choose(context)
+            for shadow in self._shadows:
+                self._copy(shadow, message, context.id)
+            answer = await engine.run(side.root, message, side.call, context)
             parameters = dict(answer.parameters)
             if context.cache_hits:
                 parameters["cache_hits"] = ",".join(context.cache_hits)
             return replace(answer, id=message.id or context.id, origin=self.name, parameters=parameters)
 
+    def _choose(self, context: Context) -> Side:
+        """Returns the side that the request asks for or, by hash of its id, falls to."""
+        if context.predictor is None:
+            chosen = self._sides[share(context.id, [side.traffic for side in self._sides])]
+            context.predictor = chosen.name
+            return chosen
+        for side in self._sides:
+            if side.name == context.predictor:
+                return side
+        raise UnknownName("predictor", context.predictor, (side.name for side in self._sides))
+
+    def _copy(self, shadow: Side, message: Message, request_id: str) -> None:
+        """Sends a copy of a request to a shadow; its answer, late or wrong, harms nobody."""
+        if share(request_id, [shadow.traffic, 100 - shadow.traffic]) == 0 and len(self._copies) < MAX_COPIES:
+
+            async def run() -> None:
+                try:
+                    await engine.run(shadow.root, message, shadow.call, Context(id=request_id))
+                except ImagegraphError as error:
+                    log.warning("shadow '%s' failed request %s: %s", shadow.name, request_id, error)
+
+            task = asyncio.create_task(run())
+            self._copies.add(task)
+            task.add_done_callback(self._copies.discard)
+
     async def aggregate(self, messages: Sequence[Message], context: Context) -> Message:
         """Unites the answers of children."""
         async with self._admitted():
-            answer = await self._call.aggregate(self.root, messages, context)
+            side = self._choose(context)
+            answer = await side.call.aggregate(side.root, messages, context)
             return replace(answer, id=answer.id or context.id, origin=self.name)
 
     async def route(self, message: Message, context: Context) -> int:
         """Chooses a child."""
         async with self._admitted():
-            return await self._call.route(self.root, message, context)
+            side = self._choose(context)
+            return await side.call.route(side.root, message, context)
 
 
 def node_service(
@@ -145,35 +204,44 @@ def node_service(
     # A leaf: what the engine would do with the children is the business of whoever runs the graph.
     root = Node(name=name, entry=component, type=NodeType.TRANSFORMER if role else type_)
     signature = entry.signature
-    return Service(
-        name,
-        root,
-        Interface(signature.inputs, signature.outputs),
-        _cached(local, catalogue, bundle, store),
-        local.ready,
-        strict=False,
-        role=role,
-    )
+    side = Side("default", root, _cached(local, catalogue, bundle, store))
+    interface = Interface(signature.inputs, signature.outputs)
+    return Service(name, [side], interface, local.ready, strict=False, role=role)
 
 
 def graph_service(
-    catalogue: Catalogue,
-    name: str,
-    root: Node,
-    bundle: str,
-    *,
-    device: str,
-    max_queue: int,
-    store: Store | None,
+    catalogue: Catalogue, deployment: SeldonDeployment, *, device: str, max_queue: int, store: Store | None
 ) -> Service:
-    """Serves a whole graph, its components in this process."""
-    local = LocalCall(catalogue, bundle, entry_names(root), device, max_queue)
+    """Serves the graphs of a manifest: nodes with endpoints in their pods, the others in this process.
+
+    What the document says a client may send is what the first predictor that answers reads.
+    """
+    sides: list[Side] = []
+    loads: list[Callable[[], Awaitable[None]]] = []
+    closes: list[Callable[[], Awaitable[None]]] = []
+    for predictor in deployment.spec.predictors:
+        root, remote = predictor.root, predictor.endpoints
+        entries = [node.entry for node in root.execution_order() if node.name not in remote]
+        local = LocalCall(catalogue, predictor.bundle, entries, device, max_queue)
+        loads.append(local.ready)
+        pods = HttpCall(remote)
+        closes.append(pods.close)
+        call = PerNodeCall(dict.fromkeys(remote, pods), local)
+        cached = _cached(call, catalogue, predictor.bundle, store)
+        sides.append(Side(predictor.name, root, cached, predictor.traffic, predictor.shadow))
+
+    async def load() -> None:
+        await asyncio.gather(*(one() for one in loads))
+
+    async def close() -> None:
+        await asyncio.gather(*(one() for one in closes))
+
+    root = next(side.root for side in sides if not side.shadow)
     signatures = catalogue.signatures(root)
     inputs = {port: one.port for port, one in graph.inputs(root, signatures).items()}
     written = {port: one for signature in signatures.values() for port, one in signature.outputs.items()}
     outputs = {port: written[port] for port in sorted(graph.outputs(root, signatures))}
-    call = _cached(local, catalogue, bundle, store)
-    return Service(name, root, Interface(inputs, outputs), call, local.ready, strict=True)
+    return Service(deployment.metadata.name, sides, Interface(inputs, outputs), load, close, strict=True)
 
 
 def _cached(call: Call, catalogue: Catalogue, bundle: str, store: Store | None) -> Call:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import numpy as np
 import pytest
 import tiny
@@ -214,8 +213,9 @@ async def http(handler: Handler) -> AsyncIterator[HttpCall]:
     assert runner.addresses
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        async with aiohttp.ClientSession() as session:
-            yield HttpCall(session, {"a": url, "b": url})
+        call = HttpCall({"a": url, "b": url})
+        yield call
+        await call.close()
     finally:
         await runner.cleanup()
 
@@ -331,12 +331,11 @@ def test_a_route_that_is_no_index_is_the_nodes_fault(body):
 
 def test_a_node_that_nobody_serves_is_unavailable():
     async def main() -> None:
-        async with aiohttp.ClientSession() as session:
-            call = HttpCall(session, {"a": "http://127.0.0.1:1"})
-            with pytest.raises(Unavailable, match="node 'a': cannot reach http://127.0.0.1:1/v2"):
-                await engine.run(Node(name="a"), Message({}), call)
-            with pytest.raises(ImagegraphError, match="node 'c': no endpoint; endpoints: .'a'"):
-                await engine.run(Node(name="c"), Message({}), call)
+        call = HttpCall({"a": "http://127.0.0.1:1"})
+        with pytest.raises(Unavailable, match="node 'a': cannot reach http://127.0.0.1:1/v2"):
+            await engine.run(Node(name="a"), Message({}), call)
+        with pytest.raises(ImagegraphError, match="node 'c': no endpoint; endpoints: .'a'"):
+            await engine.run(Node(name="c"), Message({}), call)
 
     asyncio.run(main())
 

@@ -1,0 +1,63 @@
+"""The README is tested: its commands exist, its component works, its links lead somewhere."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagegraph import documents
+from imagegraph.catalogue import ROOT, Catalogue
+from imagegraph.embedded import Embedded
+from imagegraph.graph import Node
+from imagegraph.image import Image
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = {
+    language: re.findall(rf"^```{language}\n(.*?)^```", README, re.M | re.S) for language in ("sh", "python")
+}
+ENTRY = """
+entries:
+  count-faces: {component: "count_faces:CountFaces", summary: Counts faces, bundles: {pocket: {}}}
+graphs: {}
+"""
+
+
+def test_its_component_counts_the_face_on_the_shipped_photograph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = BLOCKS["python"]
+    (tmp_path / "count_faces.py").write_text(block)
+    monkeypatch.syspath_prepend(tmp_path)
+    catalogue = documents.parse(ENTRY, Catalogue, "catalogue.yaml")
+    with Embedded(Node(name="count-faces"), "pocket", catalogue, "cpu") as embedded:
+        photo = Image((ROOT / "pocket/examples/photo.jpg").read_bytes())
+        assert asyncio.run(embedded.run({"image": photo})).values == {"faces": 1}
+
+
+def test_its_make_targets_exist() -> None:
+    targets = re.findall(r"^make ([a-z-]+)", "\n".join(BLOCKS["sh"]), re.M)
+    assert {"run", "test"} <= set(targets)
+    for target in targets:
+        subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("line", [line for block in BLOCKS["sh"] for line in block.splitlines()])
+def test_its_commands_are_understood(line: str) -> None:
+    if not line.startswith("imagegraph "):
+        pytest.skip("not a command of ours")
+    command = line.split()[1]
+    run = subprocess.run(
+        [sys.executable, "-m", "imagegraph.cli", command, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+    assert run.returncode == 0
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+def test_its_links_lead_to_files(target: str) -> None:
+    assert (ROOT / target).exists(), target

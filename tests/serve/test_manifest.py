@@ -1,0 +1,121 @@
+"""A manifest whose nodes answer in processes of their own: the engine in front of pods."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from imagegraph.graph import Node
+from imagegraph.manifest import seldon_deployment
+from tests.serve.conftest import Server, request
+
+Start = Callable[..., Server]
+SUM = Node.model_validate(
+    {
+        "name": "add",
+        "type": "OUTPUT_TRANSFORMER",
+        "children": [
+            {
+                "name": "unite",
+                "type": "COMBINER",
+                "children": [{"name": "source", "type": "TRANSFORMER"}, {"name": "double"}],
+            }
+        ],
+    }
+)
+
+
+def endpoint(server: Server) -> dict[str, Any]:
+    return {"service_host": "127.0.0.1", "httpPort": server.http_port, "type": "REST"}
+
+
+def predictor(root: Node, endpoints: dict[str, Server], **about: Any) -> dict[str, Any]:
+    """A predictor of a manifest in which the named nodes have endpoints."""
+    (made,) = seldon_deployment("sum", root, "pocket", "image")["spec"]["predictors"]
+    units = [made["graph"]]
+    for unit in units:
+        units.extend(unit.get("children", []))
+        if unit["name"] in endpoints:
+            unit["endpoint"] = endpoint(endpoints[unit["name"]])
+    return {**made, **about}
+
+
+def manifest(path: Path, *predictors: dict[str, Any]) -> Path:
+    document = seldon_deployment("sum", SUM, "pocket", "image")
+    document["spec"]["predictors"] = list(predictors)
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@pytest.fixture(scope="module")
+def pods(start: Start) -> dict[str, Server]:
+    """A process for each node of the graph."""
+    types = {"add": "OUTPUT_TRANSFORMER", "unite": "MODEL", "source": "TRANSFORMER", "double": "MODEL"}
+    started = {name: start("--component", name, "--type", type_, wait=False) for name, type_ in types.items()}
+    return {name: server.wait() for name, server in started.items()}
+
+
+def number(answer: httpx.Response) -> int:
+    assert answer.status_code == 200, answer.text
+    return next(int(one["data"][0]) for one in answer.json()["outputs"] if one["name"] == "number")
+
+
+def requests_of(server: Server) -> int:
+    lines = server.http.get("/metrics").text.splitlines()
+    counted = [line for line in lines if line.startswith("imagegraph_requests_total{")]
+    return sum(int(float(line.split()[-1])) for line in counted)
+
+
+def test_a_graph_over_pods_answers_as_in_one_process(
+    start: Start, pods: dict[str, Server], tmp_path: Path
+) -> None:
+    engine = start("--manifest", str(manifest(tmp_path / "m.yaml", predictor(SUM, pods))))
+    embedded = start("--graph", "sum")
+    over_pods, in_process = (server.infer("/v2/models/sum/infer", number=4) for server in (engine, embedded))
+    assert over_pods.json()["outputs"] == in_process.json()["outputs"]
+    assert number(over_pods) == 22
+    assert all(requests_of(pod) == 1 for pod in pods.values())
+
+
+def test_a_node_that_fails_is_named_with_its_status(
+    start: Start, pods: dict[str, Server], tmp_path: Path
+) -> None:
+    gone = start("--component", "double")
+    gone.process.kill()
+    engine = start("--manifest", str(manifest(tmp_path / "m.yaml", predictor(SUM, {**pods, "double": gone}))))
+    answer = engine.infer(number=4)
+    assert answer.status_code == 503
+    assert "node 'double': cannot reach" in answer.json()["error"]
+
+
+def test_traffic_is_split_by_request_id_can_be_pinned_and_copied_to_a_shadow(
+    start: Start, pods: dict[str, Server], tmp_path: Path
+) -> None:
+    shadow = start("--component", "faulty")
+    stable = predictor(Node(name="double"), {}, name="stable", traffic=80)
+    canary = predictor(Node(name="add"), {}, name="canary", traffic=20)
+    faulty = predictor(Node(name="faulty"), {"faulty": shadow}, name="try", traffic=100, shadow=True)
+    engine = start("--manifest", str(manifest(tmp_path / "m.yaml", stable, canary, faulty)))
+
+    def side(request_id: str, **headers: str) -> str:
+        answer = engine.http.post(
+            "/v2/models/m/infer",
+            json=request(number=1),
+            headers={"X-Request-Id": request_id, **headers},
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["outputs"][0]["name"])
+
+    sides = Counter(side(f"request-{index}") for index in range(300))
+    assert sides["doubled"] + sides["number"] == 300
+    assert 30 <= sides["number"] <= 90
+    assert {side("request-1") for _ in range(5)} == {side("request-1")}
+    assert side("request-1", **{"X-Predictor": "canary"}) == "number"
+    assert side("request-1", **{"X-Predictor": "stable"}) == "doubled"
+    unknown = engine.http.post("/v2/models/m/infer", json=request(number=1), headers={"X-Predictor": "x"})
+    assert (unknown.status_code, "unknown predictor 'x'" in unknown.text) == (404, True)
+    assert requests_of(shadow) > 100, "the shadow got copies, and its failures harmed nobody"
