@@ -21,13 +21,15 @@ from pocket.train_diffusion import (
 from pocket.training import DEVICE, WEIGHTS, arguments, model_card, save, train
 from pocket.world import SIZE
 
-KINDS = ("segmentation", "depth", "edges", "pose")
+SHARES = {"segmentation": 0.2, "depth": 0.1, "edges": 0.35, "pose": 0.35}  # the finer, the more
+KINDS = tuple(SHARES)
 TOGETHER = "together"
 STEPS = {TOGETHER: 3000, "alone": 400}
 BATCH = 24
 LEARNING_RATE = {TOGETHER: 1e-3, "alone": 4e-4}
 ZERO_BOOST = 2.0  # on the rate of layers that start at zero
 AVERAGE = 0.995
+PEOPLE = 0.85  # of the batches for poses have somebody in every scene
 EMPTY_CAPTIONS = 0.15  # with them the map alone has to tell what is where
 EARLY_STEPS = 0.5  # of the batches see only 400..999, where the places of things are decided
 START_AT_ZERO = ("controlnet_down_blocks", "controlnet_mid_block", "cond_embedding.conv_out")
@@ -75,13 +77,17 @@ def main() -> None:
         net = ControlNetModel.from_pretrained(path, torch_dtype=torch.float32)
         nets, stage = nn.ModuleDict({options.choice: net}), "alone"
 
+    everything = np.arange(len(scenes))
+    people = np.flatnonzero(scenes.keypoints.any(axis=(1, 2, 3)))
+
     def draw_control(kind: str, i: int) -> np.ndarray:
         truth = scenes.images[i], scenes.depth[i], scenes.segmentation[i], scenes.keypoints[i]
         return control_image(kind, *truth)
 
     def loss(rng: np.random.Generator) -> Tensor:
-        kind = list(nets)[rng.integers(len(nets))]
-        chosen = np.sort(rng.integers(len(scenes), size=BATCH))
+        kind = rng.choice(KINDS, p=list(SHARES.values())) if len(nets) > 1 else options.choice
+        pool = people if kind == "pose" and rng.random() < PEOPLE else everything
+        chosen = np.sort(rng.choice(pool, BATCH))
         words = tokens[chosen]
         words[rng.random(BATCH) < EMPTY_CAPTIONS] = empty
         clean = torch.from_numpy(latents[chosen]).to(DEVICE).float()
