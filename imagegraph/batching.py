@@ -31,9 +31,10 @@ class _Job(Generic[Item, Result]):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a batch was, for metrics: its size, how long each waited, how many still wait (s)."""
+    """What a batch was, for metrics: its size, how long it took and each waited (s), how many still wait."""
 
     size: int
+    seconds: float
     waited_s: tuple[float, ...]
     queued: int
 
@@ -148,7 +149,7 @@ class Batcher(Generic[Item, Result]):
                     job.future.set_result(result)
         if self._observe:
             waited = tuple(began - job.since for job in jobs)
-            self._observe(Batch(len(jobs), waited, self._queued))
+            self._observe(Batch(len(jobs), time.monotonic() - began, waited, self._queued))
 
     async def _recover(self, jobs: list[_Job[Item, Result]], error: Exception) -> None:
         """Tries halves where memory ran out, and each job by itself where one may spoil the others."""

@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 
 from imagegraph import wire
-from imagegraph.batching import Batcher
+from imagegraph.batching import Batch, Batcher
 from imagegraph.catalogue import Catalogue
 from imagegraph.component import (
     Batched,
@@ -49,12 +49,14 @@ class LocalCall:
         entries: Iterable[str],
         device: str = "auto",
         max_queue: int = 128,
+        observe: Callable[[Batch], None] | None = None,
     ) -> None:
         """Starts to load the components of `entries`, in the order given.
 
         Args:
             device: "cpu", "cuda" or "auto" (cuda if there is one).
             max_queue: most requests that wait for one component; more are refused.
+            observe: told of every batch.
         """
         self._catalogue = catalogue
         self._bundle = bundle
@@ -64,7 +66,13 @@ class LocalCall:
         self._loader = ThreadPoolExecutor(1, "load")
         self._workers = {name: ThreadPoolExecutor(1, name) for name in names}
         self._batchers = {
-            name: Batcher(_compute, worker, max_cost=catalogue.entry(name).kind.max_cost, max_queue=max_queue)
+            name: Batcher(
+                _compute,
+                worker,
+                max_cost=catalogue.entry(name).kind.max_cost,
+                max_queue=max_queue,
+                observe=observe,
+            )
             for name, worker in self._workers.items()
         }
         self._defaults = {name: catalogue.entry(name).variant(bundle).defaults for name in names}

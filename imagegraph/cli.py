@@ -83,8 +83,11 @@ def serve(
     grace: Annotated[float, typer.Option(min=0, help="Then finish within, s")] = 20.0,
 ) -> None:
     """Serve a component, a graph, or the predictors of a manifest over V2 REST and gRPC."""
+    from prometheus_client import REGISTRY
+
     from imagegraph import service
     from imagegraph.cache import MemoryStore
+    from imagegraph.metrics import Metrics
     from imagegraph.rest import Limits, Vertex
     from imagegraph.serve import Options, serve
 
@@ -94,7 +97,9 @@ def serve(
     if sum(one is not None for one in (component, graph_name, manifest)) != 1:
         given = {"component": component, "graph": graph_name, "manifest": manifest}
         raise InvalidInput("component", "one of --component, --graph and --manifest", given)
-    common: dict[str, Any] = {"device": device, "max_queue": max_queue, "store": store}
+    served_name = name or component or graph_name or str(manifest)
+    metrics = Metrics(served_name, REGISTRY)
+    common: dict[str, Any] = {"device": device, "max_queue": max_queue, "store": store, "metrics": metrics}
     if component is not None:
         served = service.node_service(
             catalogue, component, bundle or DEFAULT_BUNDLE, name=name or component, type_=type_, **common

@@ -15,7 +15,6 @@ import imagegraph
 from imagegraph import wire
 from imagegraph.engine import Context
 from imagegraph.errors import ImagegraphError
-from imagegraph.metrics import Metrics
 from imagegraph.service import Service, metadata
 
 log = logging.getLogger("imagegraph.request")
@@ -24,10 +23,10 @@ log = logging.getLogger("imagegraph.request")
 class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """Answers GRPCInferenceService; a deadline and a cancelled call reach the work itself."""
 
-    def __init__(self, service: Service, metrics: Metrics, timeout_s: float) -> None:
+    def __init__(self, service: Service, timeout_s: float) -> None:
         """Takes what to serve and the longest that a request may take."""
         self._service = service
-        self._metrics = metrics
+        self._metrics = service.metrics
         self._timeout_s = timeout_s
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802  (the protocol's names)
@@ -94,7 +93,7 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         return wire.to_grpc(answer, pb.ModelInferResponse())
 
 
-async def start(service: Service, metrics: Metrics, port: int, max_bytes: int, timeout_s: float) -> Any:
+async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -> Any:
     """Starts the server; stop it with a grace period."""
     server = aio.server(
         options=[
@@ -103,7 +102,7 @@ async def start(service: Service, metrics: Metrics, port: int, max_bytes: int, t
             ("grpc.so_reuseport", 0),
         ]
     )
-    stubs.add_GRPCInferenceServiceServicer_to_server(Servicer(service, metrics, timeout_s), server)
+    stubs.add_GRPCInferenceServiceServicer_to_server(Servicer(service, timeout_s), server)
     if not server.add_insecure_port(f"[::]:{port}"):
         raise ImagegraphError(f"port {port} is taken")
     await server.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
@@ -31,6 +33,7 @@ class Metrics:
         self._waits = histogram("imagegraph_queue_seconds", "Time in the queue", SECONDS, [])
         self._queued = Gauge("imagegraph_queue_depth", "Requests in the queue", labels, registry=registry)
         self._loading = Gauge("imagegraph_load_seconds", "Time to load", labels, registry=registry)
+        self._in_flight = Gauge("imagegraph_in_flight", "Requests under way", labels, registry=registry)
         self._hits = Counter(
             "imagegraph_cache_hits", "Results known already", [*labels, "node"], registry=registry
         )
@@ -41,6 +44,10 @@ class Metrics:
         self._requests.labels(self.model_name, protocol, str(status)).inc()
         self._seconds.labels(self.model_name, protocol).observe(seconds)
 
+    def in_flight(self) -> AbstractContextManager[None]:
+        """Counts a request while it is under way."""
+        return self._in_flight.labels(self.model_name).track_inprogress()
+
     def phase(self, phase: str, seconds: float) -> None:
         """Counts time in decode, predict or encode."""
         self._phases.labels(self.model_name, phase).observe(seconds)
@@ -48,6 +55,7 @@ class Metrics:
     def batch(self, batch: Batch) -> None:
         """Counts a batch."""
         self._batches.labels(self.model_name).observe(batch.size)
+        self.phase("predict", batch.seconds)
         for waited in batch.waited_s:
             self._waits.labels(self.model_name).observe(waited)
         self._queued.labels(self.model_name).set(batch.queued)

@@ -21,7 +21,6 @@ from imagegraph import openapi, wire
 from imagegraph.engine import Context
 from imagegraph.errors import Cancelled, ImagegraphError, InputTooLarge, InvalidInput
 from imagegraph.message import Message
-from imagegraph.metrics import Metrics
 from imagegraph.service import Service, metadata
 
 Scope = MutableMapping[str, Any]
@@ -85,12 +84,10 @@ Handler = Callable[[Request], Awaitable[Answer]]
 class Rest:
     """The application; see `table` for what it answers."""
 
-    def __init__(
-        self, service: Service, metrics: Metrics, limits: Limits, vertex: Vertex | None, beneath: Application
-    ) -> None:
+    def __init__(self, service: Service, limits: Limits, vertex: Vertex | None, beneath: Application) -> None:
         """Takes what to serve and the application that answers all other paths."""
         self._service = service
-        self._metrics = metrics
+        self._metrics = service.metrics
         self._limits = limits
         self._beneath = beneath
         # Seldon's executor asks /v2/models/infer: its verbs are no names of models.
@@ -162,7 +159,9 @@ class Rest:
         await _send(answer, send)
 
     async def _infer(self, request: Request) -> Answer:
+        start = time.perf_counter()
         asked = _decode(request)
+        self._metrics.phase("decode", time.perf_counter() - start)
         answer = await self._service.infer(asked.messages, self._context(request))
         start = time.perf_counter()
         if asked.outputs is not None:

@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import sys
-import time
 from dataclasses import dataclass, field
 
 import uvicorn
-from prometheus_client import REGISTRY
 
-from imagegraph.metrics import Metrics
 from imagegraph.rest import Limits, Rest, Vertex
 from imagegraph.service import Service
 
@@ -29,8 +25,6 @@ import kserve.model_server  # noqa: E402
 from kserve.protocol.rest.server import RESTServer  # noqa: E402
 
 sys.argv = _arguments
-
-log = logging.getLogger("imagegraph.serve")
 
 
 @dataclass(frozen=True)
@@ -63,19 +57,18 @@ def serve(service: Service, options: Options) -> None:
 
 
 async def _serve(service: Service, options: Options) -> None:
-    metrics = Metrics(service.name, REGISTRY)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    http = _http_server(service, metrics, options)
+    http = _http_server(service, options)
     answering = asyncio.create_task(http.serve())
     grpc = None
     if options.grpc_port is not None:
         from imagegraph import grpc_v2
 
         limits = options.limits
-        grpc = await grpc_v2.start(service, metrics, options.grpc_port, limits.body_bytes, limits.timeout_s)
-    loading = asyncio.create_task(_load(service, metrics))
+        grpc = await grpc_v2.start(service, options.grpc_port, limits.body_bytes, limits.timeout_s)
+    loading = asyncio.create_task(service.load())
     waiting = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait({answering, loading, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -93,14 +86,7 @@ async def _serve(service: Service, options: Options) -> None:
         await service.close()
 
 
-async def _load(service: Service, metrics: Metrics) -> None:
-    start = time.perf_counter()
-    await service.load()
-    metrics.loaded(time.perf_counter() - start)
-    log.info("%s is ready", service.name)
-
-
-def _http_server(service: Service, metrics: Metrics, options: Options) -> uvicorn.Server:
+def _http_server(service: Service, options: Options) -> uvicorn.Server:
     """KServe's REST server, with our application before its own and signals left to us."""
     server = kserve.ModelServer(http_port=options.http_port, enable_grpc=False)
     rest = RESTServer(
@@ -112,7 +98,7 @@ def _http_server(service: Service, metrics: Metrics, options: Options) -> uvicor
     )
     rest.create_application()
     beneath = kserve.model_server.app
-    rest.config.app = Rest(service, metrics, options.limits, options.vertex, beneath)
+    rest.config.app = Rest(service, options.limits, options.vertex, beneath)
     rest.config.access_log = False
     http: uvicorn.Server = rest._server
     # uvicorn would close its socket before anybody saw readiness go false.

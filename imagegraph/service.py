@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from imagegraph.errors import ImagegraphError, Unavailable, UnknownName
 from imagegraph.graph import Node, NodeType
 from imagegraph.manifest import SeldonDeployment, share
 from imagegraph.message import Message, merge
+from imagegraph.metrics import Metrics
 from imagegraph.ports import Port
 
 log = logging.getLogger("imagegraph.service")
@@ -60,6 +62,7 @@ class Service:
         close: Callable[[], Awaitable[None]] | None = None,
         *,
         strict: bool,
+        metrics: Metrics,
         role: type[Combiner] | type[Router] | None = None,
     ) -> None:
         """Takes what runs and how it gets ready.
@@ -73,6 +76,7 @@ class Service:
         self.name = name
         self.interface = interface
         self.role = role
+        self.metrics = metrics
         self._sides = [side for side in sides if not side.shadow]
         self._shadows = [side for side in sides if side.shadow]
         self._load = load
@@ -82,7 +86,6 @@ class Service:
         self._draining = False
         self._copies: set[asyncio.Task[None]] = set()
         self.failure: ImagegraphError | None = None
-        self.in_flight = 0
 
     @property
     def ready(self) -> bool:
@@ -95,9 +98,12 @@ class Service:
         Raises:
             ImagegraphError: they cannot be loaded; `failure` keeps it.
         """
+        start = time.perf_counter()
         try:
             await self._load()
             self._loaded = True
+            self.metrics.loaded(time.perf_counter() - start)
+            log.info("'%s' is ready", self.name)
         except ImagegraphError as error:
             self.failure = error
             raise
@@ -117,11 +123,8 @@ class Service:
     async def _admitted(self) -> AsyncIterator[None]:
         if not self._loaded:
             raise self.failure or Unavailable(f"'{self.name}' is still loading its weights")
-        self.in_flight += 1
-        try:
+        with self.metrics.in_flight():
             yield
-        finally:
-            self.in_flight -= 1
 
     async def infer(self, messages: Sequence[Message], context: Context) -> Message:
         """Answers a request; several messages are the answers of an ensemble's steps.
@@ -142,6 +145,8 @@ class Service:
                 self._copy(shadow, message, context.id)
             answer = await engine.run(side.root, message, side.call, context)
             parameters = dict(answer.parameters)
+            for node in context.cache_hits:
+                self.metrics.cache_hit(node)
             if context.cache_hits:
                 parameters["cache_hits"] = ",".join(context.cache_hits)
             return replace(answer, id=message.id or context.id, origin=self.name, parameters=parameters)
@@ -195,22 +200,29 @@ def node_service(
     device: str,
     max_queue: int,
     store: Store | None,
+    metrics: Metrics,
 ) -> Service:
     """Serves one component under the name and type that its node has in the graph."""
     entry = catalogue.entry(component)
     uses = [other for other in entry.uses.values() if bundle in catalogue.entry(other).bundles]
-    local = LocalCall(catalogue, bundle, [*uses, component], device, max_queue)
+    local = LocalCall(catalogue, bundle, [*uses, component], device, max_queue, metrics.batch)
     role = next((kind for kind in (Combiner, Router) if issubclass(entry.kind, kind)), None)
     # A leaf: what the engine would do with the children is the business of whoever runs the graph.
     root = Node(name=name, entry=component, type=NodeType.TRANSFORMER if role else type_)
     signature = entry.signature
     side = Side("default", root, _cached(local, catalogue, bundle, store))
     interface = Interface(signature.inputs, signature.outputs)
-    return Service(name, [side], interface, local.ready, strict=False, role=role)
+    return Service(name, [side], interface, local.ready, strict=False, metrics=metrics, role=role)
 
 
 def graph_service(
-    catalogue: Catalogue, deployment: SeldonDeployment, *, device: str, max_queue: int, store: Store | None
+    catalogue: Catalogue,
+    deployment: SeldonDeployment,
+    *,
+    device: str,
+    max_queue: int,
+    store: Store | None,
+    metrics: Metrics,
 ) -> Service:
     """Serves the graphs of a manifest: nodes with endpoints in their pods, the others in this process.
 
@@ -222,7 +234,7 @@ def graph_service(
     for predictor in deployment.spec.predictors:
         root, remote = predictor.root, predictor.endpoints
         entries = [node.entry for node in root.execution_order() if node.name not in remote]
-        local = LocalCall(catalogue, predictor.bundle, entries, device, max_queue)
+        local = LocalCall(catalogue, predictor.bundle, entries, device, max_queue, metrics.batch)
         loads.append(local.ready)
         pods = HttpCall(remote)
         closes.append(pods.close)
@@ -241,7 +253,9 @@ def graph_service(
     inputs = {port: one.port for port, one in graph.inputs(root, signatures).items()}
     written = {port: one for signature in signatures.values() for port, one in signature.outputs.items()}
     outputs = {port: written[port] for port in sorted(graph.outputs(root, signatures))}
-    return Service(deployment.metadata.name, sides, Interface(inputs, outputs), load, close, strict=True)
+    return Service(
+        deployment.metadata.name, sides, Interface(inputs, outputs), load, close, strict=True, metrics=metrics
+    )
 
 
 def _cached(call: Call, catalogue: Catalogue, bundle: str, store: Store | None) -> Call:

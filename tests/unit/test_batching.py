@@ -145,6 +145,7 @@ def test_batches_are_observed_with_their_size_and_waits() -> None:
 
     run(Worker(), script, observe=seen.append)
     assert [one.size for one in seen] == [4, 2]
+    assert min(one.seconds for one in seen) >= 0.05
     assert seen[0].queued == 2
     assert min(seen[1].waited_s) >= 0.05
 
