@@ -15,6 +15,7 @@ from pocket.training import DEVICE
 from pocket.world import COLOURS, SHAPES, SIZE
 
 PATCH = 16  # px
+OBJECT_WEIGHT = 6.0  # of an object's patch against one without
 
 
 class PatchLesson(nn.Module):
@@ -37,8 +38,13 @@ class PatchLesson(nn.Module):
             truth: int64 [N, patches, 2] from `patch_truth`.
         """
         patches = tokens[:, 1:]
-        shape = F.cross_entropy(self.shape(patches).flatten(0, 1), truth[..., 0].flatten())
-        return shape + F.cross_entropy(self.colour(patches).flatten(0, 1), truth[..., 1].flatten())
+        losses = []
+        for k, head in enumerate((self.shape, self.colour)):
+            logits = head(patches).flatten(0, 1)
+            weight = torch.full((logits.shape[1],), OBJECT_WEIGHT, device=logits.device)
+            weight[0] = 1
+            losses.append(F.cross_entropy(logits, truth[..., k].flatten(), weight))
+        return losses[0] + losses[1]
 
 
 def patch_truth(scenes: Scenes, chosen: NDArray[np.intp]) -> Tensor:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import (
     BertTokenizer,
@@ -60,13 +61,19 @@ def make_model(tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
     return BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision))
 
 
-def loss(parts: nn.ModuleDict, tokenizer: BertTokenizer, scenes: Scenes, rng: np.random.Generator) -> Tensor:
+def loss(
+    parts: nn.ModuleDict,
+    tokenizer: BertTokenizer,
+    scenes: Scenes,
+    by_objects: NDArray[np.intp],
+    rng: np.random.Generator,
+) -> Tensor:
     """Return the loss of a random batch.
 
     Some of its pictures come in exchanged colours, and what their captions say of colours is masked:
     otherwise the model would learn that a pair of colour and shape it never saw cannot be.
     """
-    chosen = rng.integers(len(scenes), size=BATCH)
+    chosen = rng.choice(by_objects, BATCH)
     tokens = tokenizer([scenes.captions[i] for i in chosen], padding=True, return_tensors="pt").to(DEVICE)
     of_colour = torch.tensor(tokenizer.convert_tokens_to_ids(["a", "an", *COLOURS]), device=DEVICE)
     masked = torch.isin(tokens.input_ids, of_colour)
@@ -115,11 +122,13 @@ def main() -> None:
     options = arguments(__doc__)
     torch.manual_seed(0)
     scenes, held_out = load("train"), load("validation")
+    # Scenes come as often as they have objects: they say more, and are harder.
+    by_objects = np.repeat(np.arange(len(scenes)), [len(pairs) for pairs in scenes.objects])
     tokenizer = make_tokenizer()
     parts = nn.ModuleDict({"blip": make_model(tokenizer), "patches": PatchLesson(WIDTH)})
     trained = train(
         parts,
-        lambda rng: loss(parts, tokenizer, scenes, rng),
+        lambda rng: loss(parts, tokenizer, scenes, by_objects, rng),
         options,
         name="caption",
         steps=STEPS,
