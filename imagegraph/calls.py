@@ -28,10 +28,11 @@ from imagegraph.component import (
     Signature,
 )
 from imagegraph.engine import Call, Context, Event, Method
-from imagegraph.errors import Cancelled, DeadlineExceeded, ImagegraphError, InvalidInput, Unavailable
+from imagegraph.errors import DeadlineExceeded, ImagegraphError, InvalidInput
 from imagegraph.graph import Node, NodeType
 from imagegraph.image import Image
 from imagegraph.message import Message
+from imagegraph.transport import post
 
 Kind = TypeVar("Kind", bound=Component)
 
@@ -282,37 +283,9 @@ class HttpCall:
         seconds = None if context.deadline is None else context.deadline - time.monotonic()
         if seconds is not None and seconds <= 0:
             raise DeadlineExceeded("out of time before the call")
-        headers = {**headers, "X-Request-Id": context.id}
-        try:
-            timeout = aiohttp.ClientTimeout(total=seconds)
-            if self._session is None:  # it belongs to the loop that runs the graph
-                self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-            async with self._session.post(
-                url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as answer:
-                payload = await answer.read()
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no answer from {url} in time") from error
-        except aiohttp.ClientError as error:
-            raise Unavailable(f"cannot reach {url}: {error}") from error
-        if answer.status != 200:
-            raise _remote_error(answer.status, payload)
-        length = answer.headers.get(wire.HEADER_LENGTH)
-        if length is not None and not length.isdecimal():
-            raise ImagegraphError(f"answered {wire.HEADER_LENGTH}: {length}, not a number")
-        return payload, None if length is None else int(length)
-
-
-def _remote_error(status: int, payload: bytes) -> ImagegraphError:
-    """Makes an error of a node's answer, with its status and its own words."""
-    try:
-        text = str(orjson.loads(payload)["error"])
-    except (orjson.JSONDecodeError, KeyError, TypeError):
-        text = payload[:500].decode("utf-8", "replace")
-    kinds = {429: Unavailable, 503: Unavailable, 504: DeadlineExceeded, 499: Cancelled}
-    error = kinds.get(status, ImagegraphError)(text)
-    error.status = status
-    return error
+        if self._session is None:  # it belongs to the loop that runs the graph
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        return await post(self._session, url, body, {**headers, "X-Request-Id": context.id}, seconds)
 
 
 class PerNodeCall:
