@@ -11,10 +11,10 @@ CONTROLS := segmentation depth edges pose
 .PHONY: pocket pocket-eval
 pocket: $(CONTROLS:%=$(DONE)/controlnet-%) $(READERS:%=$(DONE)/%) ## Train every pocket model from nothing
 
-pocket-eval: ## Measure every pocket model: pocket/QUALITY.md, pocket/samples.png
+pocket-eval: $(READY) ## Measure every pocket model: pocket/QUALITY.md, pocket/samples.png
 	$(PYTHON) -m pocket.evaluate
 
-$(DATA):
+$(DATA): | $(READY)
 	$(PYTHON) -m pocket.data
 
 $(DONE)/%: | $(DATA)
