@@ -84,18 +84,20 @@ def doubled() -> list[tuple[str, Picture]]:
 
 def sheet(rows: list[tuple[str, list[tuple[str, Picture]]]]) -> Image.Image:
     """Lay rows of labelled pictures out under their headings."""
-    height = CELL + 2 * LINE + 2 * GAP
-    page = Image.new("RGB", (GAP + COLUMNS * (CELL + GAP), len(rows) * height + GAP), PAPER)
+    heights = [(LINE + GAP if title else 0) + CELL + LINE + GAP for title, _ in rows]
+    page = Image.new("RGB", (GAP + COLUMNS * (CELL + GAP), sum(heights) + GAP), PAPER)
     pen = ImageDraw.Draw(page)
     heading, small = ImageFont.load_default(13), ImageFont.load_default(10)
-    for r, (title, cells) in enumerate(rows):
-        top = GAP + r * height
-        pen.text((GAP, top), title, INK, heading)
+    top = GAP
+    for (title, cells), height in zip(rows, heights, strict=True):
+        pen.text((GAP, top + GAP / 2), title, INK, heading)
+        below = top + height - CELL - LINE - GAP
         for c, (label, picture) in enumerate(cells):
             left = GAP + c * (CELL + GAP)
             large = cv2.resize(picture, (CELL, CELL), interpolation=cv2.INTER_LANCZOS4)
-            page.paste(Image.fromarray(large), (left, top + LINE + 2))
-            pen.text((left, top + LINE + CELL + 4), label, INK, small)
+            page.paste(Image.fromarray(large), (left, below))
+            pen.text((left, below + CELL + 2), label, INK, small)
+        top += height
     return page
 
 
