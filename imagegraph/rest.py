@@ -32,6 +32,7 @@ log = logging.getLogger("imagegraph.request")
 
 JSON = "application/json"
 BINARY = "application/octet-stream"
+IDLE_BYTES = 65536  # of a body that nobody looks at
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -143,7 +144,7 @@ class Rest:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         request_id = _request_id(headers)
         try:
-            body = await _read(receive, headers, size)
+            body = await _read(receive, headers, size or IDLE_BYTES)
             if body is None:
                 return  # the client left while it was still sending
             request = Request(path, headers, body, request_id)
@@ -272,7 +273,7 @@ def _request_id(headers: dict[str, str]) -> str:
 async def _read(receive: Receive, headers: dict[str, str], size: int) -> bytes | None:
     """Reads the body, at most `size` bytes; None when the client leaves."""
     announced = headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > size > 0:
+    if announced.isdecimal() and int(announced) > size:
         raise InputTooLarge("body", f"at most {size} bytes", f"{announced} bytes")
     chunks: list[bytes] = []
     total = 0
@@ -282,7 +283,7 @@ async def _read(receive: Receive, headers: dict[str, str], size: int) -> bytes |
             return None
         chunk = event.get("body", b"")
         total += len(chunk)
-        if total > size > 0:
+        if total > size:
             raise InputTooLarge("body", f"at most {size} bytes", f"more than {total} bytes")
         chunks.append(chunk)
         if not event.get("more_body"):

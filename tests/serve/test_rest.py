@@ -108,6 +108,12 @@ def test_requested_outputs_alone_come_back(double: Server) -> None:
     assert (refused.status_code, "unknown output 'tripled'" in refused.text) == (404, True)
 
 
+def test_bodies_are_limited(double: Server) -> None:
+    large = double.http.post("/v2/models/m/infer", content=b" " * (64 * 2**20 + 1))
+    assert (large.status_code, "body: expected at most" in large.text) == (413, True)
+    assert double.http.request("GET", "/v2", content=b" " * 70_000).status_code == 413
+
+
 def test_the_request_id_is_kept_or_made(double: Server) -> None:
     body = request(number=1)
     for header in ("X-Request-Id", "Seldon-Puid"):
