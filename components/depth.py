@@ -46,5 +46,5 @@ class Depth(Component):
         answer = self._processor.post_process_depth_estimation(answer, target_sizes=[(height, width)])
         depth = answer[0]["predicted_depth"].float().cpu().numpy()
         # The scale of relative depth means nothing; ControlNets expect the full range.
-        unit = (depth - depth.min()) / max(float(np.ptp(depth)), 1e-6)
+        unit = (depth - depth.min()) / (np.ptp(depth) or 1)
         return {"depth": Image.from_array(np.round(unit * 65535).astype(np.uint16))}
