@@ -113,3 +113,11 @@ def test_floors_know_their_direction():
     assert not Floor(0.9).holds(0.89)
     assert Floor(0.08, at_most=True).holds(0.07)
     assert not Floor(0.08, at_most=True).holds(0.09)
+
+
+def test_a_floor_below_its_goal_says_so():
+    floor = Floor(0.5, goal=0.7)
+    assert str(floor) == "≥ 0.5 (goal ≥ 0.7)"
+    assert floor.holds(0.6)
+    assert floor.short_of_goal(0.6)
+    assert not floor.short_of_goal(0.7)
