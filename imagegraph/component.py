@@ -16,7 +16,7 @@ import typing
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, get_args
+from typing import Any, ClassVar, NotRequired, Protocol, get_args, get_origin
 
 from imagegraph.errors import Cancelled, DeadlineExceeded, InvalidInput, UnknownName
 from imagegraph.image import Image
@@ -264,4 +264,7 @@ def _outputs(answer: Any, kind: type[Component]) -> dict[str, Port]:
     if not typing.is_typeddict(answer):
         raise TypeError(f"{kind.__qualname__} must answer a TypedDict of ports, not {answer}")
     hints = typing.get_type_hints(answer, include_extras=True)
-    return {name: Port(name, hint, False) for name, hint in hints.items()}
+    bare = {
+        name: get_args(hint)[0] if get_origin(hint) is NotRequired else hint for name, hint in hints.items()
+    }
+    return {name: Port(name, hint, False) for name, hint in bare.items()}

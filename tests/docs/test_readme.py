@@ -20,21 +20,24 @@ BLOCKS = {
 }
 ENTRY = """
 entries:
-  count-faces: {component: "count_faces:CountFaces", summary: Counts faces, bundles: {pocket: {}}}
+  classify:
+    component: classify:Classify
+    summary: Names what a picture shows
+    bundles: {pocket: {weights: {model: {path: pocket/weights/judge}}}}
 graphs: {}
 """
 
 
-def test_its_component_counts_the_face_on_the_shipped_photograph(
+def test_its_component_names_what_the_shipped_scene_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (block,) = BLOCKS["python"]
-    (tmp_path / "count_faces.py").write_text(block)
+    (tmp_path / "classify.py").write_text(block)
     monkeypatch.syspath_prepend(tmp_path)
     catalogue = documents.parse(ENTRY, Catalogue, "catalogue.yaml")
-    with Embedded(Node(name="count-faces"), "pocket", catalogue, "cpu") as embedded:
-        photo = Image((ROOT / "pocket/examples/photo.jpg").read_bytes())
-        assert asyncio.run(embedded.run({"image": photo})).values == {"faces": 1}
+    with Embedded(Node(name="classify"), "pocket", catalogue, "cpu") as embedded:
+        scene = Image((ROOT / "pocket/examples/scene.png").read_bytes())
+        assert asyncio.run(embedded.run({"image": scene})).values == {"label": "person"}
 
 
 def test_its_make_targets_exist() -> None:
