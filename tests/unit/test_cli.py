@@ -156,7 +156,7 @@ def test_what_goes_wrong_is_told_in_one_sentence(arguments, kind, message):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(InvalidInput("a", "b", "c"), 2), (ImagegraphError("x"), 1), (KeyboardInterrupt(), 130)],
+    [(InvalidInput("a", "b", "c"), 2), (ImagegraphError("x"), 1)],
 )
 def test_the_exit_code_tells_whose_fault_it_is(error, code, monkeypatch, capsys):
     def fail() -> None:
