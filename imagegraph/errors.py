@@ -7,7 +7,7 @@
     ├── InvalidDocument        500  INTERNAL            correct the named line of a catalogue or manifest
     ├── MissingWeights         503  UNAVAILABLE         run the command that the message names
     ├── Unavailable            503  UNAVAILABLE         try again later (retryable)
-    │   └── Overloaded         503  RESOURCE_EXHAUSTED  the same, after fewer requests at once
+    │   └── Overloaded         503  RESOURCE_EXHAUSTED  send fewer at once, then again (retryable)
     ├── DeadlineExceeded       504  DEADLINE_EXCEEDED   allow more time or ask for less work
     └── Cancelled              499  CANCELLED           nothing: the caller asked for it
 
