@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,9 @@ from imagegraph.message import Message
 from imagegraph.transport import post
 
 Kind = TypeVar("Kind", bound=Component)
+
+# While one model loads, torch makes the tensors of all threads without memory ("meta").
+_LOADING = threading.Lock()
 
 
 class LocalCall:
@@ -95,7 +99,8 @@ class LocalCall:
         component = entry.build(self._bundle, uses)
         if self._device == "auto":
             self._device = _best_device()
-        component.load(entry.weights(self._bundle, self._device))
+        with _LOADING:
+            component.load(entry.weights(self._bundle, self._device))
         self.load_seconds[name] = time.perf_counter() - start
         return component
 

@@ -117,7 +117,9 @@ spec:
       componentSpecs:
         - spec:
             containers:
-              - {name: rank, image: i, args: [serve, --component=rank, --bundle=pocket]}
+              - name: rank
+                image: i
+                args: [serve, --component=rank, --bundle=pocket, --type=OUTPUT_TRANSFORMER]
               - {name: generate, image: i, args: [serve, --component=generate, --bundle=pocket]}
 """
     assert old in text
@@ -303,7 +305,7 @@ TABLE: list[Row] = [
     ),
     (
         "an unknown component",
-        manifest("--component=rank", "--component=rang"),
+        manifest("--component=rank, --bundle=pocket", "--component=rang, --bundle=pocket, --name=rank"),
         Refused(404, "unknown entry 'rang'. Did you mean 'rank'?"),
     ),
     (
