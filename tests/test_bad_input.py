@@ -332,7 +332,9 @@ TABLE: list[Row] = [
     (
         "a model where a combiner must be",
         manifest("type: OUTPUT_TRANSFORMER", "type: COMBINER"),
-        Refused(500, "node 'rank' is a COMBINER, but 'rank' is a Rank, no Combiner"),
+        Refused(
+            500, "container 'rank': expected args ['serve', '--component=rank', '--bundle=pocket'], got "
+        ),
     ),
 ]
 
