@@ -50,13 +50,17 @@ from pocket.data import Scenes, control_image, load
 from pocket.pictures import to_tensor
 from pocket.samples import write_samples
 from pocket.train_vae import edge_f1
-from pocket.training import HERE
+from pocket.training import HERE, write_quality_section
 from pocket.world import COLOURS, SHAPES, UNSEEN
 
 SCENES = 300  # of each split, for the readers
 DRAWN = {"seen": 48, "unseen": 24}  # scenes to draw anew under each ControlNet
 ONE_OBJECT = {"seen": 3, "unseen": 8}  # pictures of each pair of colour and shape
 HELD_OUT = ("seen", "unseen")
+# What is drawn is measured here and not where it was trained.
+CARDS = {"text to image": "stable-diffusion"} | {
+    f"control by {kind}": f"controlnet-{kind}" for kind in CONTROLS
+}
 
 
 @dataclass(frozen=True)
@@ -379,11 +383,24 @@ def write_quality(scores: dict[str, dict[str, Score]], path: Path) -> None:
     )
 
 
+def write_cards(scores: dict[str, dict[str, Score]]) -> None:
+    """Put the figures of what is drawn into the model cards."""
+    for start, folder in CARDS.items():
+        quality: dict[str, str | float] = {
+            f"{name}, {split}": score.value
+            for name, by_split in scores.items()
+            if name.startswith(start)
+            for split, score in by_split.items()
+        }
+        write_quality_section(folder, quality)
+
+
 def main() -> None:
     """Measure, write, say what falls short."""
     start = time.perf_counter()
     scores = evaluate()
     write_quality(scores, HERE / "QUALITY.md")
+    write_cards(scores)
     write_samples(HERE / "samples.png")
     print((HERE / "QUALITY.md").read_text())
     for name, floor in FLOORS.items():

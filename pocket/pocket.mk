@@ -25,6 +25,11 @@ $(DONE)/controlnet-%: | $(DATA)
 	$(PYTHON) -m pocket.train_controlnet $*
 	@mkdir -p $(DONE) && touch $@
 
+$(DONE)/vae: | $(DATA)
+	$(PYTHON) -m pocket.train_vae both
+	$(PYTHON) -m pocket.train_vae decoder
+	@mkdir -p $(DONE) && touch $@
+
 $(DONE)/diffusion: | $(DONE)/vae
 $(DONE)/controlnet-together: | $(DONE)/diffusion
 $(CONTROLS:%=$(DONE)/controlnet-%): | $(DONE)/controlnet-together

@@ -1,6 +1,8 @@
 """Train the picture coder of pocket's Stable Diffusion: AutoencoderKL, 128 px to 16 x 16.
 
-First on 64-px crops around objects, which are cheap and full of edges, then on whole pictures.
+python -m pocket.train_vae both       on 64-px crops around objects, which are cheap and full of
+                                      edges, and on whole pictures
+python -m pocket.train_vae decoder    the decoder goes on alone; the latents stay what they are
 """
 
 import cv2
@@ -14,10 +16,14 @@ from pocket.data import Scenes, load
 from pocket.pictures import to_tensor
 from pocket.training import DEVICE, arguments, model_card, save, train
 
-STEPS = 6500
+BOTH, DECODER = "both", "decoder"
+STEPS = {BOTH: 6500, DECODER: 3000}
 CROP, CROPS, WHOLE = 64, 6, 2  # px of a crop, crops a batch, whole pictures a batch
 WHOLE_SHARE = 0.3  # of the batches
-LEARNING_RATE = 2e-3
+LEARNING_RATE = {BOTH: 2e-3, DECODER: 7e-4}
+LATENT_NOISE = 0.1  # on the decoder's latents of deviation 1, as those of the UNet are not exact
+DECODED = 4  # whole pictures a batch
+ENERGY_WEIGHT, ENERGY_PX = 0.5, 4
 OBJECT_WEIGHT = 2.5
 KL_WEIGHT = 1e-3  # per latent; the noise it brings makes the decoder forgive the UNet
 CONFIG = {
@@ -58,13 +64,34 @@ def loss(vae: nn.Module, scenes: Scenes, rng: np.random.Generator) -> Tensor:
     """Return the loss of coding and decoding a batch."""
     images, masks = draw_batch(scenes, rng)
     posterior = vae.encode(images).latent_dist
-    error = vae.decode(posterior.sample()).sample - images
+    distance = difference(vae.decode(posterior.sample()).sample, images, masks)
+    return distance + KL_WEIGHT * posterior.kl().sum() / posterior.mean.numel()
+
+
+def difference(decoded: Tensor, images: Tensor, masks: Tensor) -> Tensor:
+    """Return how far pictures [N, 3, H, W] are from what they should be; objects count more."""
+    error = decoded - images
     weight = 1 + (OBJECT_WEIGHT - 1) * masks
     weight = weight / weight.mean()
     # Differences of neighbours keep outlines sharp, which a mean error alone would blur.
     sharpness = sum(g.abs().mean() for g in gradients(error))
-    distance = (weight * (error.abs() + 2 * error.square())).mean()
-    return distance + sharpness + KL_WEIGHT * posterior.kl().sum() / posterior.mean.numel()
+    return (weight * (error.abs() + 2 * error.square())).mean() + sharpness
+
+
+def decoder_loss(vae: nn.Module, scenes: Scenes, latents: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """Return the loss of decoding latents [scenes, channels, 16, 16] of deviation 1."""
+    chosen = np.sort(rng.integers(len(scenes), size=DECODED))
+    images = to_tensor(scenes.images[chosen])
+    masks = torch.from_numpy(scenes.instances[chosen, None] > 0).to(DEVICE)
+    noise = LATENT_NOISE * rng.standard_normal(latents[chosen].shape)
+    noised = torch.from_numpy((latents[chosen] + noise).astype(np.float32)).to(DEVICE)
+    decoded = vae.decode(noised / vae.config.scaling_factor).sample
+    # How much edge there is around a place, wherever exactly: what is uncertain shall not blur.
+    energies = zip(gradients(decoded), gradients(images), strict=True)
+    energy = sum(
+        F.l1_loss(F.avg_pool2d(a.abs(), ENERGY_PX), F.avg_pool2d(b.abs(), ENERGY_PX)) for a, b in energies
+    )
+    return difference(decoded, images, masks) + ENERGY_WEIGHT * energy
 
 
 @torch.no_grad()
@@ -100,27 +127,46 @@ def spread(vae: nn.Module, scenes: Scenes, count: int = 512) -> float:
 
 
 def main() -> None:
-    """Train the VAE, measure it, save it."""
-    options = arguments(__doc__)
+    """Train the VAE or its decoder, measure it, save it."""
+    options = arguments(__doc__, choices=(BOTH, DECODER))
+    stage = options.choice
     torch.manual_seed(0)
     scenes, held_out = load("train"), load("validation")
-    model = AutoencoderKL(**CONFIG).to(memory_format=torch.channels_last)
+    if stage == BOTH:
+        model = AutoencoderKL(**CONFIG).to(memory_format=torch.channels_last)
+
+        def batch_loss(rng: np.random.Generator) -> Tensor:
+            return loss(model, scenes, rng)
+    else:
+        from pocket.train_diffusion import encode_scenes, load_vae
+
+        model = load_vae().to(memory_format=torch.channels_last)
+        latents = encode_scenes(model, scenes)
+        model.encoder.requires_grad_(False)
+        model.quant_conv.requires_grad_(False)
+
+        def batch_loss(rng: np.random.Generator) -> Tensor:
+            return decoder_loss(model, scenes, latents, rng)
+
     vae = train(
         model,
-        lambda rng: loss(model, scenes, rng),
+        batch_loss,
         options,
-        name="vae",
-        steps=STEPS,
-        learning_rate=LEARNING_RATE,
+        name="vae" if stage == BOTH else f"vae-{stage}",
+        steps=STEPS[stage],
+        learning_rate=LEARNING_RATE[stage],
     )
-    vae.register_to_config(scaling_factor=1 / spread(vae, scenes))
+    if stage == BOTH:
+        vae.register_to_config(scaling_factor=1 / spread(vae, scenes))
     card = model_card(
         "pocket: AutoencoderKL",
         "image-to-image",
         "Codes 128 x 128 pictures into 16 x 16 latents and back, for pocket's Stable Diffusion.",
-        f"`pocket/train_vae.py`: crops of {CROP} px around objects and {WHOLE_SHARE:.0%} whole "
-        f"pictures, AdamW {LEARNING_RATE}; L1 + L2 with objects weighted {OBJECT_WEIGHT}, L1 of "
-        f"differences between neighbours, KL {KL_WEIGHT}.",
+        f"`pocket/train_vae.py {BOTH}`: crops of {CROP} px around objects and {WHOLE_SHARE:.0%} whole "
+        f"pictures, AdamW {LEARNING_RATE[BOTH]}; L1 + L2 with objects weighted {OBJECT_WEIGHT}, L1 of "
+        f"differences between neighbours, KL {KL_WEIGHT}. Then `{DECODER}`: encoder frozen, latents with "
+        f"noise {LATENT_NOISE}, AdamW {LEARNING_RATE[DECODER]}, and the amount of edges within "
+        f"{ENERGY_PX} px, weighted {ENERGY_WEIGHT}.",
         measure(vae, held_out),
     )
     save({"": vae}, "stable-diffusion/vae", card)

@@ -212,12 +212,10 @@ def model_card(
         pipeline: the hub's name of the task, such as "text-to-image".
         text: what the model is and takes.
         recipe: how it was trained.
-        quality: measured figures by name, on what was held out of training.
+        quality: measured figures by name, on what was held out of training; where there are none,
+            `pocket/evaluate.py` measures them and puts them in.
         data: what it was trained on and under which licence.
     """
-    rows = "\n".join(
-        f"| {key} | {value if isinstance(value, str) else f'{value:.3f}'} |" for key, value in quality.items()
-    )
     return f"""---
 license: apache-2.0
 pipeline_tag: {pipeline}
@@ -236,11 +234,28 @@ tags: [imagegraph, pocket]
 
 {recipe}
 
-## Measured quality
+{quality_section(quality)}"""
 
+
+QUALITY = "## Measured quality\n"
+
+
+def quality_section(quality: dict[str, str | float]) -> str:
+    """Return the last section of a model card."""
+    rows = "\n".join(
+        f"| {key} | {value if isinstance(value, str) else f'{value:.3f}'} |" for key, value in quality.items()
+    )
+    return f"""{QUALITY}
 On pictures that training did not see.
 
 | measure | value |
 |---|---|
 {rows}
 """
+
+
+def write_quality_section(name: str, quality: dict[str, str | float]) -> None:
+    """Put measured figures into the model card of `pocket/weights/<name>/`."""
+    card = WEIGHTS / name / "README.md"
+    before, _, _ = card.read_text().partition(QUALITY)
+    card.write_text(before + quality_section(quality))
