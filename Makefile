@@ -44,6 +44,7 @@ lint: $(READY) ## Style, types, layers, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint components/Dockerfile
 	$(BIN)/imagegraph generate --check
 
 unit: $(READY) ## Run the tests
