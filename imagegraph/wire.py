@@ -332,11 +332,18 @@ def _from_json(data: Any, datatype: str, shape: tuple[int, ...], at: str) -> Ten
 
 
 def _numbers(items: list[Any], datatype: str, at: str) -> NDArray[Any]:
-    """Converts exactly what JSON says: 1.5 is no INT64, "1" no number, 300 no UINT8, 1e300 no FP32."""
+    """Converts exactly what JSON says: 1.5 is no INT64, "1" no number, 300 no UINT8, 1e300 no FP32.
+
+    Languages that know one kind of number write the INT64 7 as 7.0 or 1000000 as 1e+06.
+    """
     dtype = DATATYPES[datatype]
-    kinds: dict[str, set[type]] = {"b": {bool}, "f": {int, float, type(None)}}
+    allowed: dict[str, set[type]] = {"b": {bool}, "f": {int, float, type(None)}}
+    kinds = set(map(type, items))
+    if float in kinds and dtype.kind in "iu":
+        items = [int(item) if isinstance(item, float) and item.is_integer() else item for item in items]
+        kinds = set(map(type, items))
     try:
-        if not set(map(type, items)) <= kinds.get(dtype.kind, {int}):
+        if not kinds <= allowed.get(dtype.kind, {int}):
             raise TypeError
         with np.errstate(over="raise"):
             return np.array(items, dtype)

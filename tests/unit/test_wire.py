@@ -179,6 +179,13 @@ def test_a_wrong_body_names_the_field(body, length, message):
         wire.decode(body, length)
 
 
+def test_whole_numbers_may_be_written_as_floats():
+    body = request(shape=[3], data=[1, 7.0, 1e06]).replace(b"1000000.0", b"1e+06")
+    assert wire.decode(body).values["x"].data.tolist() == [1, 7, 1_000_000]
+    with pytest.raises(InvalidInput, match="values of INT64"):
+        wire.decode(request(data=[1e19]))
+
+
 def test_names_stand_once():
     entry = {"name": "x", "datatype": "INT64", "shape": [1], "data": [1]}
     with pytest.raises(InvalidInput, match=r"inputs\[1\]: expected every name once, got 'x'"):
