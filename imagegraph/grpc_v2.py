@@ -8,13 +8,12 @@ from typing import Any
 
 import grpc
 from grpc import aio
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
-from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as stubs
 
 import imagegraph
-from imagegraph import wire
+from imagegraph import wire_grpc
 from imagegraph.engine import Context
 from imagegraph.errors import ImagegraphError
+from imagegraph.protocol import pb, stubs
 from imagegraph.service import Service, metadata
 
 log = logging.getLogger("imagegraph.request")
@@ -78,7 +77,7 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
             self._metrics.request("grpc", status, time.perf_counter() - start)
 
     async def _infer(self, request: Any, call: Any) -> Any:
-        asked = wire.from_grpc(request)
+        asked = wire_grpc.decode_request(request)
         remaining = call.time_remaining()
         seconds = self._timeout_s if remaining is None else min(remaining, self._timeout_s)
         context = Context(deadline=time.monotonic() + seconds)
@@ -90,7 +89,7 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         answer = await self._service.infer(asked.messages, context)
         if asked.outputs is not None:
             answer = answer.only(asked.outputs)
-        return wire.to_grpc(answer, pb.ModelInferResponse())
+        return wire_grpc.encode_answer(answer)
 
 
 async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -> Any:

@@ -10,21 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
 from dataclasses import dataclass, field
 
 import uvicorn
 
+from imagegraph.protocol import RESTServer, kserve
 from imagegraph.rest import Limits, Rest, Vertex
 from imagegraph.service import Service
-
-# KServe parses the command line of whoever imports it.
-_arguments, sys.argv = sys.argv, sys.argv[:1]
-import kserve  # noqa: E402
-import kserve.model_server  # noqa: E402
-from kserve.protocol.rest.server import RESTServer  # noqa: E402
-
-sys.argv = _arguments
 
 
 @dataclass(frozen=True)

@@ -242,7 +242,7 @@ def _message(head: Mapping[str, Any], binary: memoryview) -> Message:
     offset = 0
     for index, entry in enumerate(tensors):
         at = f"{kind}[{index}]"
-        name, datatype, shape, parameters = _fields(entry, at)
+        name, datatype, shape, parameters = fields(entry, at)
         if name in values:
             raise InvalidInput(at, "every name once", name)
         if "binary_data_size" in parameters:
@@ -250,7 +250,7 @@ def _message(head: Mapping[str, Any], binary: memoryview) -> Message:
             if not isinstance(size, int) or not 0 <= size <= len(binary) - offset:
                 expected = f"at most the {len(binary) - offset} bytes that are left"
                 raise InvalidInput(f"{at}.parameters.binary_data_size", expected, size)
-            values[name] = _from_raw(binary[offset : offset + size], datatype, shape, at)
+            values[name] = from_raw(binary[offset : offset + size], datatype, shape, at)
             offset += size
         else:
             values[name] = _from_json(entry.get("data"), datatype, shape, at)
@@ -271,7 +271,12 @@ def _parameters(document: Mapping[str, Any], at: str) -> Mapping[str, Any]:
     return _optional(document, "parameters", dict, "an object", at) or {}
 
 
-def _fields(entry: Any, at: str) -> tuple[str, str, tuple[int, ...], Mapping[str, Any]]:
+def fields(entry: Any, at: str) -> tuple[str, str, tuple[int, ...], Mapping[str, Any]]:
+    """Returns name, datatype, shape and parameters of a tensor object that stands at `at`.
+
+    Raises:
+        InvalidInput: names the field at fault.
+    """
     if not isinstance(entry, dict):
         raise InvalidInput(at, "a tensor object", entry)
     name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
@@ -294,7 +299,12 @@ def _is_shape(shape: Any) -> TypeGuard[list[int]]:
     )
 
 
-def _from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
+def from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
+    """Reads the values that `raw` writes.
+
+    Raises:
+        InvalidInput: they do not fit datatype and shape.
+    """
     count = math.prod(shape)
     if datatype != "BYTES":
         dtype = DATATYPES[datatype].newbyteorder("<")
@@ -324,14 +334,14 @@ def _from_json(data: Any, datatype: str, shape: tuple[int, ...], at: str) -> Ten
             raise InvalidInput(f"{at}.data", "text", next(x for x in items if not isinstance(x, str)))
         found: Any = items
     else:
-        found = _numbers(list(_flat(data)), datatype, at)
+        found = numbers(list(_flat(data)), datatype, at)
     if len(found) != math.prod(shape):
         expected = f"{math.prod(shape)} values for shape {list(shape)}"
         raise InvalidInput(f"{at}.data", expected, f"{len(found)} values")
     return Tensor(datatype, shape, found)
 
 
-def _numbers(items: list[Any], datatype: str, at: str) -> NDArray[Any]:
+def numbers(items: list[Any], datatype: str, at: str) -> NDArray[Any]:
     """Converts exactly what JSON says: 1.5 is no INT64, "1" no number, 300 no UINT8, 1e300 no FP32.
 
     Languages that know one kind of number write the INT64 7 as 7.0 or 1000000 as 1e+06.
@@ -362,80 +372,3 @@ def _flat(data: Any) -> Iterator[Any]:
             yield item
         else:
             stack.pop()
-
-
-def from_grpc(request: Any) -> Request:
-    """Decodes a `ModelInferRequest` of the Open Inference Protocol, with raw contents or typed ones.
-
-    Raises:
-        InvalidInput: names the field at fault.
-    """
-    raws = request.raw_input_contents
-    if raws and len(raws) != len(request.inputs):
-        raise InvalidInput("raw_input_contents", f"{len(request.inputs)}, one an input", f"{len(raws)}")
-    values: dict[str, Any] = {}
-    for index, entry in enumerate(request.inputs):
-        at = f"inputs[{index}]"
-        facts = {"name": entry.name, "datatype": entry.datatype, "shape": list(entry.shape)}
-        name, datatype, shape, _ = _fields(facts, at)
-        if name in values:
-            raise InvalidInput(at, "every name once", name)
-        if raws:
-            values[name] = _from_raw(memoryview(raws[index]), datatype, shape, at)
-        else:
-            values[name] = _from_contents(entry.contents, datatype, shape, at)
-    parameters = {name: _parameter(one) for name, one in request.parameters.items()}
-    outputs = [one.name for one in request.outputs] or None
-    return Request([Message(values, request.id, request.model_name, parameters)], outputs, binary=True)
-
-
-# Where typed contents of a datatype stand; FP16 has no such place.
-_CONTENTS = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
-}
-
-
-def _from_contents(contents: Any, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
-    if datatype not in _CONTENTS:
-        raise InvalidInput(at, f"raw contents for {datatype}", "typed contents")
-    items = list(getattr(contents, _CONTENTS[datatype]))
-    found = items if datatype == "BYTES" else _numbers(items, datatype, at)
-    if len(found) != math.prod(shape):
-        expected = f"{math.prod(shape)} values for shape {list(shape)}"
-        raise InvalidInput(at, expected, f"{len(found)} values")
-    return Tensor(datatype, shape, found)
-
-
-def _parameter(parameter: Any) -> Any:
-    kind = parameter.WhichOneof("parameter_choice")
-    return getattr(parameter, kind) if kind else None
-
-
-def to_grpc(message: Message, response: Any) -> Any:
-    """Fills a `ModelInferResponse` with raw contents and returns it."""
-    response.id = message.id
-    response.model_name = message.origin
-    for name, value in message.parameters.items():
-        if isinstance(value, bool):
-            response.parameters[name].bool_param = value
-        elif isinstance(value, int):
-            response.parameters[name].int64_param = value
-        elif isinstance(value, str):
-            response.parameters[name].string_param = value
-    for name, value in message.values.items():
-        if value is not None:
-            one = tensor(value)
-            response.outputs.add(name=name, datatype=one.datatype, shape=one.shape)
-            response.raw_output_contents.append(b"".join(raw(one)))
-    return response

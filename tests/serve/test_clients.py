@@ -15,7 +15,7 @@ import pytest
 import tritonclient.http
 
 from imagegraph.catalogue import ROOT
-from imagegraph.serve import kserve  # it guards the command line
+from imagegraph.protocol import kserve
 from tests.serve.conftest import Server
 
 RESTConfig = kserve.inference_client.RESTConfig

@@ -1,0 +1,116 @@
+"""Messages as the Open Inference Protocol's gRPC has them: raw contents out, raw or typed ones in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imagegraph import wire
+from imagegraph.errors import InvalidInput
+from imagegraph.message import Message, Tensor
+from imagegraph.protocol import pb
+
+# Where typed contents of a datatype stand; FP16 has no such place.
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+def decode_request(request: Any) -> wire.Request:
+    """Decodes a `ModelInferRequest`.
+
+    Raises:
+        InvalidInput: names the field at fault.
+    """
+    values = _values(request.inputs, request.raw_input_contents, "inputs")
+    message = Message(values, request.id, request.model_name, _parameters(request))
+    return wire.Request([message], [one.name for one in request.outputs] or None, binary=True)
+
+
+def decode_answer(response: Any) -> Message:
+    """Decodes a `ModelInferResponse`.
+
+    Raises:
+        InvalidInput: names the field at fault.
+    """
+    values = _values(response.outputs, response.raw_output_contents, "outputs")
+    return Message(values, response.id, response.model_name, _parameters(response))
+
+
+def encode_request(message: Message, model: str) -> Any:
+    """Returns a `ModelInferRequest`."""
+    request = pb.ModelInferRequest(id=message.id, model_name=model)
+    _fill(message, request, request.inputs, request.raw_input_contents)
+    return request
+
+
+def encode_answer(message: Message) -> Any:
+    """Returns a `ModelInferResponse`."""
+    response = pb.ModelInferResponse(id=message.id, model_name=message.origin)
+    _fill(message, response, response.outputs, response.raw_output_contents)
+    return response
+
+
+def set_parameters(message: Any, parameters: Mapping[str, Any]) -> None:
+    """Writes the parameters that gRPC has a type for: bool, int and text."""
+    for name, value in parameters.items():
+        if isinstance(value, bool):
+            message.parameters[name].bool_param = value
+        elif isinstance(value, int):
+            message.parameters[name].int64_param = value
+        elif isinstance(value, str):
+            message.parameters[name].string_param = value
+
+
+def _fill(message: Message, target: Any, tensors: Any, contents: Any) -> None:
+    set_parameters(target, message.parameters)
+    for name, value in message.values.items():
+        if value is not None:
+            one = wire.tensor(value)
+            tensors.add(name=name, datatype=one.datatype, shape=one.shape)
+            contents.append(b"".join(wire.raw(one)))
+
+
+def _values(tensors: Sequence[Any], raws: Sequence[bytes], kind: str) -> dict[str, Tensor]:
+    if raws and len(raws) != len(tensors):
+        raise InvalidInput(f"raw_{kind[:-1]}_contents", f"{len(tensors)}, one a tensor", f"{len(raws)}")
+    values: dict[str, Tensor] = {}
+    for index, entry in enumerate(tensors):
+        at = f"{kind}[{index}]"
+        facts = {"name": entry.name, "datatype": entry.datatype, "shape": list(entry.shape)}
+        name, datatype, shape, _ = wire.fields(facts, at)
+        if name in values:
+            raise InvalidInput(at, "every name once", name)
+        if raws:
+            values[name] = wire.from_raw(memoryview(raws[index]), datatype, shape, at)
+        else:
+            values[name] = _from_contents(entry.contents, datatype, shape, at)
+    return values
+
+
+def _from_contents(contents: Any, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
+    if datatype not in _CONTENTS:
+        raise InvalidInput(at, f"raw contents for {datatype}", "typed contents")
+    items = list(getattr(contents, _CONTENTS[datatype]))
+    found = items if datatype == "BYTES" else wire.numbers(items, datatype, at)
+    if len(found) != math.prod(shape):
+        expected = f"{math.prod(shape)} values for shape {list(shape)}"
+        raise InvalidInput(at, expected, f"{len(found)} values")
+    return Tensor(datatype, shape, found)
+
+
+def _parameters(message: Any) -> dict[str, Any]:
+    kinds = {name: (one, one.WhichOneof("parameter_choice")) for name, one in message.parameters.items()}
+    return {name: getattr(one, kind) if kind else None for name, (one, kind) in kinds.items()}
