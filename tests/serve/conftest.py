@@ -21,6 +21,7 @@ import tiny
 MORE = """
   identity: {component: serving:Identity, summary: Answers the picture it got, bundles: {pocket: {}}}
   asleep: {component: serving:Asleep, summary: Sleeps, bundles: {pocket: {}}}
+  everything: {component: serving:Everything, summary: Reads all kinds of ports, bundles: {pocket: {}}}
   later: {component: serving:Later, summary: Loads for two seconds, bundles: {pocket: {}}}
 """
 

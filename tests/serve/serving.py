@@ -1,10 +1,14 @@
 """Components for tests of serving."""
 
 import time
-from typing import TypedDict
+from typing import Annotated, TypedDict
+
+import numpy as np
+from pydantic import Field
 
 from imagegraph.component import Component, Progress, Weights
 from imagegraph.image import Image
+from imagegraph.ports import Array, Prompt, Unit
 
 
 class Picture(TypedDict):
@@ -37,3 +41,26 @@ class Later(Component):
 
     def predict(self, number: int) -> Slept:
         return {"slept": float(number)}
+
+
+class Read(TypedDict):
+    read: int
+
+
+class Everything(Component):
+    """Reads a port of every kind."""
+
+    def predict(
+        self,
+        number: Annotated[int, Field(ge=0)] = 0,
+        ratio: Unit = 0.5,
+        flag: bool = False,
+        text: Prompt = "",
+        words: list[str] = [],  # noqa: B006  (a default of a port)
+        image: Image | None = None,
+        images: list[Image] = [],  # noqa: B006
+        box: dict[str, float] | None = None,
+        points: Annotated[np.ndarray, Array("float32", (-1, 2))] | None = None,
+    ) -> Read:
+        given = (number, ratio, flag, text, words, image, images, box, points)
+        return {"read": sum(one is not None for one in given)}
