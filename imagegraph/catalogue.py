@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,62 +17,10 @@ from imagegraph.component import Combiner, Component, Router, Signature, Weights
 from imagegraph.documents import Strict
 from imagegraph.errors import InvalidDocument, MissingWeights, UnknownName
 from imagegraph.graph import Name, Node, NodeType
+from imagegraph.weights import ROOT as ROOT
+from imagegraph.weights import Source
 
-ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_PATH = ROOT / "components" / "catalogue.yaml"
-
-
-class Source(Strict):
-    """Where weights come from: a repository of the hub at a commit, or a folder of this project."""
-
-    repo: Annotated[str | None, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = None
-    revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$")] = None
-    path: str | None = None
-
-    @pydantic.model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if (self.repo is None) == (self.path is None):
-            raise ValueError("needs either 'repo' or 'path'")
-        if self.repo and not self.revision:
-            raise ValueError(f"'{self.repo}' is not pinned: needs 'revision', a commit of 40 hex digits")
-        if self.path and self.revision:
-            raise ValueError("'revision' belongs to 'repo'")
-        if self.path and not (ROOT / self.path).is_dir():
-            raise ValueError(f"folder '{self.path}' does not exist: `make pocket` trains it")
-        return self
-
-    def folder(self) -> Path:
-        """Returns the folder that holds the weights on this machine.
-
-        Raises:
-            MissingWeights: they are not here; says which command pulls them.
-        """
-        if self.path:
-            return ROOT / self.path
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
-        try:
-            return Path(snapshot_download(self.repo, revision=self.revision, local_files_only=True))
-        except LocalEntryNotFoundError as error:
-            raise MissingWeights(
-                f"weights of {self.repo} are not on this machine; "
-                f"pull them: hf download {self.repo} --revision {self.revision}"
-            ) from error
-
-    @property
-    def version(self) -> str:
-        """The commit, or for a folder a hash of its files."""
-        return self.revision or _folder_hash(ROOT / str(self.path))
-
-
-@lru_cache
-def _folder_hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(file.relative_to(folder).as_posix().encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:40]
 
 
 class Resources(Strict):
@@ -143,7 +90,10 @@ class Entry(Strict):
             MissingWeights: says which command pulls them.
         """
         sources = self.variant(bundle).weights
-        return Weights({role: source.folder() for role, source in sources.items()}, device)
+        try:
+            return Weights({role: source.folder() for role, source in sources.items()}, device)
+        except MissingWeights as error:
+            raise MissingWeights(f"{error}; pull them: model-init pull --bundle {bundle}") from error
 
 
 class Graph(Strict):
