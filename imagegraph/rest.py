@@ -19,7 +19,7 @@ import orjson
 import imagegraph
 from imagegraph import openapi, wire
 from imagegraph.engine import Context
-from imagegraph.errors import Cancelled, ImagegraphError, InputTooLarge, InvalidInput
+from imagegraph.errors import Cancelled, DeadlineExceeded, ImagegraphError, InputTooLarge, InvalidInput
 from imagegraph.message import Message
 from imagegraph.service import Service, metadata
 
@@ -33,6 +33,7 @@ log = logging.getLogger("imagegraph.request")
 JSON = "application/json"
 BINARY = "application/octet-stream"
 IDLE_BYTES = 65536  # of a body that nobody looks at
+LENGTH = re.compile(r"[0-9]{1,18}")  # of more digits Python makes no number
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -144,7 +145,7 @@ class Rest:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         request_id = _request_id(headers)
         try:
-            body = await _read(receive, headers, size or IDLE_BYTES)
+            body = await self._body(receive, headers, size or IDLE_BYTES)
             if body is None:
                 return  # the client left while it was still sending
             request = Request(path, headers, body, request_id)
@@ -158,6 +159,16 @@ class Rest:
             self._metrics.request("rest", answer.status, time.perf_counter() - start)
             answer.headers["x-request-id"] = request_id
         await _send(answer, send)
+
+    async def _body(self, receive: Receive, headers: dict[str, str], size: int) -> bytes | None:
+        seconds = self._limits.timeout_s
+        try:
+            async with asyncio.timeout(seconds):
+                return await _read(receive, headers, size)
+        except TimeoutError:
+            error = DeadlineExceeded(f"the body did not come within {seconds:g} s")
+            error.status = 408
+            raise error from None
 
     async def _infer(self, request: Request) -> Answer:
         start = time.perf_counter()
@@ -258,7 +269,7 @@ class Rest:
 
 def _decode(request: Request) -> wire.Request:
     length = request.headers.get(wire.HEADER_LENGTH.lower())
-    if length is not None and not length.isdecimal():
+    if length is not None and not LENGTH.fullmatch(length):
         raise InvalidInput(wire.HEADER_LENGTH, "a number", length)
     return wire.decode_request(request.body, None if length is None else int(length))
 
@@ -273,7 +284,7 @@ def _request_id(headers: dict[str, str]) -> str:
 async def _read(receive: Receive, headers: dict[str, str], size: int) -> bytes | None:
     """Reads the body, at most `size` bytes; None when the client leaves."""
     announced = headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > size:
+    if LENGTH.fullmatch(announced) and int(announced) > size:
         raise InputTooLarge("body", f"at most {size} bytes", f"{announced} bytes")
     chunks: list[bytes] = []
     total = 0
@@ -308,6 +319,8 @@ async def _while_connected(work: Awaitable[Answer], receive: Receive) -> Answer:
 
 def _error(error: ImagegraphError) -> Answer:
     headers = {"retry-after": "1"} if error.retryable else {}
+    if error.status == 408:
+        headers["connection"] = "close"
     return Answer(orjson.dumps({"error": str(error)}), error.status, headers=headers)
 
 

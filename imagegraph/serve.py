@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 from dataclasses import dataclass, field
 
 import uvicorn
 
+from imagegraph.http1 import MAX_HEAD_S, BoundedProtocol
 from imagegraph.protocol import RESTServer, kserve
 from imagegraph.rest import Limits, Rest, Vertex
 from imagegraph.service import Service
@@ -92,6 +94,10 @@ def _http_server(service: Service, options: Options) -> uvicorn.Server:
     beneath = kserve.model_server.app
     rest.config.app = Rest(service, options.limits, options.vertex, beneath)
     rest.config.access_log = False
+    # A callable that makes protocols, as uvicorn uses it; typed as a class.
+    rest.config.http = functools.partial(
+        BoundedProtocol, max_head_s=min(MAX_HEAD_S, options.limits.timeout_s)
+    )
     http: uvicorn.Server = rest._server
     # uvicorn would close its socket before anybody saw readiness go false.
     http.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
