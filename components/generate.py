@@ -124,6 +124,8 @@ class Generate(Batched):
         from diffusers import AutoencoderKL, ControlNetModel, DiffusionPipeline
         from diffusers.image_processor import VaeImageProcessor
 
+        from components.prompts import PromptReader
+
         dtype = torch.float16 if weights.device.startswith("cuda") else torch.float32
 
         def place(model: Any) -> Any:
@@ -134,10 +136,7 @@ class Generate(Batched):
             parts["vae"] = AutoencoderKL.from_pretrained(weights["vae"], dtype=dtype)
         base = DiffusionPipeline.from_pretrained(weights["base"], dtype=dtype, **parts)
         self._scheduler = base.scheduler
-        # SDXL has two text encoders beside each other.
-        self._tokenizers = [base.tokenizer, *filter(None, [getattr(base, "tokenizer_2", None)])]
-        encoders = [base.text_encoder, *filter(None, [getattr(base, "text_encoder_2", None)])]
-        self._text_encoders = [place(encoder) for encoder in encoders]
+        self._prompts = PromptReader(base, weights.device)
         self._unet = place(base.unet)
         self._vae = place(base.vae)
         # One picture at a time: less memory, and no picture depends on what else is decoded.
@@ -222,7 +221,7 @@ class Generate(Batched):
             shape=self._shape(width, height, image, [*maps.values()]),
             photo=image if image_strength is not None else None,
             image_strength=image_strength or 1.0,
-            pieces=len(_pieces(self._tokenizers[0], [text, negative_prompt])),
+            pieces=self._prompts.pieces([text, negative_prompt]),
         )
 
     def _shape(
@@ -349,32 +348,9 @@ class Generate(Batched):
         return embedded
 
     def _encode(self, plans: Sequence[Plan]) -> Conditioning:
-        """Encodes all prompts, a row a picture, the negative ones first; equally long.
-
-        Prompts longer than a text encoder reads at once (CLIP: 75 tokens and two marks) are read in
-        pieces, joined along the tokens.
-        """
-        import torch
-
-        from components.denoise import Conditioning
-
+        """Encodes all prompts, a row a picture, the negative ones first."""
         texts = [plan.negative_prompt for plan in plans] + [plan.prompt for plan in plans]
-        embeddings, pooled = [], None
-        single = len(self._tokenizers) == 1
-        for tokenizer, encoder in zip(self._tokenizers, self._text_encoders, strict=True):
-            pieces = [
-                encoder(ids.to(self._device), output_hidden_states=True) for ids in _pieces(tokenizer, texts)
-            ]
-            hidden = [piece[0] if single else piece.hidden_states[-2] for piece in pieces]
-            embeddings.append(torch.cat(hidden, dim=1))
-            pooled = pieces[0][0]
-        encoded = Conditioning(torch.cat(embeddings, dim=-1).to(self._unet.dtype))
-        if not single:
-            # SDXL: the last encoder's summary, and the size and crop that the picture is to look like.
-            width, height = plans[0].shape
-            sizes = torch.tensor([[height, width, 0, 0, height, width]] * len(texts))
-            added = {"text_embeds": pooled, "time_ids": sizes.to(encoded.embeddings)}
-            encoded = Conditioning(encoded.embeddings, added)
+        encoded = self._prompts.encode(texts, plans[0].shape, self._unet.dtype)
         counts = [len(plan.names) for plan in plans] * 2
         return encoded[[text for text, count in enumerate(counts) for _ in range(count)]]
 
@@ -401,19 +377,3 @@ def _pictures(asked: Sequence[str] | None, maps: Sequence[str], unsteered: str) 
     if len(set(asked)) != len(asked):
         raise InvalidInput("priors", "each prior once (use variants for more)", list(asked))
     return list(asked)
-
-
-def _pieces(tokenizer: Any, prompts: Sequence[str]) -> list[torch.Tensor]:
-    """Cuts token ids into pieces that an encoder reads at once, each [prompts, model_max_length]."""
-    import torch
-
-    room = tokenizer.model_max_length - 2
-    tokens = [tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids for prompt in prompts]
-    pieces = []
-    for start in range(0, max(1, *map(len, tokens)), room):
-        marked = [
-            [tokenizer.bos_token_id, *one[start : start + room], tokenizer.eos_token_id] for one in tokens
-        ]
-        padded = [one + [tokenizer.pad_token_id] * (room + 2 - len(one)) for one in marked]
-        pieces.append(torch.tensor(padded))
-    return pieces
