@@ -7,12 +7,15 @@ Bodies are limited where they are read, see `rest`.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 65536
 MAX_HEAD_S = 20.0
+# Java's HTTP client offers HTTP/2 at the start of every connection; httptools then drops the body.
+_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*\r\n", re.IGNORECASE)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -25,6 +28,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Takes what uvicorn gives its protocols, and how long a head may take."""
         super().__init__(*arguments, **named)
         self._max_head_s = max_head_s
+        self._in_message = False
         self._unproductive = 0  # bytes since the last that were body
         self._timer: asyncio.TimerHandle | None = None
 
@@ -35,6 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Starts the clock of a head."""
+        self._in_message = True
         self._expect_head()
         super().on_message_begin()
 
@@ -49,8 +54,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unproductive = 0
         super().on_body(body)
 
+    def on_message_complete(self) -> None:
+        """Makes way for the next request."""
+        self._in_message = False
+        super().on_message_complete()
+
     def data_received(self, data: bytes) -> None:
         """Refuses a head, or what else is no body, beyond the limit."""
+        if not self._in_message and b"h2c" in data[:4096]:
+            head, end, body = data.partition(b"\r\n\r\n")
+            data = _H2C.sub(b"\r\n", head + b"\r\n") + end[2:] + body
         self._unproductive += len(data)
         super().data_received(data)
         if self._unproductive > MAX_HEAD_BYTES and not self.transport.is_closing():

@@ -205,8 +205,10 @@ def _answers(answers: Any) -> list[Message]:
         answers = [{"model_name": name, **answer} for name, answer in _objects(answers.items())]
     elif isinstance(answers, list):
         answers = [answer for _, answer in _objects(enumerate(answers))]
-    else:
-        raise InvalidInput("body", "a list of V2 responses, or an object of them by step", answers)
+    if not isinstance(answers, list) or not answers:
+        raise InvalidInput(
+            "body", "a V2 request, a list of V2 responses, or an object of them by step", answers
+        )
     return [_message(answer, memoryview(b"")) for answer in answers]
 
 
