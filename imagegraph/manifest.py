@@ -1,7 +1,8 @@
 """Manifests: a SeldonDeployment becomes predictors and graphs, and the other way round.
 
 Field names and rules are those of Seldon Core 1.x (`machinelearning.seldon.io/v1`), protocol `v2`.
-Everything that the engine does not run is an error with file and line, never skipped.
+What only the cluster reads (resources, probes, volumes, …) is known by name and left to it; everything
+else that the engine does not run is an error with file and line, never skipped.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -23,6 +24,16 @@ from imagegraph.graph import Name, Node, NodeType, Tree
 
 class _Part(Strict):
     model_config = pydantic.ConfigDict(alias_generator=to_camel, **Strict.model_config)
+
+    # Names of the fields that are the cluster's business alone.
+    of_cluster: ClassVar[str] = ""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _leave_to_cluster(cls, data: object) -> object:
+        if isinstance(data, dict) and cls.of_cluster:
+            return {key: value for key, value in data.items() if key not in cls.of_cluster.split()}
+        return data
 
 
 class Metadata(_Part):
@@ -40,6 +51,12 @@ class Container(_Part):
     name: Name
     image: str
     args: tuple[str, ...]
+
+    of_cluster = (
+        "env envFrom imagePullPolicy lifecycle livenessProbe ports readinessProbe resizePolicy resources "
+        "securityContext startupProbe terminationMessagePath terminationMessagePolicy volumeDevices "
+        "volumeMounts workingDir"
+    )
 
     def check(self, unit: Unit) -> None:
         """Checks that the arguments are those with which the node's pod does what the graph says.
@@ -72,11 +89,21 @@ class PodSpec(_Part):
 
     containers: Annotated[tuple[Container, ...], Field(min_length=1)]
 
+    of_cluster = (
+        "affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks hostAliases "
+        "imagePullSecrets initContainers nodeName nodeSelector overhead preemptionPolicy priority "
+        "priorityClassName readinessGates runtimeClassName schedulerName securityContext serviceAccount "
+        "serviceAccountName shareProcessNamespace terminationGracePeriodSeconds tolerations "
+        "topologySpreadConstraints volumes"
+    )
+
 
 class ComponentSpec(_Part):
     """One pod of a predictor."""
 
     spec: PodSpec
+
+    of_cluster = "hpaSpec kedaSpec metadata pdbSpec replicas"
 
 
 class Endpoint(_Part):
@@ -106,7 +133,9 @@ class Predictor(_Part):
     component_specs: tuple[ComponentSpec, ...]
     traffic: Annotated[int, Field(ge=0, le=100)] = 0
     shadow: bool = False
-    replicas: Annotated[int, Field(ge=1)] = 1
+    annotations: Mapping[str, str] = {}
+
+    of_cluster = "labels progressDeadlineSeconds replicas ssl svcOrchSpec"
 
     @pydantic.model_validator(mode="after")
     def _is_runnable(self) -> Self:
@@ -160,6 +189,7 @@ class Spec(_Part):
     """What to run."""
 
     protocol: Literal["v2"]
+    annotations: Mapping[str, str] = {}
     predictors: Annotated[tuple[Predictor, ...], Field(min_length=1)]
 
     @pydantic.model_validator(mode="after")
@@ -248,12 +278,16 @@ def seldon_deployment(name: str, root: Node, bundle: str, image: str) -> dict[st
     }
 
 
-def inference_graph(name: str, root: Node, namespace: str = "default") -> dict[str, Any]:
-    """Renders a graph as a KServe InferenceGraph over one InferenceService a node.
+def inference_graph(root: Node) -> dict[str, Any]:
+    """Renders a graph as the `spec.nodes` of a KServe InferenceGraph.
 
     A TRANSFORMER or MODEL runs before its children, an OUTPUT_TRANSFORMER and a COMBINER after them;
     children side by side are an Ensemble. Every step is `Hard`: KServe's default feeds a failed
     step's error to the next one.
+
+    Returns:
+        Routers by name. A step that asks a node has its name as `node`, for which whoever knows the
+        cluster's names puts a `serviceUrl`.
 
     Raises:
         InvalidDocument: the graph has a ROUTER (KServe's Switch reads JSON paths, it calls no node)
@@ -261,17 +295,13 @@ def inference_graph(name: str, root: Node, namespace: str = "default") -> dict[s
     """
     routers: dict[str, Any] = {}
 
-    def service(node: Node) -> dict[str, Any]:
-        url = f"http://{node.name}-predictor.{namespace}.svc.cluster.local/v2/models/{node.name}/infer"
-        return {"name": node.name, "serviceUrl": url, "dependency": "Hard"}
-
     def steps(node: Node) -> list[dict[str, Any]]:
         """The steps that stand for `node` in a Sequence."""
         if node.type is NodeType.ROUTER:
             raise InvalidDocument(f"node '{node.name}': KServe has no ROUTER that asks a node")
         if len(node.children) > 1 and node.type is not NodeType.COMBINER:
             raise InvalidDocument(f"node '{node.name}': children side by side need a COMBINER in KServe")
-        own = [service(node)]
+        own = [{"name": node.name, "node": node.name, "dependency": "Hard"}]
         if node.type is NodeType.COMBINER:
             ensemble = f"{node.name}-children"
             routers[ensemble] = {
@@ -292,13 +322,7 @@ def inference_graph(name: str, root: Node, namespace: str = "default") -> dict[s
         return {"name": node.name, "nodeName": sequence, "dependency": "Hard"}
 
     root_steps = steps(root)
-    nodes = {"root": _sequence(root_steps), **routers}
-    return {
-        "apiVersion": "serving.kserve.io/v1alpha1",
-        "kind": "InferenceGraph",
-        "metadata": {"name": name},
-        "spec": {"nodes": nodes},
-    }
+    return {"root": _sequence(root_steps), **routers}
 
 
 def _sequence(steps: list[dict[str, Any]]) -> dict[str, Any]:

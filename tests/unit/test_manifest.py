@@ -112,15 +112,26 @@ def test_a_manifest_becomes_predictors_with_graphs_of_entries():
         ("graph:\n", "graph: &g\n        self: *g\n", "m.yaml:(9|10): a cycle"),
         (
             "image: i, args: [serve, --component=add",
-            "image: i, env: [], args: [serve, --component=add",
-            ":22: .*env",
+            "image: i, resource: {}, args: [serve, --component=add",
+            ":22: .*containers.0.resource: unknown key",
         ),
+        ("        - spec:\n", "        - spec:\n            volume: []\n", ":17: .*volume: unknown key"),
+        ("        - spec:\n", "        - replica: 1\n          spec:\n", ":16: .*replica: unknown key"),
+        ("traffic: 75", "traffic: 75\n      explainer: {}", ":9: .*explainer: unknown key"),
     ],
 )
 def test_what_the_engine_does_not_run_is_an_error_with_its_line(old, new, message):
     assert TEXT.count(old) >= 1
     with pytest.raises(InvalidDocument, match=f"m.yaml{message}" if message[0] == ":" else message):
         parse(TEXT.replace(old, new, 1))
+
+
+def test_what_only_the_cluster_reads_is_left_to_it():
+    text = TEXT.replace("image: i,", "image: i, env: [{name: A, value: b}], resources: {limits: {cpu: 1}},")
+    text = text.replace(
+        "        - spec:\n", "        - replicas: 2\n          spec:\n            volumes: []\n"
+    )
+    assert parse(text) == parse(TEXT)
 
 
 @pytest.mark.parametrize("traffic", ["traffic: 100", "replicas: 1"])
@@ -150,42 +161,32 @@ def test_every_graph_of_the_catalogue_survives_its_manifest(name):
     assert predictor.bundle == "pocket"
 
 
-def steps(document: dict, node: str) -> list[tuple]:
+def steps(routers: dict, name: str) -> list[tuple]:
+    """Every step with the router or, in brackets, the node that it asks."""
     return [
-        (
-            step["name"],
-            step.get("nodeName") or step["serviceUrl"].split("//")[1].split(".")[0],
-            step.get("data"),
-        )
-        for step in document["spec"]["nodes"][node]["steps"]
+        (step["name"], step.get("nodeName") or [step["node"]], step.get("data"))
+        for step in routers[name]["steps"]
     ]
 
 
 def test_an_inference_graph_is_a_sequence_around_ensembles(tmp_path):
-    document = inference_graph("sum", tiny.catalogue(tmp_path).graph("sum").root, "ns")
-    assert document["apiVersion"] == "serving.kserve.io/v1alpha1"
-    assert steps(document, "root") == [
+    routers = inference_graph(tiny.catalogue(tmp_path).graph("sum").root)
+    assert steps(routers, "root") == [
         ("unite-children", "unite-children", None),
-        ("unite", "unite-predictor", "$response"),
-        ("add", "add-predictor", "$response"),
+        ("unite", ["unite"], "$response"),
+        ("add", ["add"], "$response"),
     ]
-    assert steps(document, "unite-children") == [
-        ("source", "source-predictor", None),
-        ("double", "double-predictor", None),
-    ]
-    nodes = document["spec"]["nodes"]
-    assert [node["routerType"] for node in nodes.values()] == ["Sequence", "Ensemble"]
-    assert {step["dependency"] for node in nodes.values() for step in node["steps"]} == {"Hard"}
-    url = nodes["unite-children"]["steps"][1]["serviceUrl"]
-    assert url == "http://double-predictor.ns.svc.cluster.local/v2/models/double/infer"
+    assert steps(routers, "unite-children") == [("source", ["source"], None), ("double", ["double"], None)]
+    assert [router["routerType"] for router in routers.values()] == ["Sequence", "Ensemble"]
+    assert {step["dependency"] for router in routers.values() for step in router["steps"]} == {"Hard"}
 
 
 def test_a_branch_of_several_nodes_is_a_sequence_of_its_own():
     leaf = {"name": "a", "type": "OUTPUT_TRANSFORMER", "children": [{"name": "b"}]}
     root = Node.model_validate({"name": "c", "type": "COMBINER", "children": [leaf, {"name": "d"}]})
-    document = inference_graph("g", root)
-    assert steps(document, "c-children") == [("a", "a-sequence", None), ("d", "d-predictor", None)]
-    assert steps(document, "a-sequence") == [("b", "b-predictor", None), ("a", "a-predictor", "$response")]
+    routers = inference_graph(root)
+    assert steps(routers, "c-children") == [("a", "a-sequence", None), ("d", ["d"], None)]
+    assert steps(routers, "a-sequence") == [("b", ["b"], None), ("a", ["a"], "$response")]
 
 
 @pytest.mark.parametrize(
@@ -197,4 +198,4 @@ def test_a_branch_of_several_nodes_is_a_sequence_of_its_own():
 )
 def test_what_kserve_cannot_do_is_an_error(root, message):
     with pytest.raises(InvalidDocument, match=message):
-        inference_graph("g", Node.model_validate(root))
+        inference_graph(Node.model_validate(root))

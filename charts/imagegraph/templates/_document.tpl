@@ -1,0 +1,113 @@
+{{/*
+A SeldonDeployment of the plan; takes root, plan and endpoints (whether nodes have addresses: then our
+engine reads it and pods are somebody else's business).
+*/}}
+{{- define "imagegraph.document" -}}
+{{- $root := .root }}
+{{- $values := .root.Values }}
+{{- $endpoints := .endpoints -}}
+apiVersion: machinelearning.seldon.io/v1
+kind: SeldonDeployment
+metadata:
+  name: {{ .root.Release.Name }}
+  {{- if not $endpoints }}
+  labels:
+    {{- include "imagegraph.labels" $root | nindent 4 }}
+    {{- include "imagegraph.selector" $root | nindent 4 }}
+  {{- end }}
+spec:
+  protocol: v2
+  {{- if not $endpoints }}
+  annotations:
+    seldon.io/engine-separate-pod: "true"
+    seldon.io/rest-timeout: {{ mul $values.engine.timeoutSeconds 1000 | quote }}
+  {{- end }}
+  predictors:
+    {{- range $predictor := .plan.predictors }}
+    - name: {{ $predictor.name }}
+      traffic: {{ $predictor.traffic }}
+      {{- if $predictor.shadow }}
+      shadow: true
+      {{- end }}
+      {{- if not $endpoints }}
+      svcOrchSpec:
+        replicas: {{ $values.engine.replicas }}
+        resources:
+          {{- toYaml $values.engine.resources | nindent 10 }}
+      {{- end }}
+      graph:
+        {{- include "imagegraph.unit" (dict "values" $values "predictor" $predictor "unit" $predictor.tree "endpoints" $endpoints) | nindent 8 }}
+      componentSpecs:
+        {{- range $node := $predictor.nodes }}
+        {{- if $endpoints }}
+        - spec:
+            containers:
+              - name: {{ $node.name }}
+                image: {{ $predictor.image }}
+                args:
+                  {{- toYaml $node.args | nindent 18 }}
+        {{- else }}
+        {{- $context := dict "root" $root "predictor" $predictor "node" $node "container" $node.name }}
+        - metadata:
+            labels:
+              {{- include "imagegraph.nodeSelector" $context | nindent 14 }}
+          replicas: {{ $node.replicas }}
+          {{- with $node.autoscaling }}
+          hpaSpec:
+            minReplicas: {{ .minReplicas }}
+            maxReplicas: {{ .maxReplicas }}
+            metricsv2:
+              {{- include "imagegraph.cpuMetric" . | nindent 14 }}
+          {{- end }}
+          {{- with $node.keda }}
+          kedaSpec:
+            minReplicaCount: {{ .minReplicas }}
+            maxReplicaCount: {{ .maxReplicas }}
+            triggers:
+              {{- toYaml .triggers | nindent 14 }}
+          {{- end }}
+          pdbSpec:
+            maxUnavailable: {{ $values.disruption.maxUnavailable }}
+          spec:
+            {{- include "imagegraph.pod" $context | nindent 12 }}
+        {{- end }}
+        {{- end }}
+    {{- end }}
+{{- end }}
+
+{{/* A node of the tree in Seldon's field names; takes values, predictor, unit and endpoints. */}}
+{{- define "imagegraph.unit" -}}
+{{- $unit := .unit -}}
+name: {{ $unit.name }}
+type: {{ $unit.type }}
+{{- if .endpoints }}
+{{- range $node := .predictor.nodes }}
+{{- if eq $node.name $unit.name }}
+endpoint:
+  service_host: {{ $node.host }}
+  {{- if eq $.values.engine.protocol "grpc" }}
+  type: GRPC
+  grpcPort: 8081
+  {{- else }}
+  type: REST
+  httpPort: {{ $node.port }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $unit.children }}
+children:
+  {{- range . }}
+  - {{ include "imagegraph.unit" (dict "values" $.values "predictor" $.predictor "unit" . "endpoints" $.endpoints) | nindent 4 | trim }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "imagegraph.cpuMetric" -}}
+- type: Resource
+  resource:
+    name: cpu
+    target:
+      type: Utilization
+      averageUtilization: {{ .cpuPercent }}
+{{- end }}

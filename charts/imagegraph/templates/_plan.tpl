@@ -1,0 +1,122 @@
+{{/*
+The plan: everything that the values and the catalogue say, checked and resolved, as JSON.
+  predictors: [{name, traffic, shadow, bundle, graph, tree, nodes: [{name, type, entry, host, …}]}]
+  engine: whether our own engine runs
+*/}}
+{{- define "imagegraph.plan" -}}
+{{- $root := . }}
+{{- $values := .Values }}
+{{- $catalogue := .Files.Get "catalogue.yaml" | fromYaml }}
+{{- $predictors := list }}
+{{- $traffic := 0 }}
+{{- $answering := 0 }}
+{{- $shadows := 0 }}
+{{- $nodeNames := list }}
+{{- range $name := prepend (keys (omit $values.predictors "default") | sortAlpha) "default" }}
+{{- $given := get $values.predictors $name }}
+{{- if $given }}
+{{- $where := printf "predictors.%s" $name }}
+{{- if and (ne $name "default") (not (or $given.graph $given.bundle $given.image)) }}
+{{- fail (printf "%s: expected what differs from the default: graph, bundle or image" $where) }}
+{{- end }}
+{{- if $given.shadow }}
+{{- $shadows = add1 $shadows }}
+{{- if eq $name "default" }}{{ fail "predictors.default: expected no shadow: somebody has to answer" }}{{ end }}
+{{- else }}
+{{- $answering = add1 $answering }}
+{{- $traffic = add $traffic ($given.traffic | int) }}
+{{- end }}
+{{- $graphName := $given.graph | default $values.graph }}
+{{- include "imagegraph.known" (dict "kind" "graph" "name" $graphName "known" (keys $catalogue.graphs)) }}
+{{- $graph := get $catalogue.graphs $graphName }}
+{{- $bundle := $given.bundle | default $values.bundle }}
+{{- include "imagegraph.known" (dict "kind" (printf "bundle of graph '%s'" $graphName) "name" $bundle "known" $graph.bundles) }}
+{{- $image := deepCopy $values.image }}
+{{- with $given.image }}
+{{- $image = mergeOverwrite (set $image "digest" "") . }}
+{{- end }}
+{{- $predictor := dict "name" $name "traffic" ($given.traffic | int) "shadow" (default false $given.shadow) "bundle" $bundle "graph" $graphName "tree" $graph.tree "image" (include "imagegraph.image" (dict "image" $image "root" $root)) }}
+{{- if eq $values.platform "kserve" }}
+{{- if $graph.kserveCannot }}{{ fail (printf "graph '%s': %s; use platform plain or seldon" $graphName $graph.kserveCannot) }}{{ end }}
+{{- $_ := set $predictor "routers" $graph.kserve }}
+{{- end }}
+{{- $nodes := list }}
+{{- range $unit := include "imagegraph.units" $graph.tree | fromYamlArray }}
+{{- $nodeNames = append $nodeNames $unit.name }}
+{{- $entry := get $catalogue.entries $unit.entry }}
+{{- $node := include "imagegraph.node" (dict "root" $root "predictor" $predictor "unit" $unit "entry" $entry "variant" (get $entry.bundles $bundle)) | fromJson }}
+{{- $nodes = append $nodes $node }}
+{{- end }}
+{{- $predictors = append $predictors (set $predictor "nodes" $nodes) }}
+{{- end }}
+{{- end }}
+{{- range $name := keys $values.nodes }}
+{{- include "imagegraph.known" (dict "kind" "nodes" "name" $name "known" ($nodeNames | uniq)) }}
+{{- end }}
+{{- if ne $traffic 100 }}
+{{- fail (printf "predictors: traffic adds up to %d, expected 100" $traffic) }}
+{{- end }}
+{{- if gt $shadows 1 }}
+{{- fail (printf "predictors: expected one shadow at most, got %d" $shadows) }}
+{{- end }}
+{{- if and (eq $values.cache.volume "existing") (not $values.cache.claim) }}
+{{- fail "cache.claim: expected the name of a PersistentVolumeClaim, since cache.volume is 'existing'" }}
+{{- end }}
+{{- /* KServe's own splitter loses requests: our engine splits, asking the same pods. */}}
+{{- $engine := or (eq $values.platform "plain") (and (eq $values.platform "kserve") (gt (len $predictors) 1)) }}
+{{- dict "predictors" $predictors "engine" $engine | toJson }}
+{{- end }}
+
+{{/* The nodes of a tree as a flat list. */}}
+{{- define "imagegraph.units" }}
+- {{ omit . "children" | toJson }}
+{{- range .children }}
+{{- include "imagegraph.units" . }}
+{{- end }}
+{{- end }}
+
+{{/* One node, resolved; takes root, predictor, unit, entry and variant. */}}
+{{- define "imagegraph.node" -}}
+{{- $values := .root.Values }}
+{{- $own := get $values.nodes .unit.name | default dict }}
+{{- $where := printf "nodes.%s" .unit.name }}
+{{- $poolName := $own.pool | default (ternary .entry.pool "cpu" (hasKey $values.pools .entry.pool)) }}
+{{- include "imagegraph.known" (dict "kind" (printf "%s.pool" $where) "name" $poolName "known" (keys $values.pools)) }}
+{{- $pool := get $values.pools $poolName | default dict }}
+{{- $host := printf "%s-%s-%s" .root.Release.Name .predictor.name .unit.name }}
+{{- $port := 8080 }}
+{{- if eq $values.platform "kserve" }}
+{{- $host = printf "%s-predictor" $host }}
+{{- $port = 80 }}
+{{- end }}
+{{- include "imagegraph.fits" (dict "kind" (printf "node '%s'" .unit.name) "name" $host "room" 63) }}
+{{- $resources := $own.resources | default $values.node.resources }}
+{{- if not $resources }}
+{{- $resources = dict "requests" (dict "cpu" .variant.cpu "memory" .variant.memory) "limits" (dict "memory" .variant.memory) }}
+{{- end }}
+{{- with $pool.gpu }}
+{{- $limits := merge (dict (.resource | default "nvidia.com/gpu") (.count | toString)) ($resources.limits | default dict) }}
+{{- $resources = merge (dict "limits" $limits) $resources }}
+{{- end }}
+{{- $args := list "serve" (printf "--component=%s" .unit.entry) (printf "--bundle=%s" .predictor.bundle) }}
+{{- if ne .unit.name .unit.entry }}
+{{- $args = append $args (printf "--name=%s" .unit.name) }}
+{{- end }}
+{{- if has .unit.type (list "TRANSFORMER" "OUTPUT_TRANSFORMER") }}
+{{- $args = append $args (printf "--type=%s" .unit.type) }}
+{{- end }}
+{{- if and $own.autoscaling $own.keda }}
+{{- fail (printf "%s: expected autoscaling or keda, got both" $where) }}
+{{- end }}
+{{- $node := dict "name" .unit.name "entry" .unit.entry "host" $host "port" $port "weights" .variant.weights }}
+{{- $_ := set $node "args" $args }}
+{{- $_ := set $node "poolName" $poolName }}
+{{- $_ := set $node "pool" $pool }}
+{{- $_ := set $node "resources" $resources }}
+{{- $_ := set $node "replicas" ($own.replicas | default $values.node.replicas | int) }}
+{{- $_ := set $node "env" (merge (deepCopy ($own.env | default dict)) $values.node.env) }}
+{{- $_ := set $node "rollout" (merge (deepCopy ($own.rollout | default dict)) $values.node.rollout) }}
+{{- $_ := set $node "autoscaling" $own.autoscaling }}
+{{- $_ := set $node "keda" $own.keda }}
+{{- $node | toJson }}
+{{- end }}

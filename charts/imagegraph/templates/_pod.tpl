@@ -1,0 +1,162 @@
+{{/* Pod of a node, the same on every platform; takes root, predictor, node and container (its name). */}}
+{{- define "imagegraph.pod" -}}
+{{- $root := .root }}
+{{- $values := .root.Values }}
+{{- $node := .node }}
+{{- $termination := $values.termination }}
+serviceAccountName: {{ .root.Release.Name }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ add $termination.preStopSeconds $termination.drainSeconds 5 }}
+securityContext:
+  {{- include "imagegraph.podSecurity" . | nindent 2 }}
+{{- include "imagegraph.pullSecrets" $root }}
+{{- with $node.pool.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $node.pool.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $node.pool.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $node.pool.spread }}
+topologySpreadConstraints:
+  - topologyKey: {{ .topologyKey }}
+    maxSkew: {{ .maxSkew | default 1 }}
+    whenUnsatisfiable: {{ .whenUnsatisfiable | default "ScheduleAnyway" }}
+    labelSelector:
+      matchLabels:
+        {{- include "imagegraph.nodeSelector" $ | nindent 8 }}
+{{- end }}
+{{- if $node.weights }}
+initContainers:
+  - name: model-init
+    {{- $verb := ternary "verify" "pull" (eq $values.cache.fill "job") }}
+    {{- include "imagegraph.modelInit" (dict "root" $root "args" (list $verb "--bundle" .predictor.bundle "--entry" $node.entry) "readOnly" (eq $verb "verify")) | nindent 4 }}
+{{- end }}
+containers:
+  - name: {{ .container }}
+    image: {{ .predictor.image }}
+    imagePullPolicy: {{ $values.image.pullPolicy }}
+    args:
+      {{- toYaml $node.args | nindent 6 }}
+    env:
+      - name: IMAGEGRAPH_SERVE_GRACE
+        value: {{ $termination.drainSeconds | quote }}
+      - name: IMAGEGRAPH_SERVE_TIMEOUT
+        value: {{ $values.engine.timeoutSeconds | quote }}
+      # Torch would start a thread for every core of the machine, whatever the pod may use.
+      - name: OMP_NUM_THREADS
+        valueFrom:
+          resourceFieldRef:
+            resource: requests.cpu
+      {{- include "imagegraph.env" $node.env | nindent 6 }}
+    ports:
+      - name: http
+        containerPort: 8080
+      - name: grpc
+        containerPort: 8081
+    resources:
+      {{- toYaml $node.resources | nindent 6 }}
+    {{- include "imagegraph.probes" (dict "root" $root "name" $node.name) | nindent 4 }}
+    securityContext:
+      {{- include "imagegraph.containerSecurity" . | nindent 6 }}
+    volumeMounts:
+      - name: tmp
+        mountPath: /tmp
+      {{- if $node.weights }}
+      - name: models
+        mountPath: /models
+        readOnly: true
+      {{- end }}
+volumes:
+  - name: tmp
+    emptyDir: {}
+  {{- if $node.weights }}
+  - name: models
+    persistentVolumeClaim:
+      claimName: {{ include "imagegraph.claim" (dict "root" $root "pool" $node.poolName) }}
+  {{- end }}
+{{- end }}
+
+{{- define "imagegraph.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Probes and the pause before SIGTERM; takes root and name (of the model). */}}
+{{- define "imagegraph.probes" -}}
+{{- $probes := .root.Values.probes }}
+startupProbe:
+  httpGet:
+    path: /v2/models/{{ .name }}/ready
+    port: 8080
+  periodSeconds: {{ $probes.periodSeconds }}
+  timeoutSeconds: 5
+  failureThreshold: {{ div (add $probes.startupSeconds $probes.periodSeconds -1) $probes.periodSeconds }}
+readinessProbe:
+  httpGet:
+    path: /v2/models/{{ .name }}/ready
+    port: 8080
+  periodSeconds: {{ $probes.periodSeconds }}
+  timeoutSeconds: 5
+  failureThreshold: 2
+livenessProbe:
+  httpGet:
+    path: /v2/health/live
+    port: 8080
+  periodSeconds: {{ $probes.periodSeconds }}
+  timeoutSeconds: 10
+  failureThreshold: 6
+lifecycle:
+  preStop:
+    exec:
+      command: [sleep, {{ .root.Values.termination.preStopSeconds | quote }}]
+{{- end }}
+
+{{/* A container that fills or checks the cache, without its name; takes root, args and readOnly. */}}
+{{- define "imagegraph.modelInit" -}}
+{{- $init := .root.Values.modelInit -}}
+image: {{ include "imagegraph.image" (dict "image" $init.image "root" .root) }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+args:
+  {{- toYaml .args | nindent 2 }}
+env:
+  - name: HF_HOME
+    value: /models/huggingface
+  {{- if $init.tokenSecret }}
+  - name: HF_TOKEN
+    valueFrom:
+      secretKeyRef:
+        name: {{ $init.tokenSecret }}
+        key: {{ $init.tokenKey }}
+  {{- end }}
+  {{- include "imagegraph.env" $init.env | nindent 2 }}
+resources:
+  {{- toYaml $init.resources | nindent 2 }}
+securityContext:
+  {{- include "imagegraph.containerSecurity" . | nindent 2 }}
+volumeMounts:
+  - name: tmp
+    mountPath: /tmp
+  - name: models
+    mountPath: /models
+    readOnly: {{ .readOnly }}
+{{- end }}
+
+{{/* Claim that holds the weights of a pool; takes root and pool (its name). */}}
+{{- define "imagegraph.claim" -}}
+{{- $cache := .root.Values.cache -}}
+{{- if eq $cache.volume "existing" }}{{ $cache.claim }}
+{{- else if eq $cache.volume "perPool" }}{{ .root.Release.Name }}-models-{{ .pool }}
+{{- else }}{{ .root.Release.Name }}-models
+{{- end }}
+{{- end }}
