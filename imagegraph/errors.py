@@ -4,10 +4,12 @@
     ├── InvalidInput           400  INVALID_ARGUMENT    change the named field of the request
     │   └── InputTooLarge      413  RESOURCE_EXHAUSTED  send less
     ├── UnknownName            404  NOT_FOUND           use one of the names that the message lists
+    ├── Expired                404  NOT_FOUND           ask for the answer again: it was kept for a while only
     ├── InvalidDocument        500  INTERNAL            correct the named line of a catalogue or manifest
     ├── MissingWeights         503  UNAVAILABLE         run the command that the message names
     ├── Unavailable            503  UNAVAILABLE         try again later (retryable)
-    │   └── Overloaded         503  RESOURCE_EXHAUSTED  send fewer at once, then again (retryable)
+    │   ├── Overloaded         503  RESOURCE_EXHAUSTED  send fewer at once, then again (retryable)
+    │   └── OutOfMemory        503  UNAVAILABLE         ask for less at once, or later (retryable)
     ├── DeadlineExceeded       504  DEADLINE_EXCEEDED   allow more time or ask for less work
     └── Cancelled              499  CANCELLED           nothing: the caller asked for it
 
@@ -73,7 +75,15 @@ class UnknownName(ImagegraphError):
         names = sorted(set(known))
         close = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
-        super().__init__(f"unknown {kind} '{name}'.{hint} Available: {', '.join(names) or 'none'}")
+        said = name if len(name) <= 80 else f"{name[:80]}…"  # a client may send megabytes of it
+        super().__init__(f"unknown {kind} '{said}'.{hint} Available: {', '.join(names) or 'none'}")
+
+
+class Expired(ImagegraphError):
+    """A result is not kept any more, or never was."""
+
+    status = 404
+    code = "NOT_FOUND"
 
 
 class InvalidDocument(ImagegraphError):
@@ -99,6 +109,10 @@ class Overloaded(Unavailable):
     """Too many requests wait already."""
 
     code = "RESOURCE_EXHAUSTED"
+
+
+class OutOfMemory(Unavailable):
+    """A request by itself is more than the device can hold now."""
 
 
 class DeadlineExceeded(ImagegraphError):

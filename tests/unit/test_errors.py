@@ -63,3 +63,7 @@ def test_short_values_stay_as_they_are_and_long_text_tells_its_length():
     assert shorten([1, "a"]) == "[1, 'a']"
     assert shorten(b"abc") == "3 bytes"
     assert shorten("x" * 10_000).endswith("(10000 characters)")
+
+
+def test_an_unknown_name_is_not_repeated_at_length():
+    assert len(str(UnknownName("input", "x" * 1_000_000, ["image"]))) < 200
