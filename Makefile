@@ -19,7 +19,8 @@ $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml
 	$(PYTHON3) -m venv --clear $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/lock.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation \
+	  --editable . --editable model-init
 	touch $@
 
 .PHONY: help setup run test lint unit bench generate lock clean
@@ -30,6 +31,7 @@ help: ## List the targets
 setup: $(READY) ## Install everything into .venv
 
 run: $(READY) ## The main job: reimagine a scene and a photograph (PHOTO=…, BUNDLE=…, OUT=…)
+	$(if $(BUNDLE),$(BIN)/model-init pull --bundle $(BUNDLE))
 ifdef PHOTO
 	$(BIN)/imagegraph run reimagine "$(PHOTO)" --out "$(OUT)" $(if $(BUNDLE),--bundle $(BUNDLE))
 else

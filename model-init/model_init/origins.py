@@ -1,0 +1,305 @@
+"""Where bytes come from: a repository of the hub, or a folder that fsspec can read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from imagegraph.weights import ROOT, Source, content_version
+from model_init.choice import PIPELINE, needed
+from model_init.digests import CHUNK
+from model_init.errors import Failure, NoAccess, Unreachable, WrongPin
+
+if TYPE_CHECKING:
+    from model_init.landing import Landing
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file at its origin.
+
+    Attributes:
+        digest: None where the origin does not know it.
+        key: names this very content, for the partial file of an interrupted download.
+        xet: the file's address in the hub's chunk store, if it is there.
+    """
+
+    path: str
+    size: int
+    digest: str | None
+    key: str
+    xet: str | None = None
+
+
+class Origin(Protocol):
+    """What model-init asks of a source."""
+
+    def files(self) -> list[Remote]:
+        """Lists the files that are needed, and makes sure that they may be fetched."""
+        ...
+
+    def fetch(self, file: Remote, landing: Landing, attempt: int) -> None:
+        """Writes to `landing` what it lacks of a file."""
+        ...
+
+
+def origin_of(source: Source) -> Origin:
+    """Returns the origin that a source names."""
+    return Hub(source) if source.repo else Folder(source.url or str(ROOT / str(source.path)))
+
+
+class Hub:
+    """A repository of the hub at a commit, read by the hub's own client."""
+
+    def __init__(self, source: Source) -> None:
+        """Takes a source with `repo`."""
+        from huggingface_hub import HfApi, constants, set_client_factory
+
+        # Memory is this times the downloads at once, twice over; the client's 10 MiB are no faster.
+        constants.DOWNLOAD_CHUNK_SIZE = CHUNK
+        set_client_factory(_client)
+        self._repo, self._revision = str(source.repo), str(source.revision)
+        self._api = HfApi()
+
+    def files(self) -> list[Remote]:
+        """Lists the files that `from_pretrained` reads."""
+        from huggingface_hub import constants, get_hf_file_metadata
+        from huggingface_hub.hf_api import RepoFile
+
+        # Asked first since it fails at once, while listings try again and again on their own.
+        self._ask(
+            lambda: self._api.model_info(
+                self._repo, revision=self._revision, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+            )
+        )
+        tree = self._ask(
+            lambda: [
+                item
+                for item in self._api.list_repo_tree(self._repo, revision=self._revision, recursive=True)
+                if isinstance(item, RepoFile)
+            ]
+        )
+        by_path = {item.path: item for item in tree}
+        pipeline = self._ask(self._pipeline) if PIPELINE in by_path else None
+        chosen = [self._remote(by_path[path]) for path in needed(by_path, pipeline) if path in by_path]
+        if not chosen:
+            raise WrongPin(f"{self._repo} at {self._revision} has no file that can be loaded")
+        # Everybody may list a gated repository; only a file says whether we are let in.
+        self._ask(lambda: get_hf_file_metadata(self._url(chosen[0].path)))
+        return chosen
+
+    def fetch(self, file: Remote, landing: Landing, attempt: int) -> None:
+        """Downloads over Xet where the hub and this machine have it, else (or when that failed) over HTTP."""
+        from huggingface_hub.file_download import http_get
+        from huggingface_hub.utils import build_hf_headers, is_xet_available
+
+        if file.xet and attempt == 0 and landing.size == 0 and is_xet_available():
+            self._ask(lambda: self._fetch_xet(file, landing))
+            landing.read_again()
+        else:
+            self._ask(
+                lambda: http_get(
+                    self._url(file.path),
+                    landing,
+                    resume_size=landing.size,
+                    headers=build_hf_headers(),
+                    expected_size=file.size,
+                    displayed_filename=file.path,
+                    tqdm_class=_meter(landing.count),
+                )
+            )
+
+    def _fetch_xet(self, file: Remote, landing: Landing) -> None:
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import xet_get
+        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils._xet import XetFileData, XetTokenType, xet_connection_info_refresh_url
+
+        refresh = xet_connection_info_refresh_url(
+            token_type=XetTokenType.READ,
+            repo_id=self._repo,
+            repo_type="model",
+            revision=self._revision,
+            endpoint=constants.ENDPOINT,
+        )
+        xet_get(
+            incomplete_path=landing.path,
+            xet_file_data=XetFileData(file_hash=str(file.xet), refresh_route=refresh),
+            headers=build_hf_headers(),
+            expected_size=file.size,
+            displayed_filename=file.path,
+            tqdm_class=_meter(landing.count),
+        )
+
+    def _pipeline(self) -> dict[str, Any]:
+        from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+        response = get_session().get(self._url(PIPELINE), headers=build_hf_headers(), timeout=30)
+        hf_raise_for_status(response)
+        return dict(json.loads(response.content))
+
+    def _remote(self, item: Any) -> Remote:
+        digest = f"sha256:{item.lfs.sha256}" if item.lfs else f"git:{item.blob_id}"
+        return Remote(item.path, item.size, digest, digest.partition(":")[2], item.xet_hash)
+
+    def _url(self, path: str) -> str:
+        from huggingface_hub import hf_hub_url
+
+        return str(hf_hub_url(self._repo, path, revision=self._revision))
+
+    def _ask(self, action: Callable[[], Any]) -> Any:
+        """Calls the hub, and turns its errors into ours."""
+        import httpx2
+        from huggingface_hub import errors
+
+        name = f"{self._repo} at {self._revision}"
+        try:
+            return action()
+        except Failure:
+            raise
+        except errors.GatedRepoError as error:
+            raise NoAccess(
+                f"{self._repo} is gated: accept its licence on its page, and set HF_TOKEN to a token of that "
+                f"account ({_status(error)})"
+            ) from error
+        except errors.RevisionNotFoundError as error:
+            raise NoAccess(f"{self._repo} has no revision {self._revision}: correct the catalogue") from error
+        except errors.RepositoryNotFoundError as error:
+            raise NoAccess(
+                f"{self._repo} does not exist, or is private and HF_TOKEN may not read it ({_status(error)})"
+            ) from error
+        except errors.OfflineModeIsEnabled as error:
+            raise Unreachable(
+                f"{name} is not complete here, and HF_HUB_OFFLINE forbids to fetch it"
+            ) from error
+        except errors.HfHubHTTPError as error:
+            status = error.response.status_code
+            if status in (401, 403):
+                raise NoAccess(f"{name}: the hub refuses HF_TOKEN ({_status(error)})") from error
+            if status == 404:
+                raise NoAccess(f"{name}: not found: {error}") from error
+            waits = error.response.headers.get("Retry-After", "")
+            after = float(waits) if waits.isdigit() else None
+            raise Unreachable(f"{name}: {_status(error)}", after) from error
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            raise Unreachable(f"{name}: {type(error).__name__}: {error}") from error
+        except (OSError, RuntimeError, ValueError) as error:  # sizes that differ, Xet's own errors
+            raise Unreachable(f"{name}: {error}") from error
+
+
+def _client() -> Any:
+    """Returns the hub's HTTP client, whose listings would wait for ever without a time limit."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils._http import default_client_factory
+
+    def limit(request: Any) -> None:
+        limits = request.extensions["timeout"]
+        request.extensions["timeout"] = {
+            name: constants.HF_HUB_DOWNLOAD_TIMEOUT if value is None else value
+            for name, value in limits.items()
+        }
+
+    client = default_client_factory()
+    client.event_hooks = {**client.event_hooks, "request": [*client.event_hooks["request"], limit]}
+    return client
+
+
+def _status(error: Any) -> str:
+    return f"HTTP {error.response.status_code}"
+
+
+def _meter(count: Callable[[int], None]) -> type:
+    """Returns what the hub's client takes for a progress bar: it only counts."""
+
+    class Meter:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            """Takes what tqdm takes."""
+
+        def update(self, amount: float) -> None:
+            count(int(amount))
+
+        def update_transfer(self, amount: float) -> None:
+            """Bytes on the wire are not of interest: those of the file are."""
+
+        def set_postfix_str(self, *_: Any, **__: Any) -> None: ...
+
+        set_transfer_postfix_str = set_postfix_str
+
+        def close(self) -> None: ...
+
+        def __enter__(self) -> Meter:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    return Meter
+
+
+class Folder:
+    """A folder on this machine, on another volume or in an object store; all its files are taken."""
+
+    def __init__(self, address: str) -> None:
+        """Takes a path or a url.
+
+        Raises:
+            WrongPin: no installed package reads such an address.
+        """
+        import fsspec
+
+        self._address = address
+        try:
+            self._files, self._root = fsspec.url_to_fs(address)
+        except (ImportError, ValueError) as error:
+            raise WrongPin(f"{address} cannot be read: {error}") from error
+
+    def files(self) -> list[Remote]:
+        """Lists all files of the folder."""
+        found = self._ask(lambda: self._files.find(self._root, detail=True, withdirs=False))
+        if not found:
+            raise WrongPin(f"{self._address} does not exist or is empty")
+        start = len(self._root.rstrip("/")) + 1
+        return [Remote(path[start:], info["size"], None, self._key(path)) for path, info in found.items()]
+
+    def fetch(self, file: Remote, landing: Landing, attempt: int) -> None:
+        """Copies what `landing` lacks."""
+
+        def take(data: bytes) -> None:
+            landing.count(landing.write(data))
+
+        self._read(file, landing.size, take)
+
+    def version(self) -> str:
+        """Returns the hash of the folder's content, by which a catalogue pins it."""
+        digests = {}
+        for file in self.files():
+            digest = hashlib.sha256()
+            self._read(file, 0, digest.update)
+            digests[file.path] = digest.digest()
+        return content_version(digests)
+
+    def _read(self, file: Remote, offset: int, take: Callable[[bytes], object]) -> None:
+        def read() -> None:
+            with self._files.open(f"{self._root.rstrip('/')}/{file.path}", "rb") as origin:
+                origin.seek(offset)
+                while data := origin.read(CHUNK):
+                    take(data)
+
+        self._ask(read)
+
+    def _key(self, path: str) -> str:
+        return hashlib.sha256(str(self._files.ukey(path)).encode()).hexdigest()
+
+    def _ask(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except Failure:
+            raise
+        except FileNotFoundError as error:
+            raise WrongPin(f"{self._address}: {error}") from error
+        except PermissionError as error:
+            raise NoAccess(f"{self._address} does not let us read: {error}") from error
+        except Exception as error:  # every store has errors of its own
+            raise Unreachable(f"{self._address}: {type(error).__name__}: {error}") from error
