@@ -1,6 +1,7 @@
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from imagegraph.image import Image
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
-    """A project of tiny components, without generated manifests."""
+    """A project of tiny components and the chart, without generated manifests."""
     tiny.catalogue(tmp_path)
     monkeypatch.setenv("IMAGEGRAPH_CATALOGUE", str(tmp_path / "catalogue.yaml"))
-    monkeypatch.setattr(cli, "MANIFESTS", tmp_path / "manifests")
+    shutil.copytree(cli.ROOT / "charts", tmp_path / "charts")
     monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(cli.generated, "find_helm", lambda root: None)
     monkeypatch.setattr(cli.console, "width", 200)
     monkeypatch.chdir(tmp_path)
     Pillow.new("RGB", (64, 32), "red").save("photo.png")
@@ -101,21 +103,30 @@ def test_other_weights_do_not_replay():
             run("replay", str(picture))
 
 
-def test_generate_writes_manifests_and_check_finds_what_differs(tmp_path):
-    with pytest.raises(ImagegraphError, match=r"sum.yaml, ways.yaml; run `imagegraph generate`"):
+def test_generate_writes_what_the_catalogue_gives_and_check_finds_what_differs(tmp_path):
+    with pytest.raises(
+        ImagegraphError, match=r"graphs/sum.yaml, .*imagegraph/catalogue.yaml; run `imagegraph"
+    ):
         run("generate", "--check")
-    assert "manifests/sum.yaml" in run("generate")
+    assert "manifests/graphs/sum.yaml" in run("generate")
+    assert "charts/imagegraph/catalogue.yaml" not in run("generate"), "nothing is written twice"
     run("generate", "--check")
-    (tmp_path / "manifests" / "old.yaml").touch()
-    with pytest.raises(ImagegraphError, match=r"differ from the catalogue: old.yaml"):
+    (tmp_path / "manifests" / "graphs" / "old.yaml").touch()
+    with pytest.raises(ImagegraphError, match=r"differ from what makes them: manifests/graphs/old.yaml"):
         run("generate", "--check")
     run("generate")
-    assert not (tmp_path / "manifests" / "old.yaml").exists()
+    assert not (tmp_path / "manifests" / "graphs" / "old.yaml").exists()
+
+
+def test_options_can_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("IMAGEGRAPH_RUN_OUT", "elsewhere")
+    run("run", "sum", "number=1", "--device", "cpu")
+    assert Path("elsewhere/results.json").exists()
 
 
 def test_run_takes_the_manifest_that_generate_wrote():
     run("generate")
-    path = Path("manifests/sum.yaml")
+    path = Path("manifests/graphs/sum.yaml")
     path.write_text(path.read_text().replace("--component=double", "--component=duoble"))
     with pytest.raises(InvalidDocument, match="'double': expected args .*duoble"):
         run("run", "sum", "number=1", "--device", "cpu")

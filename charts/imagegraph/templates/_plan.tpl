@@ -37,7 +37,7 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- end }}
 {{- $predictor := dict "name" $name "traffic" ($given.traffic | int) "shadow" (default false $given.shadow) "bundle" $bundle "graph" $graphName "tree" $graph.tree "image" (include "imagegraph.image" (dict "image" $image "root" $root)) }}
 {{- if eq $values.platform "kserve" }}
-{{- if $graph.kserveCannot }}{{ fail (printf "graph '%s': %s; use platform plain or seldon" $graphName $graph.kserveCannot) }}{{ end }}
+{{- if not $graph.kserve }}{{ fail (printf "graph '%s': KServe can neither ask a router nor take children without a combiner; use platform plain or seldon" $graphName) }}{{ end }}
 {{- $_ := set $predictor "routers" $graph.kserve }}
 {{- end }}
 {{- $nodes := list }}
