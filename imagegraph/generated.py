@@ -25,6 +25,7 @@ DEFAULT_BUNDLE = "pocket"
 IMAGE = f"imagegraph:{imagegraph.__version__}"
 CHART = Path("charts", "imagegraph")
 PLATFORMS = ("plain", "seldon", "kserve")
+KUBERNETES = "1.34.0"  # what objects are rendered for
 HELM_TIMEOUT_S = 60
 TABLE = re.compile(r"(<!-- values -->\n).*(<!-- /values -->)", re.DOTALL)
 
@@ -134,7 +135,8 @@ def _kserve(graph: Graph) -> dict[str, Any] | None:
 
 def _render(helm: str, chart: Path, platform: str, graph: str) -> str:
     """Returns the chart's objects for a graph as the release of its name."""
-    command = [helm, "template", graph, str(chart), "--set", f"platform={platform},graph={graph}"]
+    settings = f"platform={platform},graph={graph}"
+    command = [helm, "template", graph, str(chart), "--kube-version", KUBERNETES, "--set", settings]
     done = subprocess.run(command, capture_output=True, text=True, timeout=HELM_TIMEOUT_S)
     if done.returncode:
         raise ImagegraphError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
