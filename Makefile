@@ -31,7 +31,7 @@ help: ## List the targets
 setup: $(READY) ## Install everything into .venv
 
 run: $(READY) ## The main job: reimagine a scene and a photograph (PHOTO=…, BUNDLE=…, OUT=…)
-	$(if $(BUNDLE),$(BIN)/model-init pull --bundle $(BUNDLE))
+	$(if $(filter-out pocket,$(BUNDLE)),$(BIN)/model-init pull --bundle $(BUNDLE))
 ifdef PHOTO
 	$(BIN)/imagegraph run reimagine "$(PHOTO)" --out "$(OUT)" $(if $(BUNDLE),--bundle $(BUNDLE))
 else
@@ -58,9 +58,13 @@ bench: $(READY) ## Measure, and write docs/performance.md
 generate: $(READY) ## Write all generated files
 	$(BIN)/imagegraph generate
 
+LOCK_MODEL_INIT = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
+  --python-version 3.11 --constraints requirements/lock.txt model-init/pyproject.toml
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
 	  --all-extras --excludes requirements/excludes-cpu.txt pyproject.toml --output-file requirements/lock.txt
+	$(LOCK_MODEL_INIT) --output-file model-init/requirements.txt
+	$(LOCK_MODEL_INIT) --extra gcs --extra s3 --output-file model-init/requirements-cloud.txt
 
 clean: ## Remove what the targets made, but not the weights
 	rm -rf $(VENV) $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
