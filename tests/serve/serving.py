@@ -8,7 +8,7 @@ from pydantic import Field
 
 from imagegraph.component import Component, Progress, Weights
 from imagegraph.image import Image
-from imagegraph.ports import Array, Prompt, Unit
+from imagegraph.ports import Array, Prompt, Seed, Unit
 
 
 class Picture(TypedDict):
@@ -53,6 +53,7 @@ class Everything(Component):
     def predict(
         self,
         number: Annotated[int, Field(ge=0)] = 0,
+        seed: Seed = 0,
         ratio: Unit = 0.5,
         flag: bool = False,
         text: Prompt = "",
@@ -62,5 +63,5 @@ class Everything(Component):
         box: dict[str, float] | None = None,
         points: Annotated[np.ndarray, Array("float32", (-1, 2))] | None = None,
     ) -> Read:
-        given = (number, ratio, flag, text, words, image, images, box, points)
+        given = (number, seed, ratio, flag, text, words, image, images, box, points)
         return {"read": sum(one is not None for one in given)}
