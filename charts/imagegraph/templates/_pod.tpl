@@ -35,8 +35,10 @@ topologySpreadConstraints:
 {{- if $node.weights }}
 initContainers:
   - name: model-init
-    {{- $verb := ternary "verify" "pull" (eq $values.cache.fill "job") }}
-    {{- include "imagegraph.modelInit" (dict "root" $root "args" (list $verb "--bundle" .predictor.bundle "--entry" $node.entry) "readOnly" (eq $verb "verify")) | nindent 4 }}
+    {{- $fills := eq $values.cache.fill "init" }}
+    {{- /* Where others fill the volume, the pod waits: a failed init container is started again. */}}
+    {{- $args := list (ternary "pull" "verify" $fills) "--bundle" .predictor.bundle "--entry" $node.entry }}
+    {{- include "imagegraph.modelInit" (dict "root" $root "args" $args "readOnly" (not $fills)) | nindent 4 }}
 {{- end }}
 containers:
   - name: {{ .container }}
