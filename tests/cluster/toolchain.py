@@ -1,0 +1,158 @@
+"""Builds what a cluster on one machine needs and the machine lacks: `python -m tests.cluster.toolchain`.
+
+Go modules pinned in `tools/` are built once and kept in the user's cache, in a folder named by the hash of
+what they are built from; containers and Prometheus are Debian's. Only the standard library is used here: the
+tools are needed before there is an environment.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+MODULES = Path(__file__).parent / "tools"
+LINK = Path(__file__).parents[2] / ".tools"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagegraph" / "cluster-tools"
+KUBERNETES = "v1.34.4"
+
+# Binary: (module's folder, package).
+BINARIES = {
+    "helm": ("kubernetes", "helm.sh/helm/v3/cmd/helm"),
+    "kube": ("kubernetes", "./kube"),
+    "coredns": ("kubernetes", "./dns"),
+    "pause": ("kubernetes", "./pause"),
+    "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+    "kserve-router": ("kserve", "github.com/kserve/kserve/cmd/router"),
+    "kserve-manager": ("kserve", "github.com/kserve/kserve/cmd/manager"),
+}
+COMPONENTS = (
+    "etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet",
+)  # fmt: skip
+# Folders of YAML that the modules carry: (module's folder, module, path in it).
+DOCUMENTS = {
+    "kserve/crd": ("kserve", "github.com/kserve/kserve", "config/crd/full"),
+    "kserve/rbac": ("kserve", "github.com/kserve/kserve", "config/rbac"),
+    "kserve/configmap": ("kserve", "github.com/kserve/kserve", "config/configmap"),
+    "kserve/webhook": ("kserve", "github.com/kserve/kserve", "config/webhook"),
+    "keda/crd": ("kserve", "github.com/kedacore/keda/v2", "config/crd/bases"),
+    "gateway/crd": ("kserve", "sigs.k8s.io/gateway-api", "config/crd/standard"),
+    "kwok/stage": ("kwok", "sigs.k8s.io/kwok", "kustomize/stage"),
+}
+# What Debian has, by the command that shows it is there.
+PACKAGES = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "openssl": "openssl",
+    "unshare": "util-linux",
+    "prometheus": "prometheus",
+    "buildah": "buildah",
+    "mmdebstrap": "mmdebstrap",
+}
+
+
+class Missing(Exception):
+    """The machine lacks something; the message says what to do."""
+
+
+def tools() -> Path:
+    """Returns the folder of the built tools; raises Missing where they are not built."""
+    folder = _folder()
+    if not (folder / "versions.txt").exists():
+        raise Missing("the cluster's tools are not built; run `make cluster-tools`")
+    return folder
+
+
+def build() -> Path:
+    """Builds what is missing; returns the folder that holds it."""
+    folder = _folder()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two at once would build everything twice
+        if not (folder / "versions.txt").exists():
+            _build(folder)
+    if not LINK.is_symlink() or LINK.readlink() != folder:
+        LINK.unlink(missing_ok=True)
+        LINK.symlink_to(folder)
+    return folder
+
+
+def install_packages() -> None:
+    """Installs Debian's packages that are missing."""
+    missing = sorted(package for command, package in PACKAGES.items() if not shutil.which(command))
+    if not missing:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise Missing(f"install these packages (names as Debian has them): {' '.join(missing)}")
+    _say(f"installing {' '.join(missing)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", *missing]
+    log = CACHE / "apt.log"
+    with log.open("w") as output:
+        for command in (["apt-get", "update", "-qq"], install):
+            if subprocess.run(command, env=environment, stdout=output, stderr=output).returncode:
+                raise Missing(f"{' '.join(command)} failed: {log.read_text()[-2000:]}")
+
+
+def _folder() -> Path:
+    if not shutil.which("go"):
+        raise Missing("the cluster's tools are built by Go 1.26 or newer; install it")
+    digest = hashlib.sha256(_go("env", "GOVERSION").encode())
+    sources = [Path(__file__), *MODULES.rglob("*")]
+    for path in sorted(path for path in sources if path.is_file()):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes())
+    return CACHE / digest.hexdigest()[:16]
+
+
+def _build(folder: Path) -> None:
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "bin").mkdir(parents=True)
+    versions = [_go("version")]
+    variables = ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion")
+    stamp = " ".join(["-s", "-w", *(f"-X {variable}={KUBERNETES}" for variable in variables)])
+    for name, (module, package) in BINARIES.items():
+        start = time.monotonic()
+        target = partial / "bin" / name
+        _go("build", "-trimpath", "-ldflags", stamp, "-o", str(target), package, module=module)
+        _say(f"built {name} in {time.monotonic() - start:.0f} s, {target.stat().st_size >> 20} MiB")
+    for component in COMPONENTS:
+        (partial / "bin" / component).symlink_to("kube")
+    for name, (module, dependency, path) in DOCUMENTS.items():
+        found = json.loads(_go("list", "-m", "-json", dependency, module=module))
+        shutil.copytree(Path(found["Dir"]) / path, partial / name, copy_function=shutil.copyfile)
+        versions.append(f"{dependency} {found['Version']}")
+    for module in sorted(path.parent.name for path in MODULES.glob("*/go.mod")):
+        versions += _go("list", "-m", "-f", "{{if not .Indirect}}{{.}}{{end}}", "all", module=module).split("\n")
+    (partial / "versions.txt").write_text("\n".join(dict.fromkeys(filter(None, versions))) + "\n")
+    partial.rename(folder)
+
+
+def _go(*arguments: str, module: str = "") -> str:
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
+    done = subprocess.run(
+        ["go", *arguments], cwd=MODULES / module, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    if done.returncode:
+        raise Missing(f"`go {' '.join(arguments)}` failed in {MODULES / module}")
+    return done.stdout.strip()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        install_packages()
+        print(build() / "bin")
+    except Missing as error:
+        sys.exit(f"cluster-tools: {error}")
