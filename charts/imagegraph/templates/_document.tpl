@@ -82,7 +82,7 @@ name: {{ $unit.name }}
 type: {{ $unit.type }}
 {{- if .endpoints }}
 {{- range $node := .predictor.nodes }}
-{{- if eq $node.name $unit.name }}
+{{- if and (eq $node.name $unit.name) $node.endpoint }}
 endpoint:
   service_host: {{ $node.host }}
   {{- if eq $.values.engine.protocol "grpc" }}

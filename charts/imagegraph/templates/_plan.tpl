@@ -1,6 +1,7 @@
 {{/*
 The plan: everything that the values and the catalogue say, checked and resolved, as JSON.
-  predictors: [{name, traffic, shadow, bundle, graph, tree, nodes: [{name, type, entry, host, …}]}]
+  predictors: [{name, traffic, shadow, bundle, tree, routers, nodes: [{name, host, pool, …}], pods}]
+              pods: the nodes that have pods of their own
   engine: whether our own engine runs
 */}}
 {{- define "imagegraph.plan" -}}
@@ -35,19 +36,23 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- with $given.image }}
 {{- $image = mergeOverwrite (set $image "digest" "") . }}
 {{- end }}
-{{- $predictor := dict "name" $name "traffic" ($given.traffic | int) "shadow" (default false $given.shadow) "bundle" $bundle "graph" $graphName "tree" $graph.tree "image" (include "imagegraph.image" (dict "image" $image "root" $root)) }}
+{{- $predictor := dict "name" $name "traffic" ($given.traffic | int) "shadow" (default false $given.shadow) "bundle" $bundle "tree" $graph.tree "image" (include "imagegraph.image" (dict "image" $image "root" $root)) }}
 {{- if eq $values.platform "kserve" }}
 {{- if not $graph.kserve }}{{ fail (printf "graph '%s': KServe can neither ask a router nor take children without a combiner; use platform plain or seldon" $graphName) }}{{ end }}
 {{- $_ := set $predictor "routers" $graph.kserve }}
 {{- end }}
 {{- $nodes := list }}
+{{- $pods := list }}
 {{- range $unit := include "imagegraph.units" $graph.tree | fromYamlArray }}
 {{- $nodeNames = append $nodeNames $unit.name }}
 {{- $entry := get $catalogue.entries $unit.entry }}
 {{- $node := include "imagegraph.node" (dict "root" $root "predictor" $predictor "unit" $unit "entry" $entry "variant" (get $entry.bundles $bundle)) | fromJson }}
 {{- $nodes = append $nodes $node }}
+{{- if or $node.endpoint (ne $values.platform "plain") }}
+{{- $pods = append $pods $node }}
 {{- end }}
-{{- $predictors = append $predictors (set $predictor "nodes" $nodes) }}
+{{- end }}
+{{- $predictors = append $predictors (merge (dict "nodes" $nodes "pods" $pods) $predictor) }}
 {{- end }}
 {{- end }}
 {{- range $name := keys $values.nodes }}
@@ -108,7 +113,9 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- if and $own.autoscaling $own.keda }}
 {{- fail (printf "%s: expected autoscaling or keda, got both" $where) }}
 {{- end }}
-{{- $node := dict "name" .unit.name "entry" .unit.entry "host" $host "port" $port "weights" .variant.weights }}
+{{- /* V2 over gRPC knows neither combiners nor routers: the engine does their work itself. */}}
+{{- $endpoint := not (and (eq $values.engine.protocol "grpc") (has .unit.type (list "COMBINER" "ROUTER"))) }}
+{{- $node := dict "name" .unit.name "entry" .unit.entry "endpoint" $endpoint "host" $host "port" $port "weights" .variant.weights }}
 {{- $_ := set $node "args" $args }}
 {{- $_ := set $node "poolName" $poolName }}
 {{- $_ := set $node "pool" $pool }}

@@ -1,0 +1,113 @@
+"""The chart as tests see it: rendered objects, and the pods in them whatever the platform."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from imagegraph import documents, generated
+from imagegraph.catalogue import ROOT
+from imagegraph.manifest import SeldonDeployment
+
+CHART = ROOT / "charts" / "imagegraph"
+SCENARIOS = sorted(CHART.glob("ci/*-values.yaml"))
+RELEASE = "photos"
+
+
+class StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice; Kubernetes would take the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key) for key, _ in node.value]
+        assert len(set(keys)) == len(keys), f"a key twice in {keys}"
+        return super().construct_mapping(node, deep=deep)
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod template with the name of what makes it, and its labels."""
+
+    kind: str
+    name: str
+    labels: dict[str, str]
+    spec: dict[str, Any]
+
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        return [*self.spec.get("initContainers", []), *self.spec["containers"]]
+
+    @property
+    def node(self) -> tuple[str, str] | None:
+        """Predictor and node that run here, if any."""
+        key = self.labels.get("imagegraph/predictor"), self.labels.get("imagegraph/node")
+        return key if all(key) else None  # type: ignore[return-value]
+
+
+def find_helm() -> str:
+    helm = generated.find_helm(ROOT)
+    if helm is None and os.environ.get("CI"):
+        pytest.fail("helm is not here: `make cluster-tools` builds it")
+    if helm is None:
+        pytest.skip("helm is not here: `make cluster-tools` builds it")
+    return helm
+
+
+def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([find_helm(), *arguments], capture_output=True, text=True, timeout=60)
+
+
+def template(*arguments: str, release: str = RELEASE) -> subprocess.CompletedProcess[str]:
+    return helm("template", release, str(CHART), "--kube-version", generated.KUBERNETES, *arguments)
+
+
+def objects(*arguments: str) -> list[dict[str, Any]]:
+    """Renders the chart."""
+    done = template(*arguments)
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.load_all(done.stdout, Loader=StrictLoader) if one]
+
+
+def of_kind(kind: str, rendered: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in rendered if one["kind"] == kind]
+
+
+def pods(rendered: list[dict[str, Any]]) -> Iterator[Pod]:
+    for one in rendered:
+        kind, name = one["kind"], one["metadata"]["name"]
+        if kind in ("Deployment", "Job"):
+            made = one["spec"]["template"]
+            yield Pod(kind, name, made["metadata"]["labels"], made["spec"])
+        elif kind == "InferenceService":
+            yield Pod(kind, name, one["metadata"]["labels"], one["spec"]["predictor"])
+        elif kind == "SeldonDeployment":
+            for predictor in one["spec"]["predictors"]:
+                for made in predictor["componentSpecs"]:
+                    name = f"{predictor['name']}-{made['spec']['containers'][0]['name']}"
+                    yield Pod(kind, name, made["metadata"]["labels"], made["spec"])
+
+
+def document(rendered: list[dict[str, Any]]) -> SeldonDeployment | None:
+    """The document that an engine reads: our own's, or Seldon's."""
+    for one in rendered:
+        if one["kind"] == "SeldonDeployment":
+            return documents.parse(yaml.safe_dump(one), SeldonDeployment, "rendered")
+        if one["kind"] == "ConfigMap":
+            return documents.parse(one["data"]["graph.yaml"], SeldonDeployment, "rendered")
+    return None
+
+
+def values(path: Path) -> dict[str, Any]:
+    """The values of a scenario over the chart's own, as far as tests look at them."""
+    own = yaml.safe_load((CHART / "values.yaml").read_text())
+    given = yaml.safe_load(path.read_text()) or {}
+    return {
+        key: {**own[key], **given.get(key, {})} if isinstance(own[key], dict) else given.get(key, own[key])
+        for key in own
+    }
