@@ -8,10 +8,11 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from imagegraph.errors import ImagegraphError, InvalidDocument, UnknownName
+from imagegraph.errors import InvalidDocument, UnknownName
 from imagegraph.weights import Manifest, cache_folder
 from model_init import clean
 from model_init.errors import Busy, Failure, Incomplete
@@ -168,7 +169,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         line, code = str(error), 2
     except Failure as error:
         line, code = str(error), error.exit_code
-    except (ImagegraphError, OSError) as error:
+    except Exception as error:
+        traceback.print_exc()
         line, code = f"{type(error).__name__}: {error}", FAULT
     line = line if code == 0 else f"error {code}: {line}"
     print(line, flush=True)

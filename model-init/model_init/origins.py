@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from imagegraph.weights import ROOT, Source, content_version
 from model_init.choice import PIPELINE, needed
 from model_init.digests import CHUNK
-from model_init.errors import Failure, NoAccess, Unreachable, WrongPin
+from model_init.errors import Failure, NoAccess, Unreachable, WrongBytes, WrongPin
 
 if TYPE_CHECKING:
     from model_init.landing import Landing
@@ -94,7 +94,8 @@ class Hub:
     def fetch(self, file: Remote, landing: Landing, attempt: int) -> None:
         """Downloads over Xet where the hub and this machine have it, else (or when that failed) over HTTP."""
         from huggingface_hub.file_download import http_get
-        from huggingface_hub.utils import build_hf_headers, is_xet_available
+        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils._runtime import is_xet_available
 
         if file.xet and attempt == 0 and landing.size == 0 and is_xet_available():
             self._ask(lambda: self._fetch_xet(file, landing))
@@ -186,7 +187,11 @@ class Hub:
             raise Unreachable(f"{name}: {_status(error)}", after) from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise Unreachable(f"{name}: {type(error).__name__}: {error}") from error
-        except (OSError, RuntimeError, ValueError) as error:  # sizes that differ, Xet's own errors
+        except OSError as error:
+            if "Consistency check failed" in str(error):  # the client has no type of its own for it
+                raise WrongBytes(f"{name}: {str(error).splitlines()[0]}") from error
+            raise Unreachable(f"{name}: {error}") from error
+        except (RuntimeError, ValueError) as error:  # Xet's own
             raise Unreachable(f"{name}: {error}") from error
 
 

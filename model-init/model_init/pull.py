@@ -216,18 +216,25 @@ class Pull:
                 if landing.size < remote.size:
                     item.origin.fetch(remote, landing, attempt)
                 digest = landing.finish()
+            if landing.size != remote.size or digest != (remote.digest or digest):
+                raise WrongBytes(
+                    f"{item.source}: {remote.path} came with {landing.size} bytes and hash {digest}, "
+                    f"expected {remote.size} and {remote.digest}"
+                )
             with item.repository.writing():
-                if landing.size != remote.size or digest != (remote.digest or digest):
-                    partial.unlink()
-                    self._report.count(-landing.size)
-                    raise WrongBytes(
-                        f"{item.source}: {remote.path} came with {landing.size} bytes and hash {digest}, "
-                        f"expected {remote.size} and {remote.digest}"
-                    )
                 partial.replace(item.repository.blob(digest.partition(":")[2]))
             return digest
 
-        return self._patiently(land, f"{item.source}: {remote.path}")
+        def land_right(attempt: int) -> str:
+            try:
+                return land(attempt)
+            except WrongBytes:
+                with item.repository.writing():
+                    self._report.count(-partial.stat().st_size)
+                    partial.unlink()
+                raise
+
+        return self._patiently(land_right, f"{item.source}: {remote.path}")
 
     def _patiently(self, action: Callable[[int], Result], what: str) -> Result:
         """Calls until it succeeds, waiting longer each time; asks for wrong bytes thrice at most."""

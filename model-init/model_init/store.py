@@ -161,6 +161,8 @@ def _link(blob: Path, place: Path) -> None:
         fresh.symlink_to(target)
     except OSError:
         shutil.copy2(blob, fresh)
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
     fresh.replace(place)
 
 
