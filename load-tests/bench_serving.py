@@ -372,12 +372,7 @@ def batch(rounds: int, seconds: float) -> None:
 
 NODE = {"entry": "identity", "type": "TRANSFORMER"}
 CHAIN = {**NODE, "name": "a", "children": [{**NODE, "name": "b", "children": [{**NODE, "name": "c"}]}]}
-FAN = {
-    "name": "u",
-    "entry": "unite",
-    "type": "COMBINER",
-    "children": [{**NODE, "name": one} for one in "abc"],
-}
+CHILDREN = [{**NODE, "name": name} for name in "abc"]
 GRAPHS = {
     "one node": {**NODE, "name": "a"},
     "chain of three": CHAIN,
