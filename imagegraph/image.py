@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import re
 import threading
 from typing import Any
 
 import numpy as np
+import pybase64
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
@@ -57,13 +56,16 @@ class Image:
             InvalidInput: the text is not base64.
         """
         payload = text.split(",", 1)[1] if text.startswith("data:") and "," in text else text
-        raw = payload.encode("ascii", "replace")
-        if not _BASE64.fullmatch(raw):
-            raise InvalidInput(field, "an image as base64", text)
         try:
-            return cls(base64.b64decode(raw))
-        except binascii.Error as error:
-            raise InvalidInput(field, f"an image as base64 ({error})", text) from error
+            data = pybase64.b64decode(payload, validate=True)
+        except ValueError:  # perhaps broken into lines
+            try:
+                data = pybase64.b64decode("".join(payload.split()), validate=True)
+            except ValueError as error:
+                raise InvalidInput(field, f"an image as base64 ({error})", text) from error
+        if not data:
+            raise InvalidInput(field, "an image as base64", text)
+        return cls(data)
 
     @classmethod
     def from_bytes(cls, data: bytes, field: str = "image") -> Image:
