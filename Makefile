@@ -70,3 +70,4 @@ clean: ## Remove what the targets made, but not the weights
 	rm -rf $(VENV) $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 include pocket/pocket.mk
+include tests/cluster/cluster.mk

@@ -18,7 +18,16 @@ from pathlib import Path
 MODULES = Path(__file__).parent / "tools"
 LINK = Path(__file__).parents[2] / ".tools"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagegraph" / "cluster-tools"
-KUBERNETES = "v1.34.4"
+# What the binaries say of themselves; without it helm takes Kubernetes for 1.20.
+STAMP = {
+    "k8s.io/component-base/version.gitVersion": "v1.34.4",
+    "k8s.io/client-go/pkg/version.gitVersion": "v1.34.4",
+    "helm.sh/helm/v3/internal/version.version": "v3.19.0",
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor": "1",
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor": "34",
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor": "1",
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor": "34",
+}
 
 # Binary: (module's folder, package).
 BINARIES = {
@@ -116,8 +125,7 @@ def _build(folder: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "bin").mkdir(parents=True)
     versions = [_go("version")]
-    variables = ("k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion")
-    stamp = " ".join(["-s", "-w", *(f"-X {variable}={KUBERNETES}" for variable in variables)])
+    stamp = " ".join(["-s", "-w", *(f"-X {variable}={value}" for variable, value in STAMP.items())])
     for name, (module, package) in BINARIES.items():
         start = time.monotonic()
         target = partial / "bin" / name
@@ -130,7 +138,9 @@ def _build(folder: Path) -> None:
         shutil.copytree(Path(found["Dir"]) / path, partial / name, copy_function=shutil.copyfile)
         versions.append(f"{dependency} {found['Version']}")
     for module in sorted(path.parent.name for path in MODULES.glob("*/go.mod")):
-        versions += _go("list", "-m", "-f", "{{if not .Indirect}}{{.}}{{end}}", "all", module=module).split("\n")
+        versions += _go("list", "-m", "-f", "{{if not .Indirect}}{{.}}{{end}}", "all", module=module).split(
+            "\n"
+        )
     (partial / "versions.txt").write_text("\n".join(dict.fromkeys(filter(None, versions))) + "\n")
     partial.rename(folder)
 

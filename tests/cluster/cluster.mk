@@ -1,0 +1,15 @@
+# A real Kubernetes for the tests, on this machine: tests/cluster/local.py says how.
+
+.PHONY: cluster-tools images cluster cluster-down
+
+cluster-tools: ## Build what a local cluster needs (and helm), once; print the folder
+	@$(PYTHON3) -m tests.cluster.toolchain
+
+images: $(READY) ## Build the images of nodes and model-init (BASE_IMAGE=…)
+	@$(BIN)/python -m tests.cluster.images
+
+cluster: $(READY) cluster-tools ## Start a local Kubernetes, or say that KUBECONFIG names one (NODES=2)
+	@$(BIN)/python -m tests.cluster.local up --nodes $(or $(NODES),1)
+
+cluster-down: $(READY) ## End the local Kubernetes; nothing of it stays
+	@$(BIN)/python -m tests.cluster.local down

@@ -1,0 +1,171 @@
+"""Builds the project's images without a Docker daemon, or with one: `python -m tests.cluster.images`.
+
+`BASE_IMAGE` names the image that they start from. Without it one is made of Debian's packages: a registry
+need not be reachable. What this machine needs to reach package registries (pip.conf, certificates) is lent to the
+build and stays out of the images. Layers are kept in the user's cache.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.cluster.toolchain import Missing
+
+ROOT = Path(__file__).parents[2]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagegraph" / "images"
+VERSION = "0.1.0"
+# Image as the chart names it, and its Dockerfile.
+IMAGES = {
+    f"docker.io/library/imagegraph:{VERSION}": "components/Dockerfile",
+    f"docker.io/imagegraph/model-init:{VERSION}": "model-init/Dockerfile",
+}
+# Files of this machine that reach package registries, where they are in an image too.
+LENT = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
+SUITE = "bookworm"
+PACKAGES = "python3,python3-venv,ca-certificates"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a built image: its files, the hash of their archive, and the archive's bytes."""
+
+    folder: Path
+    diff_id: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Built:
+    """A built image: what its container runs, and its layers from the lowest up."""
+
+    name: str
+    config: bytes
+    layers: tuple[Layer, ...]
+
+
+def build() -> None:
+    """Builds what has changed, with buildah, or with docker where that is missing."""
+    if shutil.which("buildah"):
+        base = os.environ.get("BASE_IMAGE") or _base()
+        for name, dockerfile in IMAGES.items():
+            _buildah_build(name, dockerfile, base)
+    elif shutil.which("docker"):
+        arguments = [f"--build-arg=BASE_IMAGE={base}"] if (base := os.environ.get("BASE_IMAGE")) else []
+        for name, dockerfile in IMAGES.items():
+            _run("docker", "build", *arguments, f"--tag={name}", f"--file={dockerfile}", ".")
+    else:
+        raise Missing("images are built by buildah or docker; run `make cluster-tools`, or install one")
+
+
+def built(name: str) -> Built:
+    """Returns an image that buildah has built; raises Missing where it has not."""
+    store = CACHE / "storage"
+    images = _read(store / "overlay-images" / "images.json")
+    image = next((image for image in images if name in image.get("names", [])), None)
+    if image is None:
+        raise Missing(f"there is no image {name}; run `make images`")
+    layers = {layer["id"]: layer for layer in _read(store / "overlay-layers" / "layers.json")}
+    chain: list[Layer] = []
+    layer = layers.get(image["layer"])
+    while layer:
+        chain.insert(
+            0, Layer(store / "overlay" / layer["id"] / "diff", layer["diff-digest"], layer["diff-size"])
+        )
+        layer = layers.get(layer.get("parent", ""))  # the lowest has none
+    return Built(name, _config(store, image["id"]), tuple(chain))
+
+
+def archive(name: str, path: Path) -> None:
+    """Writes an image as an archive for a cluster elsewhere: `kind load image-archive`."""
+    if shutil.which("buildah"):
+        _buildah("push", name, f"docker-archive:{path}:{name}")
+    else:
+        _run("docker", "save", f"--output={path}", name)
+
+
+def _read(path: Path) -> list[dict]:
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def _config(store: Path, image: str) -> bytes:
+    """Returns the image's configuration; its hash is the image's id."""
+    for path in (store / "overlay-images" / image).iterdir():
+        if path.is_file() and hashlib.sha256(content := path.read_bytes()).hexdigest() == image:
+            return content
+    raise Missing(f"the configuration of image {image} is lost; remove {store} and run `make images`")
+
+
+def _base() -> str:
+    """Returns a base image of Debian's Python, made once."""
+    name = f"localhost/imagegraph-base:{SUITE}-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:8]}"
+    if _buildah("images", "--quiet", name, check=False):
+        return name
+    _say(f"making a base image of Debian {SUITE}; BASE_IMAGE=… saves that")
+    archive = CACHE / "base.tar"
+    unneeded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
+    log = CACHE / "base.log"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        command = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", *unneeded, SUITE, str(archive)]
+        if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output).returncode:
+            raise Missing(f"no base image could be made: {log.read_text()[-2000:]}")
+    container = _buildah("from", "scratch")
+    _buildah("add", container, str(archive), "/")
+    _buildah("config", "--env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", container)
+    _buildah("commit", "--rm", container, name)
+    archive.unlink()
+    return name
+
+
+def _buildah_build(name: str, dockerfile: str, base: str) -> None:
+    start = time.monotonic()
+    lent = [f"--volume={path}:{path}:ro" for path in LENT if Path(path).exists()]
+    # Where a lent file is mounted an empty one may stay behind; the last stage runs nothing, so none does.
+    _buildah(
+        "build", "--layers", "--isolation=chroot", "--network=host", *lent, f"--build-arg=BASE_IMAGE={base}",
+        f"--build-arg=VERSION={VERSION}", f"--tag={name}", f"--file={dockerfile}", ".",
+    )  # fmt: skip
+    _say(f"built {name} in {time.monotonic() - start:.0f} s")
+
+
+def _buildah(*arguments: str, check: bool = True) -> str:
+    """Runs buildah with a store and settings of its own."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    storage, containers = CACHE / "storage.conf", CACHE / "containers.conf"
+    storage.write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{CACHE}/storage"\nrunroot = "{CACHE}/run"\n'
+    )
+    # crun refuses hybrid cgroups; the default limit of open files is above what a container may set.
+    containers.write_text(
+        '[containers]\ndefault_ulimits = ["nofile=20000:20000", "nproc=16384:16384"]\n'
+        '[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\nruntime = "runc"\n'
+    )
+    settings = {"CONTAINERS_STORAGE_CONF": str(storage), "CONTAINERS_CONF": str(containers)}
+    return _run("buildah", *arguments, check=check, **settings)
+
+
+def _run(*command: str, check: bool = True, **environment: str) -> str:
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode and check:
+        raise Missing(f"`{' '.join(command)}` failed: {(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout.strip()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        build()
+    except Missing as error:
+        sys.exit(f"images: {error}")
