@@ -47,10 +47,7 @@ containers:
     args:
       {{- toYaml $node.args | nindent 6 }}
     env:
-      - name: IMAGEGRAPH_SERVE_GRACE
-        value: {{ $termination.drainSeconds | quote }}
-      - name: IMAGEGRAPH_SERVE_TIMEOUT
-        value: {{ $values.engine.timeoutSeconds | quote }}
+      {{- include "imagegraph.serveEnv" $root | nindent 6 }}
       # Torch would start a thread for every core of the machine, whatever the pod may use.
       - name: OMP_NUM_THREADS
         valueFrom:
@@ -83,6 +80,21 @@ volumes:
     persistentVolumeClaim:
       claimName: {{ include "imagegraph.claim" (dict "root" $root "pool" $node.poolName) }}
   {{- end }}
+{{- end }}
+
+{{/* Options of `imagegraph serve` that nodes and engine share. */}}
+{{- define "imagegraph.serveEnv" -}}
+- name: IMAGEGRAPH_SERVE_GRACE
+  value: {{ .Values.termination.drainSeconds | quote }}
+- name: IMAGEGRAPH_SERVE_TIMEOUT
+  value: {{ .Values.engine.timeoutSeconds | quote }}
+{{- with .Values.redis.secret }}
+- name: IMAGEGRAPH_CACHE_REDIS
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: url
+{{- end }}
 {{- end }}
 
 {{- define "imagegraph.pullSecrets" -}}
