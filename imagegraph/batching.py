@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from imagegraph.errors import DeadlineExceeded, ImagegraphError, Overloaded, Unavailable
+from imagegraph.errors import DeadlineExceeded, ImagegraphError, OutOfMemory, Overloaded, shorten
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,6 +27,7 @@ class _Job(Generic[Item, Result]):
     cost: float
     deadline: float | None
     future: asyncio.Future[Result]
+    begin: Callable[[float, int], None] | None
     since: float = field(default_factory=time.monotonic)
 
 
@@ -55,6 +57,7 @@ class Batcher(Generic[Item, Result]):
         max_cost: float,
         max_queue: int,
         observe: Callable[[Batch], None] | None = None,
+        release: Callable[[], None] | None = None,
     ) -> None:
         """Takes the function that does the work and the one thread that it runs on.
 
@@ -65,6 +68,7 @@ class Batcher(Generic[Item, Result]):
             max_cost: most cost in a batch (a single job may exceed it).
             max_queue: most jobs waiting; more are refused.
             observe: called after every batch.
+            release: called by the worker where memory ran out, before anything is tried again.
         """
         self._work = work
         self._worker = worker
@@ -72,6 +76,7 @@ class Batcher(Generic[Item, Result]):
         self._max_cost = max_cost
         self._max_queue = max_queue
         self._observe = observe
+        self._release = release
         self._buckets: dict[Hashable, deque[_Job[Item, Result]]] = {}
         self._queued = 0
         self._running: asyncio.Task[None] | None = None
@@ -82,7 +87,12 @@ class Batcher(Generic[Item, Result]):
         return self._queued
 
     async def submit(
-        self, item: Item, key: Hashable = None, cost: float = 1.0, deadline: float | None = None
+        self,
+        item: Item,
+        key: Hashable = None,
+        cost: float = 1.0,
+        deadline: float | None = None,
+        begin: Callable[[float, int], None] | None = None,
     ) -> Result:
         """Returns the result of `item`; a caller that is cancelled leaves the queue.
 
@@ -90,14 +100,16 @@ class Batcher(Generic[Item, Result]):
             key: what has to be equal for two jobs to be computed together.
             cost: share of `max_cost` that the job takes.
             deadline: `time.monotonic()` after which the job is not begun any more.
+            begin: called when its turn comes, with the seconds waited and the size of its batch.
 
         Raises:
             Overloaded: the queue is full.
+            OutOfMemory: the job by itself is too large for the device.
             DeadlineExceeded: the deadline passed while the job waited.
         """
         if self._queued >= self._max_queue:
             raise Overloaded(f"the queue is full: {self._queued} requests wait")
-        job = _Job[Item, Result](item, cost, deadline, asyncio.get_running_loop().create_future())
+        job = _Job[Item, Result](item, cost, deadline, asyncio.get_running_loop().create_future(), begin)
         self._buckets.setdefault(key, deque()).append(job)
         self._queued += 1
         if self._running is None:
@@ -139,6 +151,9 @@ class Batcher(Generic[Item, Result]):
     async def _compute(self, jobs: list[_Job[Item, Result]]) -> None:
         began = time.monotonic()
         loop = asyncio.get_running_loop()
+        for job in jobs:
+            if job.begin:
+                job.begin(began - job.since, len(jobs))
         try:
             results = await loop.run_in_executor(self._worker, self._work, [job.item for job in jobs])
         except Exception as error:
@@ -153,13 +168,17 @@ class Batcher(Generic[Item, Result]):
 
     async def _recover(self, jobs: list[_Job[Item, Result]], error: Exception) -> None:
         """Tries halves where memory ran out, and each job by itself where one may spoil the others."""
+        exhausted = out_of_memory(error)
+        if exhausted:
+            traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
+            if self._release:
+                await asyncio.get_running_loop().run_in_executor(self._worker, self._release)
         if len(jobs) == 1:
             if not jobs[0].future.done():
-                jobs[0].future.set_exception(
-                    Unavailable(f"out of memory: {error}") if out_of_memory(error) else error
-                )
+                fault = OutOfMemory(f"out of memory: {shorten(str(error))}") if exhausted else error
+                jobs[0].future.set_exception(fault)
             return
-        step = (len(jobs) + 1) // 2 if out_of_memory(error) else 1
+        step = (len(jobs) + 1) // 2 if exhausted else 1
         for start in range(0, len(jobs), step):
             part = [job for job in jobs[start : start + step] if not job.future.done()]
             if part:

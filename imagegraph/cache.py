@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,17 +34,21 @@ class Store(Protocol):
 
 
 class MemoryStore:
-    """Keeps the results used last, up to a number of bytes."""
+    """Keeps the results used last, up to a number of bytes, and no longer than they may live."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, lifetime_s: float = math.inf) -> None:
         """Takes the most bytes to hold; a larger single result is not kept."""
         self._max_bytes = max_bytes
-        self._values: OrderedDict[str, bytes] = OrderedDict()
+        self._lifetime_s = lifetime_s
+        self._values: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
         self.bytes = 0
 
     async def get(self, key: str) -> bytes | None:
         """Returns what was put under the key, and counts it as used."""
-        value = self._values.get(key)
+        value, end = self._values.get(key, (None, math.inf))
+        if value is not None and end < time.monotonic():
+            self._drop(key)
+            return None
         if value is not None:
             self._values.move_to_end(key)
         return value
@@ -51,11 +57,38 @@ class MemoryStore:
         """Keeps a value; drops those not used for longest."""
         if len(value) > self._max_bytes:
             return
-        self.bytes += len(value) - len(self._values.pop(key, b""))
-        self._values[key] = value
+        if key in self._values:
+            self._drop(key)
+        self._values[key] = (value, time.monotonic() + self._lifetime_s)
+        self.bytes += len(value)
         while self.bytes > self._max_bytes:
-            _, dropped = self._values.popitem(last=False)
-            self.bytes -= len(dropped)
+            self._drop(next(iter(self._values)))
+
+    def _drop(self, key: str) -> None:
+        self.bytes -= len(self._values.pop(key)[0])
+
+
+class LayeredStore:
+    """A near store before a far one: what is found far away is kept near."""
+
+    def __init__(self, near: Store, far: Store) -> None:
+        """Takes both."""
+        self._near = near
+        self._far = far
+
+    async def get(self, key: str) -> bytes | None:
+        """Returns what either has."""
+        value = await self._near.get(key)
+        if value is None:
+            value = await self._far.get(key)
+            if value is not None:
+                await self._near.put(key, value)
+        return value
+
+    async def put(self, key: str, value: bytes) -> None:
+        """Keeps a value in both."""
+        await self._near.put(key, value)
+        await self._far.put(key, value)
 
 
 @dataclass(frozen=True)
@@ -124,6 +157,7 @@ class CachedCall:
         """Computes once for all who ask meanwhile; stops when the last of them is gone."""
         flight = self._flights.get(key)
         if flight is None:
+            context.cache_misses.append(node.name)
             task = asyncio.create_task(self._compute(key, node, message, context))
             flight = self._flights[key] = _Flight(task)
             task.add_done_callback(lambda _: self._flights.pop(key, None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,6 +17,7 @@ from imagegraph.component import Combiner, Component, Router, Signature, Weights
 from imagegraph.documents import Strict
 from imagegraph.errors import InvalidDocument, MissingWeights, UnknownName
 from imagegraph.graph import Name, Node, NodeType
+from imagegraph.image import Image
 from imagegraph.weights import ROOT as ROOT
 from imagegraph.weights import Source
 
@@ -75,6 +76,18 @@ class Entry(Strict):
         if bundle not in self.bundles:
             raise UnknownName("bundle", bundle, self.bundles)
         return self.bundles[bundle]
+
+    def smoke_values(self) -> dict[str, Any]:
+        """Returns an input that the entry can answer, with the pictures read from their files."""
+
+        def read(name: str, value: Any) -> Any:
+            if not self.signature.port(name).holds_images:
+                return value
+            if isinstance(value, list):
+                return [Image((ROOT / path).read_bytes()) for path in value]
+            return Image((ROOT / value).read_bytes())
+
+        return {name: read(name, value) for name, value in self.smoke.items()}
 
     def build(self, bundle: str, uses: Mapping[str, Component]) -> Component:
         """Makes the component, without its weights; `uses` are the other components it calls."""
@@ -182,6 +195,10 @@ class Catalogue(Strict):
         return [name for name in entries[0].bundles if all(name in entry.bundles for entry in entries)]
 
 
-def entry_names(root: Node) -> list[str]:
-    """Returns the names of the entries in a graph, each once, in execution order."""
-    return list(dict.fromkeys(node.entry for node in root.execution_order()))
+def entry_names(root: Node, elsewhere: Container[str] = ()) -> list[str]:
+    """Returns the names of the entries in a graph, each once, in execution order.
+
+    Args:
+        elsewhere: names of nodes that are left out.
+    """
+    return list(dict.fromkeys(node.entry for node in root.execution_order() if node.name not in elsewhere))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 import time
@@ -18,13 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from imagegraph import documents, generated, graph, provenance, results
+from imagegraph import canary, documents, generated, graph, logs, provenance, results
 from imagegraph.catalogue import ROOT, Catalogue
 from imagegraph.embedded import Embedded
 from imagegraph.engine import Context, Event
 from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
 from imagegraph.graph import Input, NodeType
 from imagegraph.image import Image
+from imagegraph.logs import LogFormat, LogLevel
 from imagegraph.manifest import SeldonDeployment
 from imagegraph.message import Message
 
@@ -35,6 +35,7 @@ app = typer.Typer(
     help=__doc__,
     context_settings={"auto_envvar_prefix": "IMAGEGRAPH"},
 )
+app.add_typer(canary.commands, name="canary")
 console = Console()
 
 DEFAULT_BUNDLE = generated.DEFAULT_BUNDLE
@@ -82,35 +83,45 @@ def serve(
     grpc_port: Annotated[int, typer.Option(help="0 serves no gRPC")] = 8081,
     max_queue: Annotated[int, typer.Option(min=1, help="Most requests that wait")] = 128,
     cache_mib: Annotated[int, typer.Option(min=0, help="Memory for results; 0 keeps none")] = 0,
+    cache_redis: Annotated[
+        str | None,
+        typer.Option(envvar="IMAGEGRAPH_CACHE_REDIS", help="URL of a Redis for results of all pods"),
+    ] = None,
+    cache_lifetime: Annotated[float, typer.Option(min=1, help="Longest they are kept there, s")] = 3600.0,
     timeout: Annotated[float, typer.Option(min=0.001, help="Longest a request may take, s")] = 600.0,
     drain_delay: Annotated[float, typer.Option(min=0, help="Go on so long after SIGTERM, s")] = 0.0,
     grace: Annotated[float, typer.Option(min=0, help="Then finish within, s")] = 20.0,
+    log_level: LogLevel = LogLevel.INFO,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="auto: text on a terminal, else JSON")
+    ] = LogFormat.AUTO,
 ) -> None:
     """Serve a component, a graph, or the predictors of a manifest over V2 REST and gRPC."""
     from prometheus_client import REGISTRY
 
-    from imagegraph import service
-    from imagegraph.cache import MemoryStore
+    from imagegraph.assembly import Assembly, Settings
+    from imagegraph.grpc_call import GrpcCall
+    from imagegraph.journal import Journal
     from imagegraph.metrics import Metrics
+    from imagegraph.remote import HttpCall
     from imagegraph.rest import Limits, Vertex
     from imagegraph.serve import Options, serve
+    from imagegraph.tracing import Tracing
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    catalogue = Catalogue.read()
-    store = MemoryStore(cache_mib * 2**20) if cache_mib else None
+    logs.configure(log_level, log_format)
     if sum(one is not None for one in (component, graph_name, manifest)) != 1:
         given = {"component": component, "graph": graph_name, "manifest": manifest}
         raise InvalidInput("component", "one of --component, --graph and --manifest", given)
+    catalogue = Catalogue.read()
+    settings = Settings(device, max_queue, cache_mib * 2**20, cache_redis, cache_lifetime)
     served_name = name or component or graph_name or str(manifest)
-    metrics = Metrics(served_name, REGISTRY)
-    common: dict[str, Any] = {"device": device, "max_queue": max_queue, "store": store, "metrics": metrics}
+    journal = Journal(Metrics(served_name, REGISTRY), Tracing.from_environment(f"imagegraph-{served_name}"))
+    assembly = Assembly(catalogue, settings, journal)
     if component is not None:
-        served = service.node_service(
-            catalogue, component, bundle or DEFAULT_BUNDLE, name=name or component, type_=type_, **common
-        )
+        served = assembly.node(component, bundle or DEFAULT_BUNDLE, served_name, type_)
     else:
         deployment = _deployment(str(graph_name), bundle, manifest, catalogue)
-        served = service.graph_service(catalogue, deployment, **common)
+        served = assembly.graph(deployment, {"REST": HttpCall, "GRPC": GrpcCall})
     vertex = None
     if "AIP_PREDICT_ROUTE" in os.environ:
         vertex = Vertex(os.environ["AIP_HEALTH_ROUTE"], os.environ["AIP_PREDICT_ROUTE"])

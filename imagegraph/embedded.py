@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from imagegraph import engine, graph
-from imagegraph.calls import LocalCall
 from imagegraph.catalogue import Catalogue, entry_names
 from imagegraph.engine import Context
 from imagegraph.errors import DeadlineExceeded, InvalidDocument, InvalidInput, UnknownName
 from imagegraph.graph import Input, Node
+from imagegraph.local import Closing, LocalCall
 from imagegraph.manifest import Predictor
 from imagegraph.message import Message
 
 
-class Embedded:
+class Embedded(Closing):
     """One predictor of a manifest, loading in the background from the start.
 
     Use as a context manager, or `close` it.
@@ -90,11 +89,3 @@ class Embedded:
     def close(self) -> None:
         """Lets go of the components."""
         self._call.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
@@ -44,6 +44,14 @@ class Event:
     message: Message | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How a node's work came to be done: how long it waited (s), and how many were computed together."""
+
+    waited_s: float
+    batch: int
+
+
 @dataclass
 class Context:
     """What travels with a request beside its values.
@@ -54,7 +62,10 @@ class Context:
         listener: told of every event, on the engine's thread.
         events: all events so far; `timings` sums them up.
         cache_hits: the nodes that were not asked, since their result was known.
+        cache_misses: those that were asked, though their result might have been known.
         predictor: the version of the graph that is asked for, or that answers.
+        trace: the headers of W3C Trace Context, as they go on to nodes.
+        turns: of the nodes that were computed in this process.
     """
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -62,7 +73,10 @@ class Context:
     listener: Callable[[Event], None] | None = None
     events: list[Event] = field(default_factory=list)
     cache_hits: list[str] = field(default_factory=list)
+    cache_misses: list[str] = field(default_factory=list)
     predictor: str | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
+    turns: dict[str, Turn] = field(default_factory=dict)
 
     def tell(self, event: Event) -> None:
         """Records an event and tells the listener."""
@@ -115,18 +129,18 @@ async def run(graph: Node, message: Message, call: Call, context: Context | None
 
 async def _walk(node: Node, message: Message, call: Call, context: Context) -> Message:
     if node.type in (NodeType.MODEL, NodeType.TRANSFORMER):
-        message = await _timed("infer", node, call.infer(node, message, context), context)
+        message = await timed("infer", node, call.infer(node, message, context), context)
     if node.children:
         message = await _ask_children(node, message, call, context)
     if node.type is NodeType.OUTPUT_TRANSFORMER:
-        message = await _timed("infer", node, call.infer(node, message, context), context)
+        message = await timed("infer", node, call.infer(node, message, context), context)
     return message
 
 
 async def _ask_children(node: Node, message: Message, call: Call, context: Context) -> Message:
     children = node.children
     if node.type is NodeType.ROUTER:
-        choice = await _timed("route", node, call.route(node, message, context), context)
+        choice = await timed("route", node, call.route(node, message, context), context)
         if choice == Router.NO_CHILD:
             return message
         if choice != Router.ALL_CHILDREN:
@@ -137,7 +151,7 @@ async def _ask_children(node: Node, message: Message, call: Call, context: Conte
             children = (children[choice],)
     answers = await _gather([_walk(child, message, call, context) for child in children])
     if node.type is NodeType.COMBINER:
-        return await _timed("aggregate", node, call.aggregate(node, answers, context), context)
+        return await timed("aggregate", node, call.aggregate(node, answers, context), context)
     return answers[0]
 
 
@@ -156,8 +170,12 @@ async def _gather(walks: Sequence[Awaitable[Message]]) -> list[Message]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _timed(method: Method, node: Node, call: Awaitable[Answer], context: Context) -> Answer:
-    """Awaits one call, tells when it starts and ends, and puts the node's name on its errors."""
+async def timed(method: Method, node: Node, call: Awaitable[Answer], context: Context) -> Answer:
+    """Awaits one call, tells when it starts and ends, and puts the node's name on its errors.
+
+    Raises:
+        ImagegraphError: whatever else the call raises becomes one.
+    """
     context.tell(Event(node, method, "started"))
     start = time.perf_counter()
     try:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import grpc
+import orjson
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc import aio
 
 import imagegraph
-from imagegraph import wire_grpc
-from imagegraph.engine import Context
-from imagegraph.errors import ImagegraphError
+from imagegraph import headers as beside
+from imagegraph import wire, wire_grpc
+from imagegraph.errors import Cancelled, ImagegraphError
+from imagegraph.journal import Entry
+from imagegraph.message import Message
 from imagegraph.protocol import pb, stubs
 from imagegraph.service import Service, metadata
+from imagegraph.streaming import Happening
 
-log = logging.getLogger("imagegraph.request")
+log = logging.getLogger("imagegraph.grpc")
 
 
 class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
@@ -25,7 +33,8 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
     def __init__(self, service: Service, timeout_s: float) -> None:
         """Takes what to serve and the longest that a request may take."""
         self._service = service
-        self._metrics = service.metrics
+        self._journal = service.journal
+        self._metrics = service.journal.metrics
         self._timeout_s = timeout_s
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802  (the protocol's names)
@@ -58,42 +67,122 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Answers a request."""
-        start = time.perf_counter()
-        status = 200
+        entry = self._open("ModelInfer", context)
         try:
-            return await self._infer(request, context)
+            asked = self._decode(request)
+            answer = self._encode(await self._service.infer(asked.messages, entry), asked)
+            context.set_trailing_metadata(tuple(entry.echo.items()))
+            return answer
         except ImagegraphError as error:
-            status = error.status
-            if error.retryable:
-                context.set_trailing_metadata([("retry-after", "1")])
-            await context.abort(grpc.StatusCode[error.code], str(error))
-        except aio.AbortError:
-            raise
+            entry.error = error
+            await self._abort(entry, context)
         except Exception as error:
-            status = 500
-            log.exception("gRPC request failed")
-            await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+            log.exception("request %s failed", entry.context.id)
+            entry.error = ImagegraphError(f"{type(error).__name__}: {error}")
+            await self._abort(entry, context)
+        except asyncio.CancelledError:
+            entry.error = Cancelled("the client cancelled the call")
+            raise
         finally:
-            self._metrics.request("grpc", status, time.perf_counter() - start)
+            self._journal.close(entry, entry.error.status if entry.error else 200)
 
-    async def _infer(self, request: Any, call: Any) -> Any:
-        asked = wire_grpc.decode_request(request)
+    async def ModelStreamInfer(self, requests: Any, context: Any) -> AsyncGenerator[Any]:  # noqa: N802
+        """Answers request after request, each with what happens until its answer, or with its error.
+
+        What happens is a response without outputs, whose parameters `event` and `facts` (JSON) say it.
+        """
+        async for request in requests:
+            entry = self._open("ModelStreamInfer", context)
+            try:
+                asked = self._decode(request)
+                watch = self._service.watch(asked.messages, entry)
+                async with aclosing(watch):
+                    async for one in watch:
+                        if isinstance(one, Message):
+                            yield StreamResponse(infer_response=self._encode(one, asked))
+                        elif one.kind != "heartbeat":
+                            yield StreamResponse(infer_response=self._event(one, entry))
+            except ImagegraphError as error:
+                entry.error = error
+                about = pb.ModelInferResponse(id=request.id or entry.context.id)
+                yield StreamResponse(error_message=str(error), infer_response=about)
+            except (asyncio.CancelledError, GeneratorExit):
+                entry.error = Cancelled("the client cancelled the call")
+                raise
+            finally:
+                self._journal.close(entry, entry.error.status if entry.error else 200)
+
+    def _open(self, method: str, call: Any) -> Entry:
+        metadata = {key: value for key, value in call.invocation_metadata() or () if isinstance(value, str)}
+        entry = self._journal.open("grpc", method, metadata)
         remaining = call.time_remaining()
-        seconds = self._timeout_s if remaining is None else min(remaining, self._timeout_s)
-        context = Context(deadline=time.monotonic() + seconds)
-        for key, value in call.invocation_metadata() or ():
-            if key in ("x-request-id", "seldon-puid") and isinstance(value, str):
-                context.id = value
-            elif key == "x-predictor" and isinstance(value, str):
-                context.predictor = value
-        answer = await self._service.infer(asked.messages, context)
+        longest = self._timeout_s if remaining is None else min(remaining, self._timeout_s)
+        entry.context.deadline = time.monotonic() + longest
+        return entry
+
+    def _decode(self, request: Any) -> wire.Request:
+        start = time.perf_counter()
+        asked = wire_grpc.decode_request(request)
+        self._metrics.phase("decode", time.perf_counter() - start)
+        return asked
+
+    def _encode(self, answer: Message, asked: wire.Request) -> Any:
+        start = time.perf_counter()
         if asked.outputs is not None:
             answer = answer.only(asked.outputs)
-        return wire_grpc.encode_answer(answer)
+        response = wire_grpc.encode_answer(answer)
+        self._metrics.phase("encode", time.perf_counter() - start)
+        return response
+
+    def _event(self, happening: Happening, entry: Entry) -> Any:
+        response = pb.ModelInferResponse(id=entry.context.id, model_name=self._service.name)
+        facts = orjson.dumps(happening.facts).decode()
+        wire_grpc.set_parameters(response, {"event": happening.kind, "facts": facts})
+        return response
+
+    async def _abort(self, entry: Entry, call: Any) -> None:
+        error = entry.error
+        assert error is not None
+        metadata = {**entry.echo, beside.STATUS: str(error.status)}
+        if error.retryable:
+            metadata["retry-after"] = "1"
+        await call.abort(grpc.StatusCode[error.code], str(error), tuple(metadata.items()))
+
+
+def _stream_response() -> Any:
+    """Makes the class of ModelStreamInferResponse, which KServe's protocol file leaves out.
+
+    Source: Triton's grpc_service.proto; its clients' `start_stream` reads these messages.
+    """
+    file = descriptor_pb2.FileDescriptorProto(
+        name="imagegraph/stream.proto", package="imagegraph", syntax="proto3"
+    )
+    file.dependency.append(pb.DESCRIPTOR.name)
+    message = file.message_type.add(name="ModelStreamInferResponse")
+    field = descriptor_pb2.FieldDescriptorProto
+    optional = field.LABEL_OPTIONAL
+    message.field.add(name="error_message", number=1, type=field.TYPE_STRING, label=optional)
+    message.field.add(
+        name="infer_response",
+        number=2,
+        type=field.TYPE_MESSAGE,
+        type_name=f".{pb.ModelInferResponse.DESCRIPTOR.full_name}",
+        label=optional,
+    )
+    pool = descriptor_pool.Default()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("imagegraph.ModelStreamInferResponse"))
+
+
+StreamResponse = _stream_response()
 
 
 async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -> Any:
-    """Starts the server; stop it with a grace period."""
+    """Starts the server; stop it with a grace period.
+
+    Raises:
+        ImagegraphError: the port is taken.
+    """
     server = aio.server(
         options=[
             ("grpc.max_receive_message_length", max_bytes),
@@ -101,7 +190,14 @@ async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -
             ("grpc.so_reuseport", 0),
         ]
     )
-    stubs.add_GRPCInferenceServiceServicer_to_server(Servicer(service, timeout_s), server)
+    servicer = Servicer(service, timeout_s)
+    stubs.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    stream = grpc.stream_stream_rpc_method_handler(
+        servicer.ModelStreamInfer, pb.ModelInferRequest.FromString, StreamResponse.SerializeToString
+    )
+    name = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+    more = grpc.method_handlers_generic_handler(name, {"ModelStreamInfer": stream})
+    server.add_generic_rpc_handlers((more,))
     if not server.add_insecure_port(f"[::]:{port}"):
         raise ImagegraphError(f"port {port} is taken")
     await server.start()

@@ -106,17 +106,41 @@ class ComponentSpec(_Part):
     of_cluster = "hpaSpec kedaSpec metadata pdbSpec replicas"
 
 
+Port = Annotated[int, Field(gt=0, lt=65536)]
+
+
 class Endpoint(_Part):
     """Where a node's pod answers; Seldon's own field, with Seldon's own spellings."""
 
     service_host: Annotated[str, Field(alias="service_host", min_length=1)]
-    http_port: Annotated[int, Field(gt=0, lt=65536)]
-    type: Literal["REST"] = "REST"
+    http_port: Port | None = None
+    grpc_port: Port | None = None
+    type: Literal["REST", "GRPC"] = "REST"
+
+    @pydantic.model_validator(mode="after")
+    def _has_its_port(self) -> Self:
+        _ = self.address
+        return self
 
     @property
-    def url(self) -> str:
-        """The base URL of the node."""
-        return f"http://{self.service_host}:{self.http_port}"
+    def address(self) -> str:
+        """Host and port of the node, by the protocol of its type."""
+        port = self.grpc_port if self.type == "GRPC" else self.http_port
+        if port is None:
+            raise ValueError(f"{self.type} needs {'grpcPort' if self.type == 'GRPC' else 'httpPort'}")
+        return f"{self.service_host}:{port}"
+
+
+# Annotations that limit a node's time in milliseconds: Seldon's for all nodes, ours for one.
+TIMEOUTS = {"REST": "seldon.io/rest-timeout", "GRPC": "seldon.io/grpc-timeout"}
+NODE_TIMEOUT = "timeout-ms.imagegraph"
+
+
+def _seconds(annotations: Mapping[str, str], key: str) -> float:
+    text = annotations[key]
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 10**9):
+        raise ValueError(f"annotation '{key}': expected milliseconds, got '{text}'")
+    return int(text) / 1000
 
 
 class Unit(Tree):
@@ -139,7 +163,7 @@ class Predictor(_Part):
 
     @pydantic.model_validator(mode="after")
     def _is_runnable(self) -> Self:
-        _ = self.root, self.bundle  # resolving them checks names, containers and bundles
+        _ = self.root, self.bundle, self.endpoints  # resolving them checks what they are made of
         return self
 
     @property
@@ -159,9 +183,41 @@ class Predictor(_Part):
         return bundles[0]
 
     @property
-    def endpoints(self) -> dict[str, str]:
-        """The base URLs of the nodes that answer in pods of their own."""
-        return {unit.name: unit.endpoint.url for unit in self.graph.walk() if unit.endpoint}
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Where the nodes answer that have pods of their own."""
+        units = [unit for unit in self.graph.walk() if unit.endpoint]
+        found = {unit.name: unit.endpoint for unit in units if unit.endpoint}
+        if len({endpoint.type for endpoint in found.values()}) > 1:
+            raise ValueError("endpoints of both REST and GRPC; Seldon refuses that, and so do we")
+        for unit in units:
+            if found[unit.name].type == "GRPC" and unit.type in (NodeType.COMBINER, NodeType.ROUTER):
+                raise ValueError(
+                    f"node '{unit.name}': V2 over gRPC cannot ask a {unit.type}; without an endpoint, "
+                    "the engine does its work itself"
+                )
+        return found
+
+    def timeouts_s(self, annotations: Mapping[str, str]) -> dict[str, float]:
+        """Returns how long each node with a pod may take: its own time, or that of all.
+
+        Args:
+            annotations: of the whole deployment; the predictor's own come first.
+        """
+        known = {**annotations, **self.annotations}
+        names = {unit.name for unit in self.graph.walk()}
+        own: dict[str, float] = {}
+        for key in known:
+            prefix, _, node = key.partition("/")
+            if prefix == NODE_TIMEOUT:
+                if node not in names:
+                    raise ValueError(f"annotation '{key}': no node '{node}'; nodes: {sorted(names)}")
+                own[node] = _seconds(known, key)
+        common = {
+            node: _seconds(known, TIMEOUTS[endpoint.type])
+            for node, endpoint in self.endpoints.items()
+            if TIMEOUTS[endpoint.type] in known
+        }
+        return common | own
 
     @property
     def root(self) -> Node:
@@ -204,6 +260,12 @@ class Spec(_Part):
         # As in Seldon, a single predictor may leave its traffic out.
         if total != 100 and not (len(answering) == 1 and total == 0):
             raise ValueError(f"traffic of the predictors adds up to {total}, not 100")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _timeouts_are_milliseconds(self) -> Self:
+        for predictor in self.predictors:
+            predictor.timeouts_s(self.annotations)
         return self
 
 

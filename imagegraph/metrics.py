@@ -1,11 +1,16 @@
-"""Prometheus metrics of one served node or graph; the label is our own name, never the client's."""
+"""Prometheus metrics of one served node or graph; the labels are our own names, never the client's."""
 
 from __future__ import annotations
 
+import functools
+import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from imagegraph.batching import Batch
 
@@ -19,56 +24,102 @@ class Metrics:
     def __init__(self, model_name: str, registry: CollectorRegistry) -> None:
         """Takes the name that the label carries."""
         self._registry = registry
-        labels = ["model_name"]
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...], more: list[str]) -> Histogram:
-            return Histogram(name, text, labels + more, buckets=buckets, registry=registry)
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(name, text, ["model_name", *labels], buckets=buckets, registry=registry)
 
-        self._requests = Counter(
-            "imagegraph_requests", "Requests", [*labels, "protocol", "code"], registry=registry
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, ["model_name", *labels], registry=registry)
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(name, text, ["model_name"], registry=registry).labels(model_name)
+
+        self._requests = counter("imagegraph_requests", "Requests", "protocol", "code", "predictor")
+        self._seconds = histogram(
+            "imagegraph_request_seconds", "Time to answer", SECONDS, "protocol", "predictor"
         )
-        self._seconds = histogram("imagegraph_request_seconds", "Time to answer", SECONDS, ["protocol"])
-        self._phases = histogram("imagegraph_phase_seconds", "Time in a phase", SECONDS, ["phase"])
-        self._batches = histogram("imagegraph_batch_size", "Requests computed together", SIZES, [])
-        self._waits = histogram("imagegraph_queue_seconds", "Time in the queue", SECONDS, [])
-        self._queued = Gauge("imagegraph_queue_depth", "Requests in the queue", labels, registry=registry)
-        self._loading = Gauge("imagegraph_load_seconds", "Time to load", labels, registry=registry)
-        self._in_flight = Gauge("imagegraph_in_flight", "Requests under way", labels, registry=registry)
-        self._hits = Counter(
-            "imagegraph_cache_hits", "Results known already", [*labels, "node"], registry=registry
+        self._phases = histogram("imagegraph_phase_seconds", "Time in a phase", SECONDS, "phase")
+        self._nodes = histogram(
+            "imagegraph_node_seconds", "Time of a node's call", SECONDS, "predictor", "node", "outcome"
         )
+        self._batches = histogram("imagegraph_batch_size", "Requests computed together", SIZES)
+        self._waits = histogram("imagegraph_queue_seconds", "Time in the queue", SECONDS)
+        self._hits = counter("imagegraph_cache_hits", "Results known already", "node")
+        self._misses = counter("imagegraph_cache_misses", "Results not known yet", "node")
+        self._store_errors = counter("imagegraph_cache_errors", "Failures of the store of results")
+        self._queued = gauge("imagegraph_queue_depth", "Requests in the queue")
+        self._loading = gauge("imagegraph_load_seconds", "Time to load")
+        self._in_flight = gauge("imagegraph_in_flight", "Requests under way")
+        registry.register(_DeviceMemory())
         self.model_name = model_name
+        # Looking up a child by its labels costs more than counting.
+        self._child = functools.cache(lambda metric, *labels: metric.labels(model_name, *labels))
 
-    def request(self, protocol: str, status: int, seconds: float) -> None:
-        """Counts a request that was answered."""
-        self._requests.labels(self.model_name, protocol, str(status)).inc()
-        self._seconds.labels(self.model_name, protocol).observe(seconds)
+    def request(self, protocol: str, status: int, seconds: float, predictor: str) -> None:
+        """Counts a request that was answered, by the predictor that did."""
+        self._child(self._requests, protocol, str(status), predictor).inc()
+        self._child(self._seconds, protocol, predictor).observe(seconds)
 
     def in_flight(self) -> AbstractContextManager[None]:
         """Counts a request while it is under way."""
-        return self._in_flight.labels(self.model_name).track_inprogress()
+        return self._in_flight.track_inprogress()
 
     def phase(self, phase: str, seconds: float) -> None:
         """Counts time in decode, predict or encode."""
-        self._phases.labels(self.model_name, phase).observe(seconds)
+        self._child(self._phases, phase).observe(seconds)
+
+    def node(self, predictor: str, node: str, outcome: str, seconds: float) -> None:
+        """Counts a call of a node."""
+        self._child(self._nodes, predictor, node, outcome).observe(seconds)
 
     def batch(self, batch: Batch) -> None:
         """Counts a batch."""
-        self._batches.labels(self.model_name).observe(batch.size)
+        self._child(self._batches).observe(batch.size)
         self.phase("predict", batch.seconds)
         for waited in batch.waited_s:
-            self._waits.labels(self.model_name).observe(waited)
-        self._queued.labels(self.model_name).set(batch.queued)
+            self._child(self._waits).observe(waited)
+        self._queued.set(batch.queued)
 
     def loaded(self, seconds: float) -> None:
         """Says how long loading took."""
-        self._loading.labels(self.model_name).set(seconds)
+        self._loading.set(seconds)
 
     def cache_hit(self, node: str) -> None:
         """Counts a node that was not asked."""
-        self._hits.labels(self.model_name, node).inc()
+        self._child(self._hits, node).inc()
+
+    def cache_miss(self, node: str) -> None:
+        """Counts a node that was asked, since nobody knew its result."""
+        self._child(self._misses, node).inc()
+
+    def store_failed(self) -> None:
+        """Counts a failure of the store that keeps results."""
+        self._child(self._store_errors).inc()
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """Returns the page for Prometheus and its content type."""
         encoder, content_type = choose_encoder(accept)
         return encoder(self._registry), content_type
+
+
+class _DeviceMemory(Collector):
+    """What torch holds of each CUDA device; nothing where it has not begun to use one."""
+
+    def collect(self) -> Iterator[Metric]:
+        torch = sys.modules.get("torch")
+        if torch is None or not torch.cuda.is_initialized():
+            return
+        family = GaugeMetricFamily(
+            "imagegraph_device_memory_bytes", "Memory of the device", labels=["device", "kind"]
+        )
+        for index in range(torch.cuda.device_count()):
+            free, total = torch.cuda.mem_get_info(index)
+            kinds = {
+                "allocated": torch.cuda.memory_allocated(index),
+                "reserved": torch.cuda.memory_reserved(index),
+                "free": free,
+                "total": total,
+            }
+            for kind, number in kinds.items():
+                family.add_metric([f"cuda:{index}", kind], number)
+        yield family

@@ -17,7 +17,7 @@ import uvicorn
 
 from imagegraph.http1 import MAX_HEAD_S, BoundedProtocol
 from imagegraph.protocol import RESTServer, kserve
-from imagegraph.rest import Limits, Rest, Vertex
+from imagegraph.rest import Limits, Vertex, application
 from imagegraph.service import Service
 
 
@@ -78,6 +78,8 @@ async def _serve(service: Service, options: Options) -> None:
         http.should_exit = True
         await asyncio.gather(answering, *([grpc.stop(options.grace_s)] if grpc else []))
         await service.close()
+        if service.journal.tracing:
+            await asyncio.to_thread(service.journal.tracing.close)
 
 
 def _http_server(service: Service, options: Options) -> uvicorn.Server:
@@ -92,7 +94,7 @@ def _http_server(service: Service, options: Options) -> uvicorn.Server:
     )
     rest.create_application()
     beneath = kserve.model_server.app
-    rest.config.app = Rest(service, options.limits, options.vertex, beneath)
+    rest.config.app = application(service, options.limits, options.vertex, beneath)
     rest.config.access_log = False
     # A callable that makes protocols, as uvicorn uses it; typed as a class.
     rest.config.http = functools.partial(

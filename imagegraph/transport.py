@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import aiohttp
 import orjson
 
 from imagegraph import wire
-from imagegraph.errors import Cancelled, DeadlineExceeded, ImagegraphError, Unavailable
+from imagegraph.errors import Cancelled, DeadlineExceeded, ImagegraphError, InvalidInput, Unavailable
 
 _KINDS = {429: Unavailable, 499: Cancelled, 503: Unavailable, 504: DeadlineExceeded}
+_CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 413: "RESOURCE_EXHAUSTED"}
+# Nothing was answered: nobody was there, or whoever had been there closed an idle connection.
+_UNANSWERED = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
 async def post(
@@ -19,30 +23,55 @@ async def post(
     body: bytes,
     headers: Mapping[str, str],
     timeout_s: float | None,
+    attempts: int = 1,
 ) -> tuple[bytes, int | None]:
     """Sends a V2 body and returns the answer's, with the length of its JSON part if it has binary tensors.
+
+    Args:
+        attempts: how often to try while nothing is answered.
 
     Raises:
         DeadlineExceeded: no answer came in time.
         Unavailable: the server cannot be reached, or has no room.
         ImagegraphError: any other status than 200, with that status and the server's own words.
     """
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    async with opened(session, url, body, headers, timeout_s, attempts) as answer:
+        payload = await answer.read()
     try:
-        async with session.post(
-            url, data=body, headers=headers, timeout=timeout, allow_redirects=False
-        ) as answer:
-            payload = await answer.read()
-    except TimeoutError as error:
-        raise DeadlineExceeded(f"no answer from {url} in time") from error
-    except aiohttp.ClientError as error:
-        raise Unavailable(f"cannot reach {url}: {error}") from error
-    if answer.status != 200:
-        raise _error(answer.status, payload)
-    length = answer.headers.get(wire.HEADER_LENGTH)
-    if length is not None and not length.isdecimal():
-        raise ImagegraphError(f"answered {wire.HEADER_LENGTH}: {length}, not a number")
-    return payload, None if length is None else int(length)
+        return payload, wire.header_length(answer.headers.get(wire.HEADER_LENGTH))
+    except InvalidInput as error:
+        raise ImagegraphError(f"answered {error}") from error
+
+
+@asynccontextmanager
+async def opened(
+    session: aiohttp.ClientSession,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    timeout_s: float | None,
+    attempts: int = 1,
+) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Like `post`, with the answer's body still to be read."""
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    while True:
+        attempts -= 1
+        try:
+            async with session.post(
+                url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as answer:
+                attempts = 0
+                if answer.status != 200:
+                    raise _error(answer.status, await answer.read())
+                yield answer
+                return
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"no answer from {url} in time") from error
+        except _UNANSWERED as error:
+            if attempts <= 0:
+                raise Unavailable(f"cannot reach {url}: {error}") from error
+        except aiohttp.ClientError as error:
+            raise Unavailable(f"cannot reach {url}: {error}") from error
 
 
 def _error(status: int, payload: bytes) -> ImagegraphError:
@@ -52,4 +81,5 @@ def _error(status: int, payload: bytes) -> ImagegraphError:
         text = payload[:500].decode("utf-8", "replace")
     error = _KINDS.get(status, ImagegraphError)(text)
     error.status = status
+    error.code = _CODES.get(status, error.code)
     return error

@@ -10,14 +10,15 @@ Source: Open Inference Protocol, "Binary Tensor Data Extension" of Triton's HTTP
 
 from __future__ import annotations
 
-import base64
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 import numpy as np
 import orjson
+import pybase64
 from numpy.typing import NDArray
 
 from imagegraph.errors import InvalidInput
@@ -26,6 +27,7 @@ from imagegraph.message import DATATYPES, Message, Tensor
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 MAX_DIMENSIONS = 8
+_LENGTH = re.compile(r"[0-9]{1,18}")  # of more digits Python makes no number
 
 
 def tensor(value: Any) -> Tensor:
@@ -63,19 +65,37 @@ def encode(message: Message, kind: str = "inputs", binary: bool = True) -> tuple
     Returns:
         The body and, if `binary`, the length of its JSON part for the HEADER_LENGTH header.
     """
+    chunks: list[bytes] | None = [] if binary else None
+    head = _head(message, kind, chunks)
+    if binary and kind == "inputs":
+        head.setdefault("parameters", {})["binary_data_output"] = True
+    return _join(head, chunks)
+
+
+def encode_answers(messages: Sequence[Message]) -> tuple[bytes, int | None]:
+    """Encodes a list of V2 responses, the binary data of all behind it; our own COMBINERs read that.
+
+    Returns:
+        As `encode`.
+    """
     chunks: list[bytes] = []
+    return _join([_head(message, "outputs", chunks) for message in messages], chunks)
+
+
+def _head(message: Message, kind: str, chunks: list[bytes] | None) -> dict[str, Any]:
+    """Returns the JSON part of a message; its binary data go to `chunks`, if there are to be any."""
     entries = []
     for name, value in message.values.items():
         if value is None:
             continue
         one = tensor(value)
         entry: dict[str, Any] = {"name": name, "datatype": one.datatype, "shape": list(one.shape)}
-        if binary:
+        if chunks is None:
+            entry["data"] = _json_data(one)
+        else:
             parts = raw(one)
             entry["parameters"] = {"binary_data_size": sum(map(len, parts))}
             chunks.extend(parts)
-        else:
-            entry["data"] = _json_data(one)
         entries.append(entry)
     head: dict[str, Any] = {"id": message.id}
     if message.origin:
@@ -83,10 +103,12 @@ def encode(message: Message, kind: str = "inputs", binary: bool = True) -> tuple
     if message.parameters:
         head["parameters"] = dict(message.parameters)
     head[kind] = entries
-    if binary and kind == "inputs":
-        head.setdefault("parameters", {})["binary_data_output"] = True
+    return head
+
+
+def _join(head: Any, chunks: list[bytes] | None) -> tuple[bytes, int | None]:
     text = orjson.dumps(head, option=orjson.OPT_SERIALIZE_NUMPY)
-    return (b"".join([text, *chunks]), len(text)) if binary else (text, None)
+    return (text, None) if chunks is None else (b"".join([text, *chunks]), len(text))
 
 
 def raw(one: Tensor) -> list[bytes]:
@@ -112,7 +134,7 @@ def plain(values: Any) -> bytes:
 
     def default(value: Any) -> Any:
         if isinstance(value, Image):
-            return base64.b64encode(value.data).decode()
+            return pybase64.b64encode_as_string(value.data)
         if isinstance(value, Tensor):
             return _json_data(value)
         raise TypeError(f"no JSON for {type(value).__name__}")
@@ -125,7 +147,7 @@ def _as_text(item: bytes) -> str:
     try:
         return item.decode()
     except UnicodeDecodeError:
-        return base64.b64encode(item).decode()
+        return pybase64.b64encode_as_string(item)
 
 
 def decode(body: bytes, header_length: int | None = None) -> Message:
@@ -141,16 +163,9 @@ def decode(body: bytes, header_length: int | None = None) -> Message:
     head, binary = _split(body, header_length)
     if not isinstance(head, dict):
         raise InvalidInput("body", "a JSON object", head)
-    return _message(head, binary)
-
-
-def decode_answers(body: bytes) -> list[Message]:
-    """Decodes what a COMBINER gets: Seldon's list of responses or KServe's object of them by step.
-
-    Raises:
-        InvalidInput: it is neither.
-    """
-    return _answers(parse(body))
+    message = _message(head, binary)
+    binary.finish()
+    return message
 
 
 @dataclass(frozen=True)
@@ -176,8 +191,11 @@ def decode_request(body: bytes, header_length: int | None = None) -> Request:
     """
     head, binary = _split(body, header_length)
     if not isinstance(head, dict) or not head.keys() & {"inputs", "outputs"}:
-        return Request(_answers(head), None, binary=False)
+        answers = _answers(head, binary)
+        binary.finish()
+        return Request(answers, None, binary=header_length is not None)
     message = _message(head, binary)
+    binary.finish()
     asked = [one for one in head.get("outputs") or [] if _is_asked(one)] if "inputs" in head else []
     wants_binary = any(_parameters(one, "outputs").get("binary_data") for one in asked)
     return Request(
@@ -192,15 +210,45 @@ def _is_asked(output: Any) -> bool:
     return isinstance(output, dict) and "datatype" not in output and isinstance(output.get("name"), str)
 
 
-def _split(body: bytes, header_length: int | None) -> tuple[Any, memoryview]:
+class _Binary:
+    """The bytes behind the JSON part, handed out tensor by tensor."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._left = data
+
+    def take(self, size: Any, at: str) -> memoryview:
+        if not isinstance(size, int) or not 0 <= size <= len(self._left):
+            raise InvalidInput(at, f"at most the {len(self._left)} bytes that are left", size)
+        taken, self._left = self._left[:size], self._left[size:]
+        return taken
+
+    def finish(self) -> None:
+        if self._left:
+            raise InvalidInput("body", "no bytes behind those of its tensors", f"{len(self._left)} more")
+
+
+def header_length(text: str | None) -> int | None:
+    """Reads the HEADER_LENGTH header.
+
+    Raises:
+        InvalidInput: it is no number.
+    """
+    if text is None:
+        return None
+    if not _LENGTH.fullmatch(text):
+        raise InvalidInput(HEADER_LENGTH, "a number", text)
+    return int(text)
+
+
+def _split(body: bytes, header_length: int | None) -> tuple[Any, _Binary]:
     """Returns the JSON part of a body, parsed, and the binary part."""
     if header_length is not None and not 0 <= header_length <= len(body):
         raise InvalidInput(HEADER_LENGTH, f"0 to the body's {len(body)} bytes", header_length)
     end = len(body) if header_length is None else header_length
-    return parse(body[:end]), memoryview(body)[end:]
+    return parse(body[:end]), _Binary(memoryview(body)[end:])
 
 
-def _answers(answers: Any) -> list[Message]:
+def _answers(answers: Any, binary: _Binary) -> list[Message]:
     if isinstance(answers, dict) and not answers.keys() & {"inputs", "outputs"}:
         answers = [{"model_name": name, **answer} for name, answer in _objects(answers.items())]
     elif isinstance(answers, list):
@@ -209,12 +257,13 @@ def _answers(answers: Any) -> list[Message]:
         raise InvalidInput(
             "body", "a V2 request, a list of V2 responses, or an object of them by step", answers
         )
-    return [_message(answer, memoryview(b"")) for answer in answers]
+    return [_message(answer, binary) for answer in answers]
 
 
 def _objects(pairs: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, answer in pairs:
-        if not isinstance(answer, dict):
+        # KServe's router merges the error body of a step that may fail as if it were an answer.
+        if not isinstance(answer, dict) or not answer.keys() & {"inputs", "outputs"}:
             raise InvalidInput(f"body[{name}]", "a V2 response", answer)
         yield str(name), answer
 
@@ -231,7 +280,7 @@ def parse(text: bytes) -> Any:
         raise InvalidInput("body", f"JSON ({error})", bytes(text[:40])) from error
 
 
-def _message(head: Mapping[str, Any], binary: memoryview) -> Message:
+def _message(head: Mapping[str, Any], binary: _Binary) -> Message:
     # An answer that was handed on may carry both: what the last node wrote counts. A request may name
     # the outputs that it asks for.
     outputs = head.get("outputs")
@@ -241,23 +290,16 @@ def _message(head: Mapping[str, Any], binary: memoryview) -> Message:
     if not isinstance(tensors, list):
         raise InvalidInput(kind, "a list of tensors", tensors)
     values: dict[str, Any] = {}
-    offset = 0
     for index, entry in enumerate(tensors):
         at = f"{kind}[{index}]"
         name, datatype, shape, parameters = fields(entry, at)
         if name in values:
             raise InvalidInput(at, "every name once", name)
         if "binary_data_size" in parameters:
-            size = parameters["binary_data_size"]
-            if not isinstance(size, int) or not 0 <= size <= len(binary) - offset:
-                expected = f"at most the {len(binary) - offset} bytes that are left"
-                raise InvalidInput(f"{at}.parameters.binary_data_size", expected, size)
-            values[name] = from_raw(binary[offset : offset + size], datatype, shape, at)
-            offset += size
+            taken = binary.take(parameters["binary_data_size"], f"{at}.parameters.binary_data_size")
+            values[name] = from_raw(taken, datatype, shape, at)
         else:
             values[name] = _from_json(entry.get("data"), datatype, shape, at)
-    if offset != len(binary):
-        raise InvalidInput("body", f"{offset} bytes of binary data", f"{len(binary)}")
     about = [_optional(head, name, str, "text", name) for name in ("id", "model_name")]
     return Message(values, about[0] or "", about[1] or "", _parameters(head, "parameters"))
 

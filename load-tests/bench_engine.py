@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TypedDict
 
 from imagegraph import documents, engine
-from imagegraph.calls import FakeCall, LocalCall
+from imagegraph.calls import FakeCall
 from imagegraph.catalogue import Catalogue, entry_names
 from imagegraph.component import Component
 from imagegraph.engine import Call
 from imagegraph.graph import Node, NodeType
+from imagegraph.local import LocalCall
 from imagegraph.message import Message
 
 RUNS = 300

@@ -13,7 +13,7 @@ from imagegraph.graph import Node
 from imagegraph.image import Image
 from imagegraph.manifest import SeldonDeployment, seldon_deployment
 from imagegraph.message import same
-from tests.catalogue.conftest import BUNDLE, smoke_values
+from tests.catalogue.conftest import BUNDLE
 
 CATALOGUE = Catalogue.read()
 ENTRIES = sorted(CATALOGUE.entries)
@@ -29,7 +29,7 @@ RUNNABLE = [
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_entry_answers_its_smoke_input_with_just_its_ports_and_the_same_again(name: str) -> None:
     entry = CATALOGUE.entry(name)
-    values = smoke_values(entry)
+    values = entry.smoke_values()
     with Embedded(Node(name=name), BUNDLE, CATALOGUE, "cpu") as embedded:
         first = asyncio.run(embedded.run(values)).values
         again = asyncio.run(embedded.run(values)).values

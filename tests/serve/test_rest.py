@@ -242,7 +242,8 @@ def test_metrics_count_requests_under_our_own_name(double: Server) -> None:
     double.infer("/v2/models/evil-name/infer", number=1)
     for path in ("/metrics", "/prometheus"):
         page = double.http.get(path).text
-        assert 'imagegraph_requests_total{code="200",model_name="double",protocol="rest"}' in page
+        labels = 'code="200",model_name="double",predictor="default",protocol="rest"'
+        assert f"imagegraph_requests_total{{{labels}}}" in page
         assert "evil-name" not in page
 
 

@@ -11,7 +11,6 @@ import tiny
 from aiohttp import web
 
 from imagegraph import engine, wire
-from imagegraph.calls import HttpCall, LocalCall
 from imagegraph.catalogue import entry_names
 from imagegraph.engine import Context, Event
 from imagegraph.errors import (
@@ -24,7 +23,9 @@ from imagegraph.errors import (
     UnknownName,
 )
 from imagegraph.graph import Node, NodeType
+from imagegraph.local import LocalCall
 from imagegraph.message import Message
+from imagegraph.remote import HttpCall
 
 A = Node(name="a", entry="double")
 
@@ -211,7 +212,7 @@ async def http(handler: Handler) -> AsyncIterator[HttpCall]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     assert runner.addresses
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    url = f"127.0.0.1:{runner.addresses[0][1]}"
     try:
         call = HttpCall({"a": url, "b": url})
         yield call
@@ -261,10 +262,12 @@ def test_a_combiner_gets_its_childrens_answers_and_a_router_chooses():
         node, method = request.match_info["node"], request.match_info["method"]
         seen.append((node, method, request.headers["X-Request-Id"]))
         if method == "route":
-            assert wire.decode(await request.read()).values["x"].array().tolist() == [1]
+            head = int(request.headers[wire.HEADER_LENGTH])
+            assert wire.decode(await request.read(), head).values["x"].array().tolist() == [1]
             return web.json_response([1])
         if method == "aggregate":
-            parts = wire.decode_answers(await request.read())
+            head = int(request.headers[wire.HEADER_LENGTH])
+            parts = wire.decode_request(await request.read(), head).messages
             body, _ = wire.encode(Message({"parts": len(parts)}), "outputs", binary=False)
             return web.Response(body=body)
         return await binary(request)
@@ -331,7 +334,7 @@ def test_a_route_that_is_no_index_is_the_nodes_fault(body):
 
 def test_a_node_that_nobody_serves_is_unavailable():
     async def main() -> None:
-        call = HttpCall({"a": "http://127.0.0.1:1"})
+        call = HttpCall({"a": "127.0.0.1:1"})
         with pytest.raises(Unavailable, match="node 'a': cannot reach http://127.0.0.1:1/v2"):
             await engine.run(Node(name="a"), Message({}), call)
         with pytest.raises(ImagegraphError, match="node 'c': no endpoint; endpoints: .'a'"):

@@ -114,9 +114,10 @@ def test_arrays_without_a_datatype_are_a_fault_of_ours():
 
 def test_a_combiner_reads_seldons_list_and_kserves_object():
     parts = [wire.encode(Message({"a": n}, origin=f"n{n}"), "outputs", binary=False)[0] for n in (1, 2)]
-    listed = wire.decode_answers(b"[" + b",".join(parts) + b"]")
-    by_step = wire.decode_answers(b'{"n1":' + parts[0] + b',"n2":' + parts[1] + b"}")
-    for answers in (listed, by_step):
+    listed = wire.decode_request(b"[" + b",".join(parts) + b"]").messages
+    by_step = wire.decode_request(b'{"n1":' + parts[0] + b',"n2":' + parts[1] + b"}").messages
+    body, length = wire.encode_answers([Message({"a": n}, origin=f"n{n}") for n in (1, 2)])
+    for answers in (listed, by_step, wire.decode_request(body, length).messages):
         assert [answer.origin for answer in answers] == ["n1", "n2"]
         assert [answer.values["a"].array().tolist() for answer in answers] == [[1], [2]]
 
@@ -141,7 +142,7 @@ def request(**entry):
         (b'{"inputs": [], "parameters": 1}', None, "parameters: expected an object"),
         (b'{"inputs": []}', 99, "Inference-Header-Content-Length: expected 0 to"),
         (b'{"inputs": []}', -1, "Inference-Header-Content-Length: expected 0 to"),
-        (b'{"inputs": []}xyz', 14, "body: expected 0 bytes of binary data"),
+        (b'{"inputs": []}xyz', 14, "body: expected no bytes behind those of its tensors, got '3 more'"),
         (request(name=""), None, "inputs.0..name"),
         (request(name=["x"]), None, "inputs.0..name"),
         (request(datatype="FP8"), None, "inputs.0..datatype: expected BYTES or one of BOOL"),
@@ -242,4 +243,4 @@ def test_hostile_bodies_are_read_or_refused_as_invalid_input(head, binary, lie):
                 if value.datatype != "BYTES":
                     assert value.array().shape == value.shape
         with contextlib.suppress(InvalidInput):
-            wire.decode_answers(body)
+            wire.decode_request(body, length)

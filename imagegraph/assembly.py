@@ -1,0 +1,212 @@
+"""Puts together what a process serves: the calls that reach the nodes, and what stands before them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from imagegraph import graph
+from imagegraph.cache import CachedCall, LayeredStore, MemoryStore, Purity, Store
+from imagegraph.calls import PerNodeCall, PortsCall
+from imagegraph.catalogue import Catalogue, entry_names
+from imagegraph.component import Combiner, Router, Signature
+from imagegraph.engine import Call
+from imagegraph.graph import Node, NodeType
+from imagegraph.journal import Journal
+from imagegraph.local import LocalCall
+from imagegraph.manifest import Predictor, SeldonDeployment
+from imagegraph.redis_store import RedisStore
+from imagegraph.references import References
+from imagegraph.service import Interface, Service, Side
+from imagegraph.tracing import TracedCall
+
+REFERENCES_BYTES = 64 * 2**20
+REFERENCES_S = 600.0
+
+
+class RemoteCall(Call, Protocol):
+    """A call to nodes in processes of their own."""
+
+    async def close(self) -> None:
+        """Closes the connections."""
+
+
+# Makes the call from the nodes' addresses (host:port) and the seconds that some may take at most.
+Connect = Callable[[Mapping[str, str], Mapping[str, float]], RemoteCall]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for whatever is served.
+
+    Attributes:
+        device: see `LocalCall`.
+        max_queue: most requests that wait for one entry.
+        cache_bytes: memory for results of nodes; 0 keeps none there.
+        redis_url: a Redis that keeps them for all pods, too.
+        redis_lifetime_s: and for how long.
+    """
+
+    device: str = "auto"
+    max_queue: int = 128
+    cache_bytes: int = 0
+    redis_url: str | None = None
+    redis_lifetime_s: float = 3600.0
+
+
+class Assembly:
+    """Makes services of one catalogue, settings and journal."""
+
+    def __init__(self, catalogue: Catalogue, settings: Settings, journal: Journal) -> None:
+        """Takes what all of them have in common."""
+        self._catalogue = catalogue
+        self._settings = settings
+        self._journal = journal
+        memory = MemoryStore(settings.cache_bytes) if settings.cache_bytes else None
+        self._redis = None
+        if settings.redis_url:
+            self._redis = RedisStore(
+                settings.redis_url, settings.redis_lifetime_s, journal.metrics.store_failed
+            )
+        self._store: Store | None = memory or self._redis
+        if memory and self._redis:
+            self._store = LayeredStore(memory, self._redis)
+        # Where pods share a Redis, any of them can answer for a reference.
+        self._references = References(self._redis or MemoryStore(REFERENCES_BYTES, REFERENCES_S))
+
+    def node(self, component: str, bundle: str, name: str, type_: NodeType) -> Service:
+        """Serves one component under the name and type that its node has in the graph."""
+        catalogue = self._catalogue
+        entry = catalogue.entry(component)
+        uses = [other for other in entry.uses.values() if bundle in catalogue.entry(other).bundles]
+        local = self._local(bundle, [*uses, component])
+        role = next((kind for kind in (Combiner, Router) if issubclass(entry.kind, kind)), None)
+        # A leaf: what the engine would do with children is the business of whoever runs the graph.
+        root = Node(name=name, entry=component, type=NodeType.TRANSFORMER if role else type_)
+        signature = entry.signature
+        side = Side("default", root, self._outer(local, bundle, frozenset()), {component: signature})
+
+        async def close() -> None:
+            await self._close_store()
+            local.close()
+
+        return Service(
+            name,
+            [side],
+            Interface(signature.inputs, signature.outputs),
+            local.ready,
+            close,
+            strict=False,
+            journal=self._journal,
+            references=self._references,
+            role=role,
+            trouble=lambda: _trouble([local]),
+        )
+
+    def graph(self, deployment: SeldonDeployment, connect: Mapping[str, Connect]) -> Service:
+        """Serves the graphs of a manifest: nodes with endpoints in their pods, the others in this process.
+
+        What the document says a client may send is what the first predictor that answers reads.
+
+        Args:
+            connect: how to reach the pods, by the type of their endpoints.
+        """
+        sides: list[Side] = []
+        locals_: list[LocalCall] = []
+        remotes: list[RemoteCall] = []
+        for predictor in deployment.spec.predictors:
+            root, endpoints = predictor.root, predictor.endpoints
+            signatures = self._catalogue.signatures(root)
+            local = self._local(predictor.bundle, entry_names(root, elsewhere=endpoints))
+            locals_.append(local)
+            call: Call = local
+            if endpoints:
+                pods = self._pods(deployment, predictor, connect)
+                remotes.append(pods)
+                call = PerNodeCall(dict.fromkeys(endpoints, PortsCall(pods, signatures)), local)
+            outer = self._outer(call, predictor.bundle, frozenset(endpoints))
+            sides.append(Side(predictor.name, root, outer, signatures, predictor.traffic, predictor.shadow))
+
+        async def load() -> None:
+            await asyncio.gather(*(local.ready() for local in locals_))
+
+        async def close() -> None:
+            await asyncio.gather(self._close_store(), *(pods.close() for pods in remotes))
+            for local in locals_:
+                local.close()
+
+        return Service(
+            deployment.metadata.name,
+            sides,
+            _interface(next(side for side in sides if not side.shadow)),
+            load,
+            close,
+            strict=True,
+            journal=self._journal,
+            references=self._references,
+            trouble=lambda: _trouble(locals_),
+        )
+
+    def _local(self, bundle: str, entries: Sequence[str]) -> LocalCall:
+        settings, observe = self._settings, self._journal.metrics.batch
+        return LocalCall(self._catalogue, bundle, entries, settings.device, settings.max_queue, observe)
+
+    def _pods(
+        self, deployment: SeldonDeployment, predictor: Predictor, connect: Mapping[str, Connect]
+    ) -> RemoteCall:
+        endpoints = predictor.endpoints
+        (type_,) = {endpoint.type for endpoint in endpoints.values()}
+        addresses = {node: endpoint.address for node, endpoint in endpoints.items()}
+        return connect[type_](addresses, predictor.timeouts_s(deployment.spec.annotations))
+
+    def _outer(self, call: Call, bundle: str, remote: frozenset[str]) -> Call:
+        """Puts the cache and the spans, if they are wanted, before a call."""
+        if self._store:
+            call = CachedCall(call, self._store, self._purities(bundle))
+        if self._journal.tracing:
+            call = TracedCall(call, self._journal.tracing, remote)
+        return call
+
+    def _purities(self, bundle: str) -> Callable[[Node], Purity]:
+        known: dict[str, Purity] = {}
+
+        def purity(node: Node) -> Purity:
+            if node.entry not in known:
+                known[node.entry] = Purity(*self._version(node.entry, bundle))
+            return known[node.entry]
+
+        return purity
+
+    def _version(self, name: str, bundle: str) -> tuple[Signature, str]:
+        """Returns the signature and a hash of weights, settings and defaults of an entry."""
+        entry = self._catalogue.entry(name)
+        variant = entry.variant(bundle)
+        facts = {
+            "weights": {role: source.version for role, source in variant.weights.items()},
+            "settings": variant.settings,
+            "defaults": variant.defaults,
+        }
+        digest = hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS, default=dict))
+        return entry.signature, digest.hexdigest()
+
+    async def _close_store(self) -> None:
+        if self._redis:
+            await self._redis.close()
+
+
+def _interface(side: Side) -> Interface:
+    """What a client may send to a graph, and will get from it."""
+    inputs = {port: one.port for port, one in graph.inputs(side.root, side.signatures).items()}
+    written = {port: one for signature in side.signatures.values() for port, one in signature.outputs.items()}
+    outputs = {port: written[port] for port in sorted(graph.outputs(side.root, side.signatures))}
+    return Interface(inputs, outputs)
+
+
+def _trouble(calls: Sequence[LocalCall]) -> str:
+    exhausted = [name for call in calls for name in call.exhausted]
+    return f"out of memory: {', '.join(exhausted)}" if exhausted else ""
