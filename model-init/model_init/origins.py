@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from model_init.landing import Landing
 
 
+WIRE_CHUNK = 2**17
+
+
 @dataclass(frozen=True)
 class Remote:
     """A file at its origin.
@@ -58,8 +61,8 @@ class Hub:
         """Takes a source with `repo`."""
         from huggingface_hub import HfApi, constants, set_client_factory
 
-        # Memory is this times the downloads at once, twice over; the client's 10 MiB are no faster.
-        constants.DOWNLOAD_CHUNK_SIZE = CHUNK
+        # So much is lost when a connection is, and kept in memory for each; 10 MiB are no faster.
+        constants.DOWNLOAD_CHUNK_SIZE = WIRE_CHUNK
         set_client_factory(_client)
         self._repo, self._revision = str(source.repo), str(source.revision)
         self._api = HfApi()
@@ -173,7 +176,7 @@ class Hub:
                 f"{self._repo} does not exist, or is private and HF_TOKEN may not read it ({_status(error)})"
             ) from error
         except errors.OfflineModeIsEnabled as error:
-            raise Unreachable(
+            raise NoAccess(
                 f"{name} is not complete here, and HF_HUB_OFFLINE forbids to fetch it"
             ) from error
         except errors.HfHubHTTPError as error:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 PAGE = 5  # files in one answer of a listing: so few that the client has to turn pages
 LARGE = (".safetensors", ".bin", ".ckpt", ".h5", ".msgpack", ".onnx")
-BLOCK = 16 * 1024
+BLOCK, SLOW_BLOCK = 2**20, 2**14
 
 
 @dataclass
@@ -235,8 +235,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             if self.command == "HEAD":
                 return
             cut = self.fault.cut if self.fault and self.fault.cut is not None else len(data)
-            for start in range(0, cut, BLOCK):
-                block = data[start : min(start + BLOCK, cut)]
+            step = SLOW_BLOCK if hub.speed else BLOCK
+            for start in range(0, cut, step):
+                block = memoryview(data)[start : min(start + step, cut)]
                 with hub.lock:
                     hub.sent[counted] += len(block)
                 self.wfile.write(block)
