@@ -1,8 +1,8 @@
 """Builds the project's images without a Docker daemon, or with one: `python -m tests.cluster.images`.
 
 `BASE_IMAGE` names the image that they start from. Without it one is made of Debian's packages: a registry
-need not be reachable. What this machine needs to reach package registries (pip.conf, certificates) is lent to the
-build and stays out of the images. Layers are kept in the user's cache.
+need not be reachable. What reaches package registries from this machine (pip.conf, certificates) is lent
+to the build and stays out of the images. Layers are kept in the user's cache.
 """
 
 import hashlib
