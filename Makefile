@@ -46,7 +46,7 @@ lint: $(READY) ## Style, types, layers, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/hadolint components/Dockerfile
+	$(BIN)/hadolint components/Dockerfile model-init/Dockerfile
 	$(BIN)/imagegraph generate --check
 
 unit: $(READY) ## Run the tests

@@ -50,10 +50,17 @@ app.kubernetes.io/component: engine
 
 {{/* Environment of a container from a map by name. */}}
 {{- define "imagegraph.env" -}}
-{{- range $name, $value := . }}
+{{- range $name, $value := . -}}
 - name: {{ $name }}
   value: {{ $value | quote }}
+{{ end }}
 {{- end }}
+
+{{/* References to Secrets by name. */}}
+{{- define "imagegraph.references" -}}
+{{- range . -}}
+- name: {{ . }}
+{{ end }}
 {{- end }}
 
 {{/* What Pod Security "restricted" asks of a pod, and of a container. */}}

@@ -10,7 +10,10 @@ enableServiceLinks: false
 terminationGracePeriodSeconds: {{ add $termination.preStopSeconds $termination.drainSeconds 5 }}
 securityContext:
   {{- include "imagegraph.podSecurity" . | nindent 2 }}
-{{- include "imagegraph.pullSecrets" $root }}
+{{- with $values.image.pullSecrets }}
+imagePullSecrets:
+  {{- include "imagegraph.references" . | trim | nindent 2 }}
+{{- end }}
 {{- with $node.pool.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -53,7 +56,9 @@ containers:
         valueFrom:
           resourceFieldRef:
             resource: requests.cpu
-      {{- include "imagegraph.env" $node.env | nindent 6 }}
+      {{- with $node.env }}
+      {{- include "imagegraph.env" . | trim | nindent 6 }}
+      {{- end }}
     ports:
       - name: http
         containerPort: 8080
@@ -97,15 +102,6 @@ volumes:
 {{- end }}
 {{- end }}
 
-{{- define "imagegraph.pullSecrets" -}}
-{{- with .Values.image.pullSecrets }}
-imagePullSecrets:
-  {{- range . }}
-  - name: {{ . }}
-  {{- end }}
-{{- end }}
-{{- end }}
-
 {{/* Probes and the pause before SIGTERM; takes root and name (of the model). */}}
 {{- define "imagegraph.probes" -}}
 {{- $probes := .root.Values.probes }}
@@ -143,17 +139,20 @@ image: {{ include "imagegraph.image" (dict "image" $init.image "root" .root) }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 args:
   {{- toYaml .args | nindent 2 }}
+{{- $token := and $init.tokenSecret (not .readOnly) }}
+{{- if or $token $init.env }}
 env:
-  - name: HF_HOME
-    value: /models/huggingface
-  {{- if $init.tokenSecret }}
+  {{- if $token }}
   - name: HF_TOKEN
     valueFrom:
       secretKeyRef:
         name: {{ $init.tokenSecret }}
         key: {{ $init.tokenKey }}
   {{- end }}
-  {{- include "imagegraph.env" $init.env | nindent 2 }}
+  {{- with $init.env }}
+  {{- include "imagegraph.env" . | trim | nindent 2 }}
+  {{- end }}
+{{- end }}
 resources:
   {{- toYaml $init.resources | nindent 2 }}
 securityContext:
