@@ -3,7 +3,7 @@
 {{- $root := .root }}
 {{- $values := .root.Values }}
 {{- $node := .node }}
-{{- $termination := $values.termination }}
+{{- $termination := $values.termination -}}
 serviceAccountName: {{ .root.Release.Name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -104,7 +104,7 @@ volumes:
 
 {{/* Probes and the pause before SIGTERM; takes root and name (of the model). */}}
 {{- define "imagegraph.probes" -}}
-{{- $probes := .root.Values.probes }}
+{{- $probes := .root.Values.probes -}}
 startupProbe:
   httpGet:
     path: /v2/models/{{ .name }}/ready
