@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster import local
+from tests.cluster.local import Cluster
 from tests.cluster.toolchain import tools
 
 
@@ -25,7 +25,7 @@ class Kubernetes:
     """A cluster: the local one, or the one that KUBECONFIG names."""
 
     kubeconfig: Path
-    local: local.Cluster | None = None
+    local: Cluster | None = None
 
     def kubectl(self, *arguments: str, stdin: str = "", timeout_s: float = 60) -> str:
         """Runs kubectl; raises CommandFailed."""
@@ -174,6 +174,6 @@ def eventually(what: str, condition: Callable[[], Any], timeout_s: float = 60) -
 def given() -> Kubernetes | None:
     """Returns the cluster that KUBECONFIG names, when it names one that is not the local one."""
     path = os.environ.get("KUBECONFIG")
-    if not path or Path(path) == local.Cluster().kubeconfig:
+    if not path or Path(path) == Cluster().kubeconfig:
         return None
     return Kubernetes(Path(path))

@@ -268,8 +268,10 @@ class Node:
         if pid := self.pid:
             os.kill(pid, signal.SIGKILL)
             _wait(lambda: not Path(f"/proc/{pid}").exists(), 20, f"{self.name} did not end")
-        if self.index == 1 and Path(f"/sys/class/net/{self.cluster.link}").exists():
-            _run("ip", "link", "delete", self.cluster.link)
+        if self.index == 1:  # the kernel removes the link with the node's namespace, but later
+            subprocess.run(["ip", "link", "delete", self.cluster.link], capture_output=True)
+            link = Path(f"/sys/class/net/{self.cluster.link}")
+            _wait(lambda: not link.exists(), 20, f"the link {link.name} did not go")
         _wait(lambda: not _remove_cgroups(self.cgroup), 20, f"cgroups of {self.name} are still in use")
         shutil.rmtree(self.folder)
 
