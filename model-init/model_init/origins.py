@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from imagegraph.weights import ROOT, Source, content_version
+from imagegraph import weights
+from imagegraph.weights import Source, content_version
 from model_init.choice import PIPELINE, needed
 from model_init.digests import CHUNK
 from model_init.errors import Failure, NoAccess, Unreachable, WrongBytes, WrongPin
@@ -51,7 +52,7 @@ class Origin(Protocol):
 
 def origin_of(source: Source) -> Origin:
     """Returns the origin that a source names."""
-    return Hub(source) if source.repo else Folder(source.url or str(ROOT / str(source.path)))
+    return Hub(source) if source.repo else Folder(source.url or str(weights.ROOT / str(source.path)))
 
 
 class Hub:

@@ -50,13 +50,18 @@ def hub() -> Iterator[Hub]:
 
 
 class Machine:
-    """A machine with a cache on a volume, on which model-init runs."""
+    """A machine with a cache on a volume, on which model-init runs.
+
+    Attributes:
+        prelude: code that plays a trick on model-init, and then runs it.
+    """
 
     def __init__(self, home: Path, url: str) -> None:
         self.home, self.cache = home, home / "cache"
         self.catalogue = home / "catalogue.yaml"
         self.catalogue.write_text(CATALOGUE)
         self.message = home / "message"
+        self.prelude = ""
         self.variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
@@ -67,7 +72,8 @@ class Machine:
         }
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "model_init", *arguments, f"--termination-log={self.message}"]
+        program = ["-c", self.prelude] if self.prelude else ["-m", "model_init"]
+        return [sys.executable, *program, *arguments, f"--termination-log={self.message}"]
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

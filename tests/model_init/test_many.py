@@ -31,7 +31,7 @@ STARTER.set_forkserver_preload(["tests.model_init.starting"])
 def start(machine: Machine) -> multiprocessing.process.BaseProcess:
     process = STARTER.Process(
         target=pull,
-        args=(machine.variables, ["--bundle=real", "--wait=0.1", *arguments], machine.home / "output"),
+        args=(machine.variables, ["--bundle=real", "--wait=0.1"], machine.home / "output"),
     )
     process.start()
     return process
@@ -56,7 +56,7 @@ def test_a_killed_process_loses_nothing_at_any_moment(machine: Machine, hub: Hub
     chance = random.Random(2)
     hub.speed = 20e6
     snapshots = [(Repository(machine.cache, name), commit) for name, commit in COMMITS.items()]
-    kills = 0
+    kills = midway = 0
     while kills < KILLS:
         before, enough = hub.sent.total(), chance.random() ** 2 * 7e6
         process = start(machine)
@@ -64,6 +64,7 @@ def test_a_killed_process_loses_nothing_at_any_moment(machine: Machine, hub: Hub
             time.sleep(0.001)
         process.join(chance.uniform(0, 0.05))
         kills += process.is_alive()
+        midway += process.is_alive() and hub.sent.total() - before > 100_000
         process.kill()
         process.join()
         for (repository, revision), seen in zip(snapshots, check(snapshots, deep=True), strict=True):
@@ -74,6 +75,7 @@ def test_a_killed_process_loses_nothing_at_any_moment(machine: Machine, hub: Hub
                 assert visible.items() <= hub.repos[repository.name].files.items()
         if all(seen.complete for seen in check(snapshots, deep=False)):
             damage(machine.cache, chance)
+    assert midway > KILLS // 2
     hub.speed = None
     machine.pull()
     machine.run("verify", "--bundle=real", "--deep")
