@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,8 @@ from tests.cluster import images as built_images
 from tests.cluster import local, toolchain
 from tests.cluster.kubernetes import Kubernetes, Namespace, given
 
+# A second version for canaries: the same image by another name.
+CANARY = "docker.io/library/imagegraph:canary"
 REPORTS: pytest.StashKey[bool] = pytest.StashKey()
 
 
@@ -57,11 +60,12 @@ def cluster() -> Iterator[Kubernetes]:
 def images(cluster: Kubernetes) -> Kubernetes:
     """The cluster with the project's images on it."""
     if cluster.local:
-        for name in built_images.IMAGES:
-            try:
-                cluster.local.load(built_images.built(name))
-            except toolchain.Missing as error:
-                unavailable(str(error))
+        try:
+            node, model_init = (built_images.built(name) for name in built_images.IMAGES)
+        except toolchain.Missing as error:
+            unavailable(str(error))
+        for image in (node, model_init, replace(node, name=CANARY)):
+            cluster.local.load(image)
     return cluster
 
 
@@ -71,15 +75,15 @@ def namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Iterator[N
     yield from _namespace(cluster, request)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def shared_namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Iterator[Namespace]:
-    """One for the tests of a file that go together."""
+    """One for the tests of a class, which follow one another."""
     yield from _namespace(cluster, request)
 
 
 def _namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Iterator[Namespace]:
-    name = re.sub("[^a-z0-9]+", "-", request.node.name.removesuffix(".py").lower()).strip("-")
-    with cluster.namespace(f"test-{name.rpartition('test-')[2]}"[:50].strip("-")) as made:
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test").strip("-")
+    with cluster.namespace(f"test-{name}"[:50].strip("-")) as made:
         yield made
         if any(REPORTS in item.stash for item in request.session.items if request.node in item.listchain()):
             print(made.diagnose())

@@ -259,6 +259,10 @@ class Node:
         self._ctr("images", "import", "/var/tmp/image.tar")
         archive.unlink()
 
+    def signal(self, container: str, name: str) -> None:
+        """Sends a signal such as SIGSTOP to a container's process."""
+        self._ctr("tasks", "kill", "--signal", name, container)
+
     def _ctr(self, *arguments: str) -> str:
         enter = ["nsenter", f"--target={self.pid}", "--mount"]
         return _run(*enter, "ctr", f"--address={CRI}", "--namespace=k8s.io", *arguments)
