@@ -8,8 +8,8 @@ answer["pictures"][0].rgb().show()
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,11 +17,13 @@ import aiohttp
 import orjson
 
 from imagegraph import wire
+from imagegraph.errors import Unavailable
 from imagegraph.image import Image
 from imagegraph.message import Message, Tensor
-from imagegraph.transport import post
+from imagegraph.transport import error, events, opened, post
 
-PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
+PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"RIFF")
+PICTURES_AS_TEXT = ("iVBORw0K", "/9j/", "UklGR")  # the same in base64
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,52 @@ class Answer(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self.values_by_name)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A value that a node wrote, kept by the server for a while; `AsyncClient.fetch` gets it."""
+
+    href: str
+    sha256: str
+    bytes: int
+    content_type: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that happened at a node.
+
+    Attributes:
+        kind: started, progress, finished or failed.
+        done, total: for progress.
+        preview: the picture so far, if it was asked for and the node can draw it.
+        seconds, cached: how long the call took; whether its result was known.
+        outputs: for finished, what the node wrote: several references where a value is a list.
+    """
+
+    kind: str
+    node: str
+    done: int = 0
+    total: int = 0
+    preview: Reference | None = None
+    seconds: float = 0.0
+    cached: bool = False
+    outputs: Mapping[str, Sequence[Reference]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, kind: str, facts: Mapping[str, Any]) -> Step:
+        """Makes one of the facts in an event."""
+
+        def references(tensor: Mapping[str, Any]) -> list[Reference]:
+            return [Reference(**one) for one in tensor["references"]]
+
+        known = {
+            name: facts[name] for name in ("node", "done", "total", "seconds", "cached") if name in facts
+        }
+        outputs = {one["name"]: references(one) for one in facts.get("outputs", ())}
+        preview = references(facts["preview"])[0] if "preview" in facts else None
+        return cls(kind, **known, preview=preview, outputs=outputs)
 
 
 class AsyncClient:
@@ -94,16 +142,56 @@ class AsyncClient:
         Raises:
             ImagegraphError: with the server's status and words; see `errors` for the kinds.
         """
-        parameters = {} if cache else {"cache": False}
-        body, head = wire.encode(Message(values, id=request_id, parameters=parameters))
-        headers = {"Content-Type": "application/octet-stream", wire.HEADER_LENGTH: str(head)}
-        optional = {"X-Request-Id": request_id, "X-Predictor": predictor, "X-Request-Timeout": timeout_s}
-        headers |= {name: str(value) for name, value in optional.items() if value}
+        body, headers = _request(values, request_id, timeout_s, predictor, {} if cache else {"cache": False})
         url = f"{self._url}/v2/models/{model}/infer"
-        payload, length = await post(self._open(), url, body, headers, timeout_s)
-        message = wire.decode(payload, length)
-        found = {name: plain(value) for name, value in message.values.items()}
-        return Answer(found, message.id, message.parameters)
+        return _answer(*await post(self._open(), url, body, headers, timeout_s))
+
+    async def stream(
+        self,
+        model: str,
+        *,
+        request_id: str = "",
+        timeout_s: float | None = None,
+        predictor: str | None = None,
+        cache: bool = True,
+        previews: bool = False,
+        **values: Any,
+    ) -> AsyncGenerator[Step | Answer]:
+        """Yields what happens at the nodes, and last the answer; who stops looking stops the work.
+
+        Args:
+            values: see `infer`, as the others.
+            previews: whether progress comes with the picture so far.
+
+        Raises:
+            ImagegraphError: as `infer`.
+        """
+        parameters = ({} if cache else {"cache": False}) | ({"previews": True} if previews else {})
+        body, headers = _request(values, request_id, timeout_s, predictor, parameters)
+        url = f"{self._url}/v2/models/{model}/infer"
+        headers["Accept"] = "text/event-stream"
+        async with opened(self._open(), url, body, headers, timeout_s) as answer:
+            async for kind, data in events(answer):
+                if kind == "answer":
+                    yield _answer(data, None)
+                    return
+                facts = orjson.loads(data)
+                if kind == "error":
+                    raise error(facts["status"], data)
+                yield Step.read(kind, facts)
+        raise Unavailable(f"{url} ended without an answer")
+
+    async def fetch(self, reference: Reference) -> bytes:
+        """Returns the value that a step refers to: an encoded picture, a text, or numbers as raw bytes.
+
+        Raises:
+            ImagegraphError: the server does not keep it any more, or is another one.
+        """
+        async with self._open().get(f"{self._url}{reference.href}") as answer:
+            content = await answer.read()
+        if answer.status != 200:
+            raise error(answer.status, content)
+        return content
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -141,6 +229,41 @@ class Client:
         """See `AsyncClient.infer`."""
         return self._runner.run(self._client.infer(model, **arguments))
 
+    def stream(self, model: str, **arguments: Any) -> Generator[Step | Answer]:
+        """See `AsyncClient.stream`."""
+        steps = self._client.stream(model, **arguments)
+        try:
+            while True:
+                yield self._runner.run(anext(steps))
+        except StopAsyncIteration:
+            return
+        finally:
+            self._runner.run(steps.aclose())
+
+    def fetch(self, reference: Reference) -> bytes:
+        """See `AsyncClient.fetch`."""
+        return self._runner.run(self._client.fetch(reference))
+
+
+def _request(
+    values: Mapping[str, Any],
+    request_id: str,
+    timeout_s: float | None,
+    predictor: str | None,
+    parameters: Mapping[str, Any],
+) -> tuple[bytes, dict[str, str]]:
+    """Encodes a request; returns its body and headers."""
+    body, head = wire.encode(Message(values, id=request_id, parameters=parameters))
+    headers = {"Content-Type": "application/octet-stream", wire.HEADER_LENGTH: str(head)}
+    optional = {"X-Request-Id": request_id, "X-Predictor": predictor, "X-Request-Timeout": timeout_s}
+    return body, headers | {name: str(value) for name, value in optional.items() if value}
+
+
+def _answer(payload: bytes, length: int | None) -> Answer:
+    message = wire.decode(payload, length)
+    found = {name: plain(value) for name, value in message.values.items()}
+    return Answer(found, message.id, message.parameters)
+
 
 def plain(tensor: Tensor) -> Any:
     """Returns a tensor's value as Python has it: a scalar for shape [1], a list for [n], else an array."""
@@ -155,5 +278,5 @@ def plain(tensor: Tensor) -> Any:
 
 def _text_or_picture(item: bytes | str) -> Any:
     if isinstance(item, str):
-        return item
+        return Image.from_text(item) if item.startswith(PICTURES_AS_TEXT) else item
     return Image(item) if item.startswith(PICTURES) else item.decode("utf-8", "replace")

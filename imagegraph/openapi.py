@@ -17,10 +17,14 @@ def document(service: Service) -> dict[str, Any]:
     model = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     version = {**model, "name": "version"}
     ready = {"200": _ref("Ready"), "503": _ref("Ready")}
-    infer = {
+    infer: dict[str, Any] = {
         "requestBody": {"required": True, "content": {"application/json": {"schema": _schema("Request")}}},
         "responses": {"200": _ref("Response"), **_errors("400", "404", "413", "499", "500", "503", "504")},
     }
+    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    infer["responses"]["200"]["content"] |= events
+    kept = {"description": "Bytes", "content": {"*/*": {"schema": {"type": "string"}}}}
+    result = {"responses": {"200": kept, **_errors("404")}}
     predict = {
         "requestBody": {"required": True, "content": {"application/json": {"schema": _schema("Instances")}}},
         "responses": {"200": _ref("Predictions"), **_errors("400", "404", "413", "499", "500", "503", "504")},
@@ -35,6 +39,7 @@ def document(service: Service) -> dict[str, Any]:
         "/v2/models/{model}/infer": {"parameters": [model], "post": infer},
         "/v2/models/{model}/versions/{version}/infer": {"parameters": [model, version], "post": infer},
         "/v2/models/infer": {"post": infer},
+        "/v2/results/{sha256}": {"parameters": [{**model, "name": "sha256"}], "get": result},
         "/v1/models/{model}:predict": {"parameters": [model], "post": predict},
         "/v2/repository/index": {"post": {"responses": {"200": _ref("Index")}}},
     }

@@ -1,4 +1,4 @@
-"""One POST over HTTP, with every way that it can fail turned into our own errors."""
+"""POSTs over HTTP, with every way that it can fail turned into our own errors."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ async def post(
         payload = await answer.read()
     try:
         return payload, wire.header_length(answer.headers.get(wire.HEADER_LENGTH))
-    except InvalidInput as error:
-        raise ImagegraphError(f"answered {error}") from error
+    except InvalidInput as cause:
+        raise ImagegraphError(f"answered {cause}") from cause
 
 
 @asynccontextmanager
@@ -62,24 +62,46 @@ async def opened(
             ) as answer:
                 attempts = 0
                 if answer.status != 200:
-                    raise _error(answer.status, await answer.read())
+                    raise error(answer.status, await answer.read())
                 yield answer
                 return
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"no answer from {url} in time") from error
-        except _UNANSWERED as error:
+        except TimeoutError as cause:
+            raise DeadlineExceeded(f"no answer from {url} in time") from cause
+        except _UNANSWERED as cause:
             if attempts <= 0:
-                raise Unavailable(f"cannot reach {url}: {error}") from error
-        except aiohttp.ClientError as error:
-            raise Unavailable(f"cannot reach {url}: {error}") from error
+                raise Unavailable(f"cannot reach {url}: {cause}") from cause
+        except aiohttp.ClientError as cause:
+            raise Unavailable(f"cannot reach {url}: {cause}") from cause
 
 
-def _error(status: int, payload: bytes) -> ImagegraphError:
+async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, bytes]]:
+    """Yields the kind and data of each server-sent event of an answer.
+
+    Source: WHATWG, HTML, "Server-sent events"; events of several lines are not sent here.
+
+    Raises:
+        Unavailable: the connection broke.
+    """
+    kind = ""
+    buffer = bytearray()
+    async for chunk in answer.content.iter_any():
+        buffer += chunk
+        *lines, rest = buffer.split(b"\n")
+        buffer = bytearray(rest)
+        for line in lines:
+            if line.startswith(b"event: "):
+                kind = line[7:].decode()
+            elif line.startswith(b"data: "):
+                yield kind, bytes(line[6:])
+
+
+def error(status: int, payload: bytes) -> ImagegraphError:
+    """Makes the error that a server answered with, in its own words."""
     try:
         text = str(orjson.loads(payload)["error"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         text = payload[:500].decode("utf-8", "replace")
-    error = _KINDS.get(status, ImagegraphError)(text)
-    error.status = status
-    error.code = _CODES.get(status, error.code)
-    return error
+    made = _KINDS.get(status, ImagegraphError)(text)
+    made.status = status
+    made.code = _CODES.get(status, made.code)
+    return made

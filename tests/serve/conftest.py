@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +17,14 @@ from imagegraph.catalogue import ROOT
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 import tiny
 
+from tests.serve.forked import Forked
+
 MORE = """
   identity: {component: serving:Identity, summary: Answers the picture it got, bundles: {pocket: {}}}
   asleep: {component: serving:Asleep, summary: Sleeps, bundles: {pocket: {}}}
   everything: {component: serving:Everything, summary: Reads all kinds of ports, bundles: {pocket: {}}}
+  painting: {component: serving:Painting, summary: Paints in steps, bundles: {pocket: {}}}
+  hungry: {component: serving:Hungry, summary: Needs memory, smoke: {size: 1}, bundles: {pocket: {}}}
   later: {component: serving:Later, summary: Loads for two seconds, bundles: {pocket: {}}}
 """
 
@@ -36,13 +39,13 @@ def free_port() -> int:
 class Server:
     """A server process; `http` talks to it."""
 
-    process: subprocess.Popen[str]
+    process: Forked
     http_port: int
     grpc_port: int
     http: httpx.Client
     log: Path
 
-    def wait(self, seconds: float = 60) -> "Server":
+    def wait(self, seconds: float = 120) -> "Server":
         """Waits until it is ready."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -81,16 +84,11 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
         http_port, grpc_port = free_port(), free_port()
         log = folder / f"{len(servers)}.log"
         paths = os.pathsep.join([str(ROOT / "tests" / "unit"), str(ROOT / "tests" / "serve")])
-        process = subprocess.Popen(
-            [sys.executable, "-m", "imagegraph.cli", "serve", "--device", "cpu", *arguments,
-             "--http-port", str(http_port), "--grpc-port", str(grpc_port)],
-            cwd=ROOT,
-            env={**os.environ, "IMAGEGRAPH_CATALOGUE": str(folder / "catalogue.yaml"),
-                 "PYTHONPATH": paths, **environment},
-            stdout=log.open("w"),
-            stderr=subprocess.STDOUT,
-            text=True,
-        )  # fmt: skip
+        ports = ["--http-port", str(http_port), "--grpc-port", str(grpc_port)]
+        own = {"IMAGEGRAPH_CATALOGUE": str(folder / "catalogue.yaml"), "PYTHONPATH": paths}
+        process = Forked(
+            ["serve", "--device", "cpu", *ports, *arguments], {**os.environ, **own, **environment}, log
+        )
         http = httpx.Client(base_url=f"http://127.0.0.1:{http_port}", timeout=30)
         servers.append(Server(process, http_port, grpc_port, http, log))
         return servers[-1].wait() if wait else servers[-1]
@@ -100,3 +98,23 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
         server.http.close()
         server.process.kill()
         server.process.wait()
+
+
+@pytest.fixture(scope="session")
+def double(start: Callable[..., Server]) -> Server:
+    return start("--component", "double")
+
+
+@pytest.fixture(scope="session")
+def identity(start: Callable[..., Server]) -> Server:
+    return start("--component", "identity")
+
+
+@pytest.fixture(scope="session")
+def asleep(start: Callable[..., Server]) -> Server:
+    return start("--component", "asleep", "--max-queue", "2")
+
+
+def outputs(answer: httpx.Response) -> dict[str, list[Any]]:
+    assert answer.status_code == 200, answer.text
+    return {one["name"]: one["data"] for one in answer.json()["outputs"]}

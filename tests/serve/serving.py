@@ -1,12 +1,16 @@
 """Components for tests of serving."""
 
+import os
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, TypedDict
 
 import numpy as np
 from pydantic import Field
 
-from imagegraph.component import Component, Progress, Weights
+from imagegraph.component import Batched, Component, Progress, Weights
 from imagegraph.image import Image
 from imagegraph.ports import Array, Prompt, Seed, Unit
 
@@ -65,3 +69,41 @@ class Everything(Component):
     ) -> Read:
         given = (number, seed, ratio, flag, text, words, image, images, box, points)
         return {"read": sum(one is not None for one in given)}
+
+
+class Painting(Component):
+    """Paints a picture in steps that can be watched."""
+
+    def predict(self, progress: Progress, steps: int = 3, seconds: float = 0.05, grey: int = 128) -> Picture:
+        picture = Image.from_array(np.full((16, 16), grey, np.uint8))
+        for step in range(steps):
+            progress(step, steps, lambda: picture)
+            time.sleep(seconds)
+        return {"image": picture}
+
+
+@dataclass(frozen=True)
+class Meal:
+    size: int
+    key = "meal"
+    cost = 1.0
+
+
+class Ate(TypedDict):
+    ate: int
+    together: int
+
+
+class Hungry(Batched):
+    """Needs memory; the file that HUNGRY_FREE names says how much there is on the device."""
+
+    def prepare(self, size: int) -> Meal:
+        return Meal(size)
+
+    def predict_batch(self, jobs: Sequence[Meal], progress: Progress) -> list[Ate]:
+        import torch
+
+        time.sleep(0.1)
+        if sum(job.size for job in jobs) > int(Path(os.environ["HUNGRY_FREE"]).read_text()):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return [{"ate": job.size, "together": len(jobs)} for job in jobs]

@@ -24,16 +24,6 @@ PHOTO = ROOT / "pocket" / "examples" / "photo.jpg"
 Start = Callable[..., Server]
 
 
-@pytest.fixture(scope="module")
-def identity(start: Start) -> Server:
-    return start("--component", "identity")
-
-
-@pytest.fixture(scope="module")
-def asleep(start: Start) -> Server:
-    return start("--component", "asleep", "--max-queue", "2")
-
-
 def seconds(value: float) -> kserve.InferRequest:
     tensor = kserve.InferInput("seconds", [1], "FP64", data=[value])
     return kserve.InferRequest(model_name="m", infer_inputs=[tensor])

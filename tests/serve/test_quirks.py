@@ -32,12 +32,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 
 from imagegraph.catalogue import ROOT
 from imagegraph.protocol import pb, stubs
-from tests.serve.conftest import Server, request
+from tests.serve.conftest import Server, outputs, request
 
 Start = Callable[..., Server]
 INFER = "/v2/models/m/infer"
@@ -50,11 +49,6 @@ def echo(start: Start) -> Server:
 
 
 @pytest.fixture(scope="module")
-def double(start: Start) -> Server:
-    return start("--component", "double")
-
-
-@pytest.fixture(scope="module")
 def everything(start: Start) -> Server:
     return start("--component", "everything")
 
@@ -63,11 +57,6 @@ def everything(start: Start) -> Server:
 def line(double: Server) -> Iterator[Any]:
     with grpc.insecure_channel(f"127.0.0.1:{double.grpc_port}") as channel:
         yield stubs.GRPCInferenceServiceStub(channel)
-
-
-def outputs(answer: httpx.Response) -> dict[str, list[Any]]:
-    assert answer.status_code == 200, answer.text
-    return {one["name"]: one["data"] for one in answer.json()["outputs"]}
 
 
 def number(value: Any, **more: Any) -> dict[str, Any]:

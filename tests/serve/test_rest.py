@@ -15,30 +15,10 @@ from imagegraph import wire
 from imagegraph.catalogue import ROOT
 from imagegraph.image import Image
 from imagegraph.message import Message
-from tests.serve.conftest import Server, request
+from tests.serve.conftest import Server, outputs, request
 
 PHOTO = (ROOT / "pocket" / "examples" / "photo.jpg").read_bytes()
 Start = Callable[..., Server]
-
-
-@pytest.fixture(scope="module")
-def double(start: Start) -> Server:
-    return start("--component", "double")
-
-
-@pytest.fixture(scope="module")
-def identity(start: Start) -> Server:
-    return start("--component", "identity")
-
-
-@pytest.fixture(scope="module")
-def asleep(start: Start) -> Server:
-    return start("--component", "asleep", "--max-queue", "2")
-
-
-def outputs(answer: httpx.Response) -> dict[str, list[object]]:
-    assert answer.status_code == 200, answer.text
-    return {one["name"]: one["data"] for one in answer.json()["outputs"]}
 
 
 @pytest.mark.parametrize(
