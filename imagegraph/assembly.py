@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,12 +26,17 @@ from imagegraph.references import References
 from imagegraph.service import Interface, Service, Side
 from imagegraph.tracing import TracedCall
 
+log = logging.getLogger("imagegraph.assembly")
+
 REFERENCES_BYTES = 64 * 2**20
 REFERENCES_S = 600.0
 
 
 class RemoteCall(Call, Protocol):
     """A call to nodes in processes of their own."""
+
+    async def ready(self) -> None:
+        """Waits until every node has said once that it is ready."""
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -50,6 +56,7 @@ class Settings:
         cache_bytes: memory for results of nodes; 0 keeps none there.
         redis_url: a Redis that keeps them for all pods, too.
         redis_lifetime_s: and for how long.
+        wait_s: how long to wait for the pods of a manifest before requests are welcome.
     """
 
     device: str = "auto"
@@ -57,6 +64,7 @@ class Settings:
     cache_bytes: int = 0
     redis_url: str | None = None
     redis_lifetime_s: float = 3600.0
+    wait_s: float = 0.0
 
 
 class Assembly:
@@ -119,6 +127,7 @@ class Assembly:
         sides: list[Side] = []
         locals_: list[LocalCall] = []
         remotes: list[RemoteCall] = []
+        waited_for: list[RemoteCall] = []
         for predictor in deployment.spec.predictors:
             root, endpoints = predictor.root, predictor.endpoints
             signatures = self._catalogue.signatures(root)
@@ -128,12 +137,16 @@ class Assembly:
             if endpoints:
                 pods = self._pods(deployment, predictor, connect)
                 remotes.append(pods)
+                if not predictor.shadow:
+                    waited_for.append(pods)
                 call = PerNodeCall(dict.fromkeys(endpoints, PortsCall(pods, signatures)), local)
             outer = self._outer(call, predictor.bundle, frozenset(endpoints))
             sides.append(Side(predictor.name, root, outer, signatures, predictor.traffic, predictor.shadow))
 
         async def load() -> None:
             await asyncio.gather(*(local.ready() for local in locals_))
+            if self._settings.wait_s:
+                await self._wait_for(waited_for)
 
         async def close() -> None:
             await asyncio.gather(self._close_store(), *(pods.close() for pods in remotes))
@@ -151,6 +164,18 @@ class Assembly:
             references=self._references,
             trouble=lambda: _trouble(locals_),
         )
+
+    async def _wait_for(self, remotes: Sequence[RemoteCall]) -> None:
+        """Waits for pods, so that a new version gets no request before it can answer; but not for ever.
+
+        One version that never gets ready shall not keep the others from answering.
+        """
+        seconds = self._settings.wait_s
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*(pods.ready() for pods in remotes))
+        except TimeoutError:
+            log.warning("some pods are not ready after %g s; requests are welcome all the same", seconds)
 
     def _local(self, bundle: str, entries: Sequence[str]) -> LocalCall:
         settings, observe = self._settings, self._journal.metrics.batch

@@ -88,6 +88,7 @@ def serve(
         typer.Option(envvar="IMAGEGRAPH_CACHE_REDIS", help="URL of a Redis for results of all pods"),
     ] = None,
     cache_lifetime: Annotated[float, typer.Option(min=1, help="Longest they are kept there, s")] = 3600.0,
+    wait: Annotated[float, typer.Option(min=0, help="Wait so long for the pods of a manifest, s")] = 0.0,
     timeout: Annotated[float, typer.Option(min=0.001, help="Longest a request may take, s")] = 600.0,
     drain_delay: Annotated[float, typer.Option(min=0, help="Go on so long after SIGTERM, s")] = 0.0,
     grace: Annotated[float, typer.Option(min=0, help="Then finish within, s")] = 20.0,
@@ -113,7 +114,7 @@ def serve(
         given = {"component": component, "graph": graph_name, "manifest": manifest}
         raise InvalidInput("component", "one of --component, --graph and --manifest", given)
     catalogue = Catalogue.read()
-    settings = Settings(device, max_queue, cache_mib * 2**20, cache_redis, cache_lifetime)
+    settings = Settings(device, max_queue, cache_mib * 2**20, cache_redis, cache_lifetime, wait)
     served_name = name or component or graph_name or str(manifest)
     journal = Journal(Metrics(served_name, REGISTRY), Tracing.from_environment(f"imagegraph-{served_name}"))
     assembly = Assembly(catalogue, settings, journal)

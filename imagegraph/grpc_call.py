@@ -22,7 +22,7 @@ from imagegraph.errors import (
 )
 from imagegraph.graph import Node
 from imagegraph.message import Message
-from imagegraph.protocol import stubs
+from imagegraph.protocol import pb, stubs
 from imagegraph.remote import nameless, noted
 
 _KINDS: dict[str, type[ImagegraphError]] = {
@@ -31,6 +31,7 @@ _KINDS: dict[str, type[ImagegraphError]] = {
     "UNAVAILABLE": Unavailable,
 }
 RECONNECT_S = 1.0
+PROBE_S = 0.5
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -54,13 +55,25 @@ class GrpcCall:
         """Closes the connections."""
         await asyncio.gather(*(channel.close() for channel, _ in self._channels.values()))
 
+    async def ready(self) -> None:
+        """Waits until every node has said once that it is ready."""
+
+        async def ready(node: str) -> None:
+            request = pb.ModelReadyRequest(name=node)
+            while True:
+                try:
+                    if (await self._opened(node)[1].ModelReady(request, timeout=10 * PROBE_S)).ready:
+                        return
+                except aio.AioRpcError:
+                    pass  # no pod yet, or one that has just gone
+                await asyncio.sleep(PROBE_S)
+
+        await asyncio.gather(*(ready(node) for node in self._targets))
+
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """Calls ModelInfer; once more if nobody answered the first time."""
         request = wire_grpc.encode_request(message, node.name)
-        if node.name not in self._channels:  # it belongs to the loop that runs the graph
-            channel = aio.insecure_channel(self._targets[node.name], OPTIONS)
-            self._channels[node.name] = (channel, stubs.GRPCInferenceServiceStub(channel))
-        channel, stub = self._channels[node.name]
+        channel, stub = self._opened(node.name)
         try:
             try:
                 response = await self._ask(stub, node, request, context)
@@ -84,6 +97,12 @@ class GrpcCall:
     async def route(self, node: Node, message: Message, context: Context) -> int:
         """Refuses: the protocol has no such call, and a manifest no such endpoint."""
         raise ImagegraphError("V2 over gRPC cannot ask a ROUTER")
+
+    def _opened(self, node: str) -> tuple[Any, Any]:
+        if node not in self._channels:  # it belongs to the loop that runs the graph
+            channel = aio.insecure_channel(self._targets[node], OPTIONS)
+            self._channels[node] = (channel, stubs.GRPCInferenceServiceStub(channel))
+        return self._channels[node]
 
     async def _ask(self, stub: Any, node: Node, request: Any, context: Context) -> Any:
         seconds = beside.seconds_left(context, self._timeouts_s.get(node.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import aiohttp
@@ -18,6 +19,7 @@ from imagegraph.transport import post
 # Shorter than servers keep idle connections, so that a request seldom meets one that is just closed.
 KEEP_ALIVE_S = 4.0
 ATTEMPTS = 2
+PROBE_S = 0.5
 
 
 class HttpCall:
@@ -33,6 +35,23 @@ class HttpCall:
         """Closes the pooled connections."""
         if self._session:
             await self._session.close()
+
+    async def ready(self) -> None:
+        """Waits until every node has said once that it is ready."""
+
+        async def ready(node: str, address: str) -> None:
+            timeout = aiohttp.ClientTimeout(total=10 * PROBE_S)
+            while True:
+                try:
+                    url = f"http://{address}/v2/models/{node}/ready"
+                    async with self._opened().get(url, timeout=timeout) as answer:
+                        if answer.status == 200:
+                            return
+                except (aiohttp.ClientError, TimeoutError):
+                    pass  # no pod yet, or one that has just gone
+                await asyncio.sleep(PROBE_S)
+
+        await asyncio.gather(*(ready(*one) for one in self._endpoints.items()))
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """POSTs /v2/models/NODE/infer."""
@@ -69,13 +88,16 @@ class HttpCall:
             wire.HEADER_LENGTH: str(head),
             **beside.write(context, seconds),
         }
+        try:
+            return await post(self._opened(), url, body, headers, seconds, ATTEMPTS)
+        except ImagegraphError as error:
+            raise nameless(error, node) from error.__cause__
+
+    def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:  # it belongs to the loop that runs the graph
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
             self._session = aiohttp.ClientSession(connector=connector)
-        try:
-            return await post(self._session, url, body, headers, seconds, ATTEMPTS)
-        except ImagegraphError as error:
-            raise nameless(error, node) from error.__cause__
+        return self._session
 
 
 def answered(

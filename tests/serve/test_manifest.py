@@ -1,5 +1,6 @@
 """A manifest whose nodes answer in processes of their own: the engine in front of pods."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,33 @@ def test_a_node_that_fails_is_named_with_its_status(
     answer = engine.infer(number=4)
     assert answer.status_code == 503
     assert "node 'double': cannot reach" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("type_", ["REST", "GRPC"])
+def test_an_engine_that_waits_is_ready_when_its_pods_are_and_no_sooner(
+    start: Start, tmp_path: Path, type_: str
+) -> None:
+    pod = start("--component", "later", wait=False)
+    later = predictor(Node(name="later"), {})
+    port = {"REST": {"httpPort": pod.http_port}, "GRPC": {"grpcPort": pod.grpc_port}}[type_]
+    later["graph"]["endpoint"] = {"service_host": "127.0.0.1", "type": type_, **port}
+    engine = start("--manifest", str(manifest(tmp_path / "m.yaml", later)), "--wait", "60").wait()
+    assert pod.http.get("/v2/health/ready").status_code == 200
+    assert engine.infer(number=1).status_code == 200
+
+
+def test_an_engine_does_not_wait_for_shadows_nor_for_ever(start: Start, tmp_path: Path) -> None:
+    gone = start("--component", "double")
+    gone.process.kill()
+    stable = predictor(Node(name="double"), {}, name="stable", traffic=100)
+    canary = predictor(Node(name="double"), {"double": gone}, name="canary", traffic=0)
+    shadow = {**canary, "name": "try", "shadow": True}
+    started = time.monotonic()
+    start("--manifest", str(manifest(tmp_path / "m.yaml", stable, shadow)), "--wait", "300")
+    engine = start("--manifest", str(manifest(tmp_path / "n.yaml", stable, canary)), "--wait", "0.5")
+    assert time.monotonic() - started < 120
+    assert "some pods are not ready after 0.5 s" in engine.log.read_text()
+    assert engine.infer(number=1).status_code == 200
 
 
 def test_traffic_is_split_by_request_id_can_be_pinned_and_copied_to_a_shadow(

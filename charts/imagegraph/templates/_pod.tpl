@@ -66,7 +66,7 @@ containers:
         containerPort: 8081
     resources:
       {{- toYaml $node.resources | nindent 6 }}
-    {{- include "imagegraph.probes" (dict "root" $root "name" $node.name) | nindent 4 }}
+    {{- include "imagegraph.probes" (dict "root" $root "name" $node.name "startup" $values.probes.startupSeconds) | nindent 4 }}
     securityContext:
       {{- include "imagegraph.containerSecurity" . | nindent 6 }}
     volumeMounts:
@@ -102,7 +102,7 @@ volumes:
 {{- end }}
 {{- end }}
 
-{{/* Probes and the pause before SIGTERM; takes root and name (of the model). */}}
+{{/* Probes and the pause before SIGTERM; takes root, name (of the model) and startup (s). */}}
 {{- define "imagegraph.probes" -}}
 {{- $probes := .root.Values.probes -}}
 startupProbe:
@@ -111,7 +111,7 @@ startupProbe:
     port: 8080
   periodSeconds: {{ $probes.periodSeconds }}
   timeoutSeconds: 5
-  failureThreshold: {{ div (add $probes.startupSeconds $probes.periodSeconds -1) $probes.periodSeconds }}
+  failureThreshold: {{ div (add .startup $probes.periodSeconds -1) $probes.periodSeconds }}
 readinessProbe:
   httpGet:
     path: /v2/models/{{ .name }}/ready
