@@ -33,7 +33,7 @@ class Leftover:
                 shutil.rmtree(snapshot)
             for blob in self.blobs:
                 blob.unlink()
-            if not any((self.repository.folder / "snapshots").iterdir()):
+            if not any(any((self.repository.folder / part).iterdir()) for part in ("snapshots", "blobs")):
                 shutil.rmtree(self.repository.folder)
 
 
@@ -57,13 +57,10 @@ def named(cache: Path, sources: Iterable[Source]) -> set[Path]:
 def leftover(repository: Repository, keep: set[Path]) -> Leftover:
     """Returns what can go of a repository when the snapshots in `keep` stay."""
     snapshots = set((repository.folder / "snapshots").iterdir())
-    staying = snapshots & keep
-    linked = {path.resolve() for snapshot in staying for path in snapshot.rglob("*")}
+    staying = [place for place in keep if place.parent == repository.folder / "snapshots"]
     blobs = {path.resolve() for path in (repository.folder / "blobs").iterdir()}
-    if any(repository.snapshot("") == place.parent and not _finished(repository, place) for place in keep):
-        linked |= {blob for blob in blobs if blob.suffix == ".incomplete"}  # a pull goes on with them
-    return Leftover(repository, sorted(snapshots - keep), sorted(blobs - linked))
-
-
-def _finished(repository: Repository, snapshot: Path) -> bool:
-    return Manifest.path(repository.folder, snapshot.name).exists()
+    if all(Manifest.path(repository.folder, place.name).exists() for place in staying):
+        blobs -= {path.resolve() for place in staying for path in place.rglob("*")}
+    else:  # a pull goes on with them
+        blobs = set()
+    return Leftover(repository, sorted(snapshots - keep), sorted(blobs))

@@ -177,9 +177,7 @@ class Hub:
                 f"{self._repo} does not exist, or is private and HF_TOKEN may not read it ({_status(error)})"
             ) from error
         except errors.OfflineModeIsEnabled as error:
-            raise NoAccess(
-                f"{name} is not complete here, and HF_HUB_OFFLINE forbids to fetch it"
-            ) from error
+            raise NoAccess(f"{name} is not complete here, and HF_HUB_OFFLINE forbids to fetch it") from error
         except errors.HfHubHTTPError as error:
             status = error.response.status_code
             if status in (401, 403):
