@@ -55,10 +55,11 @@ class TextLines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the base class's name)
         """Formats the line, but for exceptions."""
         facts = getattr(record, "facts", {})
-        shown = "".join(
-            f" {name}={value}" for name, value in facts.items() if name not in ("route", "status")
-        )
-        return super().formatMessage(record) + shown
+        shown = {name: value for name, value in facts.items() if name not in ("route", "status")}
+        text = {
+            name: f"{value:.3f}" if name in ("seconds", "queue_s") else value for name, value in shown.items()
+        }
+        return super().formatMessage(record) + "".join(f" {name}={value}" for name, value in text.items())
 
 
 def configure(level: LogLevel, form: LogFormat) -> None:

@@ -97,13 +97,16 @@ class Ate(TypedDict):
 class Hungry(Batched):
     """Needs memory; the file that HUNGRY_FREE names says how much there is on the device."""
 
+    def load(self, weights: Weights) -> None:
+        import torch
+
+        self._error = torch.OutOfMemoryError
+
     def prepare(self, size: int) -> Meal:
         return Meal(size)
 
     def predict_batch(self, jobs: Sequence[Meal], progress: Progress) -> list[Ate]:
-        import torch
-
         time.sleep(0.1)
         if sum(job.size for job in jobs) > int(Path(os.environ["HUNGRY_FREE"]).read_text()):
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+            raise self._error("CUDA out of memory. Tried to allocate 20 GiB")
         return [{"ate": job.size, "together": len(jobs)} for job in jobs]

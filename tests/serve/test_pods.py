@@ -68,7 +68,7 @@ def test_a_line_of_pods_answers(engine: Server, pods: dict[str, Server]) -> None
 @pytest.mark.parametrize(
     ("values", "status", "words"),
     [
-        ({"number": 4, "seconds": "x"}, 400, "node 'asleep': seconds: expected a valid number, got 'x'"),
+        ({"number": 4, "seconds": "x"}, 400, "node 'asleep': seconds: expected a valid number"),
         ({}, 400, "node 'double': number: expected a value, got 'nothing'"),
         ({"number": 4, "seconds": 20.0}, 504, "node 'asleep': "),
     ],
