@@ -6,11 +6,13 @@ to the build and stays out of the images. Layers are kept in the user's cache.
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +83,27 @@ def built(name: str) -> Built:
     return Built(name, _config(store, image["id"]), tuple(chain))
 
 
+def of_binary(binary: Path, folder: Path) -> Built:
+    """Makes an image `localhost/NAME:1` that holds a static binary and nothing else."""
+    layer = folder / binary.name
+    layer.mkdir(parents=True)
+    target = layer / binary.name
+    shutil.copyfile(binary, target)
+    target.chmod(0o755)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(target, binary.name)
+    diff_id = f"sha256:{hashlib.sha256(buffer.getvalue()).hexdigest()}"
+    config = {
+        "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
+        "os": "linux",
+        "config": {"Entrypoint": [f"/{binary.name}"]},
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+    }
+    name = f"localhost/{binary.name}:1"
+    return Built(name, json.dumps(config).encode(), (Layer(layer, diff_id, len(buffer.getvalue())),))
+
+
 def archive(name: str, path: Path) -> None:
     """Writes an image as an archive for a cluster elsewhere: `kind load image-archive`."""
     if shutil.which("buildah"):
@@ -138,8 +161,10 @@ def _buildah(*arguments: str, check: bool = True) -> str:
     """Runs buildah with a store and settings of its own."""
     CACHE.mkdir(parents=True, exist_ok=True)
     storage, containers = CACHE / "storage.conf", CACHE / "containers.conf"
+    # A store that is no mount: nodes link to its files.
     storage.write_text(
         f'[storage]\ndriver = "overlay"\ngraphroot = "{CACHE}/storage"\nrunroot = "{CACHE}/run"\n'
+        '[storage.options.overlay]\nskip_mount_home = "true"\n'
     )
     # crun refuses hybrid cgroups; the default limit of open files is above what a container may set.
     containers.write_text(

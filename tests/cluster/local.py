@@ -29,7 +29,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.images import Built
+from tests.cluster.images import Built, of_binary
 from tests.cluster.toolchain import Missing, tools
 
 ROOT = Path(__file__).parents[2]
@@ -99,19 +99,18 @@ class Cluster:
             if not first.running():
                 self._down()
                 _make_certificates(self)
-                _make_pause_image(self.folder / "pause.tar")
                 for index in range(VOLUMES):
                     folder = self.folder / "volumes" / f"{index:02}"
                     folder.mkdir(parents=True)
                     folder.chmod(0o777)
-                first.start()
-                _until("the API server", 60, first, lambda: self.kubectl("get", "--raw=/readyz", timeout_s=5))
-                self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(_storage(self)))
-            for index in range(2, nodes + 1):
-                if not self.node(index).running():
-                    self.node(index).start()
-            for index in range(1, nodes + 1):
-                _until(f"node {index}", 60, self.node(index), self.node(index).ready)
+            wanted = [self.node(index) for index in range(1, nodes + 1)]
+            for node in wanted:
+                if not node.running():
+                    node.start()
+            _until("the API server", 60, first, lambda: self.kubectl("get", "--raw=/readyz", timeout_s=5))
+            self.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(_storage(self)))
+            for node in wanted:
+                _until(node.name, 60, node, node.ready)
             account = ("get", "serviceaccount", "default", "--namespace=default")
             _until("the default service account", 30, first, lambda: self.kubectl(*account, timeout_s=5))
 
@@ -211,6 +210,8 @@ class Node:
         (self.folder / "pid").write_text(children.strip())
         self._connect()
         (self.folder / "connected").touch()
+        pause = of_binary(tools() / "bin" / "pause", self.folder / "images")
+        _until("containerd", 30, self, lambda: self.load(pause))
 
     def _connect(self) -> None:
         cluster, inside = self.cluster, ["nsenter", f"--target={self.pid}", "--net"]
@@ -247,7 +248,7 @@ class Node:
             )
             if chain in self._ctr("snapshots", "list"):
                 continue
-            key = f"linking-{chain}"
+            key = f"linking-{os.getpid()}-{chain}"  # one that was interrupted stays, unused
             mount = json.loads(self._ctr("snapshots", "prepare", "--mounts", key, *parent))[0]
             options = dict(option.partition("=")[::2] for option in mount["Options"])
             inside = Path(options.get("upperdir", mount["Source"]))
@@ -365,22 +366,6 @@ def _write_kubeconfig(cluster: Cluster, user: str, path: Path) -> None:
     }
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(document))
-
-
-def _make_pause_image(path: Path) -> None:
-    """Writes the image of the process that holds a pod's namespaces, as a Docker archive."""
-    layer = _tar({"pause": (tools() / "bin" / "pause").read_bytes()})
-    config = {
-        "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
-        "os": "linux",
-        "config": {"Entrypoint": ["/pause"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256(layer).hexdigest()}"]},
-    }
-    manifest = [{"Config": "config.json", "RepoTags": ["localhost/pause:1"], "Layers": ["layer.tar"]}]
-    parts = {"config.json": config, "manifest.json": manifest}
-    path.write_bytes(
-        _tar({"layer.tar": layer, **{name: json.dumps(part).encode() for name, part in parts.items()}})
-    )
 
 
 def _oci_layout(image: Built) -> dict[str, bytes]:
@@ -570,13 +555,6 @@ def _commands(node: Node) -> list[dict[str, Any]]:
     every_node = [
         {"name": "containerd", "arguments": ["containerd", f"--config={etc}/containerd.toml"]},
         {
-            "name": "pause-image",
-            "after": CRI,
-            "once": True,
-            "arguments": ["ctr", f"--address={CRI}", "--namespace=k8s.io", "images", "import",
-                          f"{cluster.folder}/pause.tar"],
-        },
-        {
             "name": "kubelet",
             "after": CRI,
             "arguments": [
@@ -640,7 +618,7 @@ def _until(what: str, seconds: float, node: Node, ready: Callable[[], Any]) -> N
     def try_it() -> bool:
         try:
             return ready() is not False
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        except (Failed, subprocess.CalledProcessError, subprocess.TimeoutExpired):
             return False
 
     try:
@@ -662,7 +640,7 @@ def _wait(condition: Callable[[], bool], seconds: float, failure: str) -> None:
 def _run(*command: str, cwd: Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
     if done.returncode:
-        raise Failed(f"`{' '.join(command)}` failed: {done.stderr or done.stdout}")
+        raise Failed(f"`{' '.join(command)}` failed: {(done.stderr or done.stdout)[-2000:]}")
     return done.stdout
 
 

@@ -5,7 +5,6 @@ connects it.
 """
 
 import json
-import math
 import os
 import socket
 import subprocess
@@ -46,7 +45,6 @@ class Component:
     def __init__(self, command: dict[str, Any], logs: Path) -> None:
         self._arguments: list[str] = command["arguments"]
         self._after: str = command.get("after", "")
-        self._once: bool = command.get("once", False)
         self._log = logs / f"{command['name']}.log"
         self._due = 0.0
         self.pid = 0
@@ -70,7 +68,7 @@ class Component:
     def ended(self, code: int) -> None:
         """Takes note of its end."""
         self.pid = 0
-        self._due = math.inf if self._once and code == 0 else time.monotonic() + RESTART_S
+        self._due = time.monotonic() + RESTART_S
         with self._log.open("a") as log:
             print(f"node: ended with {code}", file=log)
 
