@@ -187,18 +187,27 @@ async def while_connected(work: Awaitable[Result], receive: Receive) -> Result:
     Raises:
         Cancelled: the client left.
     """
-    task = asyncio.ensure_future(work)
+    # In the task that is here already: one more for each request would be felt.
+    task = asyncio.current_task()
+    assert task is not None
+    left = False
+
+    def leave(_: asyncio.Future[Any]) -> None:
+        nonlocal left
+        left = True
+        task.cancel()
+
     gone = asyncio.ensure_future(receive())
+    gone.add_done_callback(leave)
     try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Cancelled("the client closed the connection")
-        return task.result()
+        return await work
+    except asyncio.CancelledError:
+        if left and not task.uncancel():
+            raise Cancelled("the client closed the connection") from None
+        raise
     finally:
+        gone.remove_done_callback(leave)
         gone.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
 
 
 def _refusal(error: ImagegraphError) -> Answer:

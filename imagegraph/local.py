@@ -140,9 +140,12 @@ class LocalCall(Closing):
                 raise
 
     async def _loaded(self, name: str) -> Component:
-        # Shielded: a request that is cancelled while it waits shall not cancel the loading for all.
+        loading = self._components[name]
         try:
-            return await asyncio.shield(asyncio.wrap_future(self._components[name]))
+            if loading.done():
+                return loading.result()
+            # Shielded: a request that is cancelled while it waits shall not cancel the loading for all.
+            return await asyncio.shield(asyncio.wrap_future(loading))
         except ImagegraphError as error:
             # The same failure meets every request and node; each may write its own node on it.
             raise copy.copy(error) from error
