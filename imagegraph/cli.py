@@ -84,8 +84,7 @@ def serve(
     max_queue: Annotated[int, typer.Option(min=1, help="Most requests that wait")] = 128,
     cache_mib: Annotated[int, typer.Option(min=0, help="Memory for results; 0 keeps none")] = 0,
     cache_redis: Annotated[
-        str | None,
-        typer.Option(envvar="IMAGEGRAPH_CACHE_REDIS", help="URL of a Redis for results of all pods"),
+        str | None, typer.Option(help="URL of a Redis that keeps them for all pods")
     ] = None,
     cache_lifetime: Annotated[float, typer.Option(min=1, help="Longest they are kept there, s")] = 3600.0,
     wait: Annotated[float, typer.Option(min=0, help="Wait so long for the pods of a manifest, s")] = 0.0,

@@ -94,7 +94,7 @@ volumes:
 - name: IMAGEGRAPH_SERVE_TIMEOUT
   value: {{ .Values.engine.timeoutSeconds | quote }}
 {{- with .Values.redis.secret }}
-- name: IMAGEGRAPH_CACHE_REDIS
+- name: IMAGEGRAPH_SERVE_CACHE_REDIS
   valueFrom:
     secretKeyRef:
       name: {{ . }}
