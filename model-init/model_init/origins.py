@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagegraph import weights
@@ -60,13 +61,8 @@ class Hub:
 
     def __init__(self, source: Source) -> None:
         """Takes a source with `repo`."""
-        from huggingface_hub import HfApi, constants, set_client_factory
-
-        # So much is lost when a connection is, and kept in memory for each; 10 MiB are no faster.
-        constants.DOWNLOAD_CHUNK_SIZE = WIRE_CHUNK
-        set_client_factory(_client)
         self._repo, self._revision = str(source.repo), str(source.revision)
-        self._api = HfApi()
+        self._api = _hub_api()
 
     def files(self) -> list[Remote]:
         """Lists the files that `from_pretrained` reads."""
@@ -193,8 +189,20 @@ class Hub:
             if "Consistency check failed" in str(error):  # the client has no type of its own for it
                 raise WrongBytes(f"{name}: {str(error).splitlines()[0]}") from error
             raise Unreachable(f"{name}: {error}") from error
-        except (RuntimeError, ValueError) as error:  # Xet's own
+        except (RuntimeError, ValueError, AttributeError) as error:
+            # Xet's own; and the hub's client closes its session for all threads when one cannot connect.
             raise Unreachable(f"{name}: {error}") from error
+
+
+@cache
+def _hub_api() -> Any:
+    """Returns the hub's client, set up for us."""
+    from huggingface_hub import HfApi, constants, set_client_factory
+
+    # So much is lost when a connection is, and kept in memory for each; 10 MiB are no faster.
+    constants.DOWNLOAD_CHUNK_SIZE = WIRE_CHUNK
+    set_client_factory(_client)
+    return HfApi()
 
 
 def _client() -> Any:

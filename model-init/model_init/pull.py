@@ -119,6 +119,7 @@ class Pull:
         """Fetches what all of `items` lack; one that fails does not stop the others."""
         for item in items:
             self._report.say(f"{item.source} at {item.revision[:12]}: {item.check.finding}")
+            item.origin  # noqa: B018  (here, since setting up the hub's client is for one thread)
         with ThreadPoolExecutor(len(items)) as lists:
             each(lists, self._list, items)
         self._preflight(items)

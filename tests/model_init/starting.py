@@ -1,22 +1,35 @@
-"""What the processes of the crash test have imported before they start, so that starting them is fast."""
+"""Starts `model-init pull` again and again in little time: a process that has imported it, and forks.
+
+It reads a line for each thing to do: `start` answers with the process id, `poll` with the exit code of
+that process, or `None` while it runs. What the process writes goes to the file `output`.
+"""
 
 import os
 import sys
-from pathlib import Path
 
 import filelock  # noqa: F401
 import huggingface_hub.file_download
 import huggingface_hub.hf_api  # noqa: F401
-from huggingface_hub import constants
+
+from model_init.cli import main
 
 
-def pull(variables: dict[str, str], arguments: list[str], output: Path) -> None:
-    """Runs `model-init pull` as a process of its own would."""
-    os.environ |= variables
-    sys.stdout = sys.stderr = output.open("w")
-    # The client reads its variables when it is imported.
-    constants.ENDPOINT = variables["HF_ENDPOINT"]
-    constants.HUGGINGFACE_CO_URL_TEMPLATE = constants.ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}"
-    from model_init.cli import main
+def start(arguments: list[str]) -> int:
+    if child := os.fork():
+        return child
+    output = os.open("output", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    for stream in (0, 1, 2):
+        os.dup2(output, stream)
+    main(arguments)
+    raise AssertionError("main ends the process")
 
-    main(["pull", *arguments])
+
+if __name__ == "__main__":
+    running = 0
+    for line in sys.stdin:
+        if line.strip() == "start":
+            running = start(sys.argv[1:])
+            print(running, flush=True)
+        else:
+            found, status = os.waitpid(running, os.WNOHANG)
+            print(os.waitstatus_to_exitcode(status) if found else None, flush=True)

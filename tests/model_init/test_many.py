@@ -1,6 +1,6 @@
 """Several at once, and processes that die: of the same code, started from a process that has imported it."""
 
-import multiprocessing
+import os
 import random
 import shutil
 import signal
@@ -18,23 +18,33 @@ from model_init.lease import hold
 from model_init.store import Repository, check
 from tests.model_init.conftest import BASE, COMMITS, DEPTH, NET, Machine
 from tests.model_init.hub import Hub, folder
-from tests.model_init.starting import pull
 
 MODEL = "model.safetensors"
-KILLS = 60
+KILLS = 52
 STOP = threading.Event()
 
-STARTER = multiprocessing.get_context("forkserver")
-STARTER.set_forkserver_preload(["tests.model_init.starting"])
 
+class Starter:
+    """Starts pulls without waiting for imports."""
 
-def start(machine: Machine) -> multiprocessing.process.BaseProcess:
-    process = STARTER.Process(
-        target=pull,
-        args=(machine.variables, ["--bundle=real", "--wait=0.1"], machine.home / "output"),
-    )
-    process.start()
-    return process
+    def __init__(self, machine: Machine) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("starting.py")), "pull", "--bundle=real"]
+        self._process = subprocess.Popen(
+            [*command, "--wait=0.1"],
+            cwd=machine.home,
+            env=machine.variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, question: str) -> str:
+        self._process.stdin.write(f"{question}\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def close(self) -> None:
+        self._process.communicate(timeout=20)
 
 
 @pytest.mark.parametrize("count", [2, 8])
@@ -56,17 +66,21 @@ def test_a_killed_process_loses_nothing_at_any_moment(machine: Machine, hub: Hub
     chance = random.Random(2)
     hub.speed = 20e6
     snapshots = [(Repository(machine.cache, name), commit) for name, commit in COMMITS.items()]
+    starter = Starter(machine)
     kills = midway = 0
     while kills < KILLS:
         before, enough = hub.sent.total(), chance.random() ** 2 * 7e6
-        process = start(machine)
-        while process.is_alive() and hub.sent.total() - before < enough:
-            time.sleep(0.001)
-        process.join(chance.uniform(0, 0.05))
-        kills += process.is_alive()
-        midway += process.is_alive() and hub.sent.total() - before > 100_000
-        process.kill()
-        process.join()
+        process = int(starter.ask("start"))
+        while (code := starter.ask("poll")) == "None" and hub.sent.total() - before < enough:
+            time.sleep(0.002)
+        if code == "None":
+            time.sleep(chance.uniform(0, 0.05))
+            os.kill(process, signal.SIGKILL)
+            while (code := starter.ask("poll")) == "None":
+                time.sleep(0.002)
+        assert code in ("0", "-9"), (machine.home / "output").read_text()
+        kills += code == "-9"
+        midway += code == "-9" and hub.sent.total() - before > 100_000
         for (repository, revision), seen in zip(snapshots, check(snapshots, deep=True), strict=True):
             assert not seen.broken
             if repository.snapshot(revision).exists():  # whole and right, even if its manifest lacks
@@ -75,6 +89,7 @@ def test_a_killed_process_loses_nothing_at_any_moment(machine: Machine, hub: Hub
                 assert visible.items() <= hub.repos[repository.name].files.items()
         if all(seen.complete for seen in check(snapshots, deep=False)):
             damage(machine.cache, chance)
+    starter.close()
     assert midway > KILLS // 2
     hub.speed = None
     machine.pull()
