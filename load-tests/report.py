@@ -14,6 +14,7 @@ REPORT = HERE.parent / "docs" / "performance.md"
 BENCHMARKS = (
     ("Pictures from all priors: one batched loop against pipelines", "bench_generate.py"),
     ("Engine: overhead and critical path", "bench_engine.py"),
+    ("Weights: second run, verification, download", "bench_model_init.py"),
 )
 
 
