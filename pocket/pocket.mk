@@ -6,10 +6,10 @@ PYTHON ?= .venv/bin/python
 DONE := pocket/.work/done
 DATA := pocket/.work/data/validation-1000
 READERS := clip depth segmentation people pose caption upscale judge
-CONTROLS := segmentation depth edges pose
+FINE := edges pose
 
 .PHONY: pocket pocket-eval
-pocket: $(CONTROLS:%=$(DONE)/controlnet-%) $(READERS:%=$(DONE)/%) ## Train every pocket model from nothing
+pocket: $(FINE:%=$(DONE)/controlnet-%) $(READERS:%=$(DONE)/%) ## Train every pocket model from nothing
 
 pocket-eval: $(READY) ## Measure every pocket model: pocket/QUALITY.md, pocket/samples.png
 	$(PYTHON) -m pocket.evaluate
@@ -32,4 +32,4 @@ $(DONE)/vae: | $(DATA)
 
 $(DONE)/diffusion: | $(DONE)/vae
 $(DONE)/controlnet-together: | $(DONE)/diffusion
-$(CONTROLS:%=$(DONE)/controlnet-%): | $(DONE)/controlnet-together
+$(FINE:%=$(DONE)/controlnet-%): | $(DONE)/controlnet-together

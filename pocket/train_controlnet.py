@@ -1,7 +1,7 @@
 """Train the ControlNets of pocket: what an image prior (depth, pose, …) adds to a frozen UNet.
 
 python -m pocket.train_controlnet together    all four on one trunk, which learns four times faster
-python -m pocket.train_controlnet depth       one of them goes on alone from there
+python -m pocket.train_controlnet edges       the fine ones, edges and pose, go on alone from there
 """
 
 import numpy as np
@@ -24,9 +24,9 @@ from pocket.world import SIZE
 SHARES = {"segmentation": 0.2, "depth": 0.1, "edges": 0.35, "pose": 0.35}  # the finer, the more
 KINDS = tuple(SHARES)
 TOGETHER = "together"
-STEPS = {TOGETHER: 3000, "alone": 400}
+STEPS = {TOGETHER: 5500, "edges": 3000, "pose": 1000}
 BATCH = 24
-LEARNING_RATE = {TOGETHER: 1e-3, "alone": 4e-4}
+LEARNING_RATE, LEARNING_RATE_ALONE = 1e-3, 4e-4
 ZERO_BOOST = 2.0  # on the rate of layers that start at zero
 AVERAGE = 0.995
 PEOPLE = 0.85  # of the batches for poses have somebody in every scene
@@ -59,7 +59,7 @@ def make_controlnets(unet: UNet2DConditionModel) -> nn.ModuleDict:
 
 def main() -> None:
     """Train the ControlNet that the command line names and save it."""
-    options = arguments(__doc__, choices=(TOGETHER, *KINDS))
+    options = arguments(__doc__, choices=STEPS)
     torch.manual_seed(0)
     base = WEIGHTS / "stable-diffusion"
     scenes = load("train")
@@ -71,11 +71,11 @@ def main() -> None:
     text.requires_grad_(False).to(DEVICE).eval()
     unet.requires_grad_(False).to(DEVICE).eval()
     if options.choice == TOGETHER:
-        nets, stage = make_controlnets(unet), TOGETHER
+        nets, rate = make_controlnets(unet), LEARNING_RATE
     else:
         path = WEIGHTS / f"controlnet-{options.choice}"
         net = ControlNetModel.from_pretrained(path, torch_dtype=torch.float32)
-        nets, stage = nn.ModuleDict({options.choice: net}), "alone"
+        nets, rate = nn.ModuleDict({options.choice: net}), LEARNING_RATE_ALONE
 
     everything = np.arange(len(scenes))
     people = np.flatnonzero(scenes.keypoints.any(axis=(1, 2, 3)))
@@ -110,13 +110,12 @@ def main() -> None:
 
     trained = dict(nets.named_parameters())
     zero = [name for name in trained if any(part in name for part in START_AT_ZERO)]
-    rate = LEARNING_RATE[stage]
     nets = train(
         nets,
         loss,
         options,
         name=f"controlnet-{options.choice}",
-        steps=STEPS[stage],
+        steps=STEPS[options.choice],
         groups=[
             {"params": [p for name, p in trained.items() if name not in zero], "lr": rate},
             {"params": [trained[name] for name in zero], "lr": rate * ZERO_BOOST},
@@ -124,14 +123,15 @@ def main() -> None:
         average=AVERAGE,
     )
     for kind, net in nets.items():
+        alone = f", then `{kind}`" if kind in STEPS else ""
         card = model_card(
             f"pocket: ControlNet for {kind}",
             "image-to-image",
             f"`ControlNetModel` for `pocket/weights/stable-diffusion`. Control picture: {WHAT[kind]}; "
             f"{SIZE} x {SIZE}, three channels.",
-            f"`pocket/train_controlnet.py {TOGETHER}`, then `{kind}`: base frozen, batches of {BATCH}, "
-            f"AdamW {LEARNING_RATE[TOGETHER]}, then {LEARNING_RATE['alone']}; {ZERO_BOOST:g} times that for "
-            f"layers that start at zero; {EMPTY_CAPTIONS:.0%} empty captions, average of weights {AVERAGE}.",
+            f"`pocket/train_controlnet.py {TOGETHER}`{alone}: base frozen, batches of {BATCH}, AdamW "
+            f"{LEARNING_RATE}, alone {LEARNING_RATE_ALONE}; {ZERO_BOOST:g} times that for layers that start "
+            f"at zero; {EMPTY_CAPTIONS:.0%} empty captions, average of weights {AVERAGE}.",
             {},
         )
         save({"": net}, f"controlnet-{kind}", card)

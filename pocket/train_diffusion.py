@@ -17,7 +17,7 @@ from pocket.pictures import to_tensor
 from pocket.tokenizer import LENGTH, make_tokenizer
 from pocket.training import DEVICE, WEIGHTS, WORK, arguments, model_card, save, train
 
-STEPS = 5000
+STEPS = 10_000
 BATCH = 32
 ENCODED = 4 if DEVICE.type == "cpu" else 64  # pictures at once; four fit into a core's cache
 LEARNING_RATE = 1.5e-3

@@ -17,7 +17,7 @@ from pocket.pictures import to_tensor
 from pocket.training import DEVICE, arguments, model_card, save, train
 
 BOTH, DECODER = "both", "decoder"
-STEPS = {BOTH: 6500, DECODER: 3000}
+STEPS = {BOTH: 6500, DECODER: 2500}
 CROP, CROPS, WHOLE = 64, 6, 2  # px of a crop, crops a batch, whole pictures a batch
 WHOLE_SHARE = 0.3  # of the batches
 LEARNING_RATE = {BOTH: 2e-3, DECODER: 7e-4}
