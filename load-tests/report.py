@@ -1,7 +1,12 @@
-"""Runs the benchmarks and writes their tables, with the machine they ran on, to docs/performance.md."""
+"""Runs the benchmarks and writes their tables to docs/performance.md.
+
+python load-tests/report.py                      all of them
+python load-tests/report.py bench_serving.py     one, the others' tables stay
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import subprocess
@@ -11,31 +16,44 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parent / "docs" / "performance.md"
-BENCHMARKS = (
-    ("Pictures from all priors: one batched loop against pipelines", "bench_generate.py"),
-    ("Engine: overhead and critical path", "bench_engine.py"),
-    ("Weights: second run, verification, download", "bench_model_init.py"),
-)
+BENCHMARKS = {
+    "bench_generate.py": "Pictures from all priors: one batched loop against pipelines",
+    "bench_engine.py": "Engine: overhead and critical path",
+    "bench_serving.py": "Serving: beside other servers, batches, and the engine in front of pods",
+    "bench_model_init.py": "Weights: second run, verification, download",
+}
+HEAD = "# Performance\n\nWritten by `make bench`; ratios were measured in one alternating run each."
+
+
+def section(script: str) -> str:
+    """Runs a benchmark; returns its part of the page, with the machine that it ran on."""
+    run = subprocess.run(
+        [sys.executable, HERE / script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=True,
+    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    return f"`python load-tests/{script}`, {date.today()}, {machine}\n\n{run.stdout.strip()}"
 
 
 def main() -> None:
-    """Runs all and writes the page."""
-    parts = [
-        "# Performance",
-        "Written by `make bench`; ratios were measured in one alternating run each.",
-        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}.",
-    ]
-    for title, script in BENCHMARKS:
-        run = subprocess.run(
-            [sys.executable, HERE / script],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            check=True,
-        )
-        parts += [f"## {title}", f"`python load-tests/{script}`", run.stdout.strip()]
+    """Runs what is asked for and writes the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=f"some of {', '.join(BENCHMARKS)}")
+    scripts = parser.parse_args().scripts or list(BENCHMARKS)
+    if unknown := set(scripts) - set(BENCHMARKS):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    page = REPORT.read_text() if REPORT.exists() else ""
+    known = dict(part.split("\n\n", 1) for part in page.split("\n## ")[1:])
+    for script in scripts:
+        known[BENCHMARKS[script]] = section(script)
+    parts = [f"## {title}\n\n{known[title].strip()}" for title in BENCHMARKS.values() if title in known]
     REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text("\n\n".join(parts) + "\n")
+    REPORT.write_text("\n\n".join([HEAD, *parts]) + "\n")
     print(f"wrote {REPORT}")
 
 
