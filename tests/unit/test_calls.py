@@ -11,7 +11,9 @@ import tiny
 from aiohttp import web
 
 from imagegraph import engine, wire
+from imagegraph.calls import PortsCall
 from imagegraph.catalogue import entry_names
+from imagegraph.component import Signature
 from imagegraph.engine import Context, Event
 from imagegraph.errors import (
     Cancelled,
@@ -370,4 +372,74 @@ def test_a_node_that_takes_too_long_is_out_of_time():
                 await call.infer(Node(name="a"), Message({}), Context(deadline=time.monotonic() - 1))
 
     asyncio.run(directly())
+    assert time.monotonic() - start < 5
+
+
+def test_what_a_node_does_not_read_stays_here_untouched():
+    large = wire.tensor(b"\xff" * 10_000_000)
+    bodies: list[int] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        bodies.append(len(await request.read()))
+        answered = Message({"doubled": 4, "number": 2, "more": 1}, origin="a")
+        return web.Response(body=wire.encode(answered, "outputs", binary=False)[0])
+
+    async def main() -> Message:
+        async with http(handler) as call:
+            node = Node(name="a", entry="double", type=NodeType.TRANSFORMER)
+            frugal = PortsCall(call, {"double": Signature.of(tiny.Double)})
+            return await engine.run(node, Message({"number": 2, "photo": large}), frugal)
+
+    answer = asyncio.run(main())
+    assert answer.values["photo"] is large, "the very same object: nobody looked into it"
+    assert set(answer.values) == {"number", "photo", "doubled"}, "and a node writes its own outputs only"
+    assert len(bodies) == 1
+    assert bodies[0] < 1000
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+def test_a_connection_that_breaks_unanswered_is_tried_once_more(broken):
+    seen: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.match_info["node"])
+        if len(seen) <= broken:
+            assert request.transport
+            request.transport.close()
+        return await binary(request)
+
+    if broken == 1:
+        assert ask(handler, Node(name="a")).values["x"].array().tolist() == [1]
+    else:
+        with pytest.raises(Unavailable, match="node 'a': cannot reach"):
+            ask(handler, Node(name="a"))
+    assert len(seen) == 2
+
+
+def test_an_answer_is_never_asked_for_again():
+    seen: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.match_info["node"])
+        return web.Response(status=503, body='{"error": "full"}')
+
+    with pytest.raises(Unavailable, match="node 'a': full"):
+        ask(handler, Node(name="a"))
+    assert seen == ["a"]
+
+
+def test_a_node_has_its_own_time():
+    async def handler(request: web.Request) -> web.Response:
+        assert float(request.headers["x-request-timeout"]) == 0.1
+        await asyncio.sleep(9)
+        return web.Response()
+
+    async def main() -> None:
+        async with http(handler) as call:
+            call._timeouts_s = {"a": 0.1}
+            with pytest.raises(DeadlineExceeded, match="node 'a': no answer from http"):
+                await engine.run(Node(name="a"), Message({"x": 1}), call)
+
+    start = time.monotonic()
+    asyncio.run(main())
     assert time.monotonic() - start < 5

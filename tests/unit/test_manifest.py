@@ -199,3 +199,79 @@ def test_a_branch_of_several_nodes_is_a_sequence_of_its_own():
 def test_what_kserve_cannot_do_is_an_error(root, message):
     with pytest.raises(InvalidDocument, match=message):
         inference_graph(Node.model_validate(root))
+
+
+POD = "{service_host: h, httpPort: 80, grpcPort: 81, type: %s}"
+
+
+def with_pods(type_: str, annotations: str = "{}") -> SeldonDeployment:
+    """The second predictor of TEXT, its node in a pod."""
+    text = TEXT.replace(
+        "      graph: {name: left, type: MODEL}",
+        f"      annotations: {annotations}\n      graph: {{name: left, endpoint: {POD % type_}}}",
+    )
+    return parse(text)
+
+
+@pytest.mark.parametrize(("type_", "address"), [("REST", "h:80"), ("GRPC", "h:81")])
+def test_a_node_in_a_pod_has_the_address_of_its_protocol(type_, address):
+    canary = with_pods(type_).predictor("canary")
+    assert {name: endpoint.address for name, endpoint in canary.endpoints.items()} == {"left": address}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "message"),
+    [
+        ("{service_host: h, type: REST}", "REST needs httpPort"),
+        ("{service_host: h, httpPort: 80, type: GRPC}", "GRPC needs grpcPort"),
+        ("{service_host: h, httpPort: 70000}", "less than 65536"),
+    ],
+)
+def test_an_endpoint_needs_its_port(endpoint, message):
+    with pytest.raises(InvalidDocument, match=message):
+        parse(TEXT.replace("- name: left", f"- {{name: left, endpoint: {endpoint}}}", 1))
+
+
+def test_endpoints_of_two_protocols_are_refused_as_in_seldon():
+    both = TEXT.replace("- name: left", f"- {{name: left, endpoint: {POD % 'GRPC'}}}", 1)
+    both = both.replace("- name: right", f"- {{name: right, endpoint: {POD % 'REST'}}}", 1)
+    with pytest.raises(InvalidDocument, match="endpoints of both REST and GRPC"):
+        parse(both)
+
+
+def test_grpc_asks_no_combiner():
+    text = TEXT.replace(
+        "        type: COMBINER", f"        type: COMBINER\n        endpoint: {POD % 'GRPC'}", 1
+    )
+    with pytest.raises(InvalidDocument, match="node 'unite': V2 over gRPC cannot ask a COMBINER"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("type_", "annotations", "expected"),
+    [
+        ("REST", "{}", {}),
+        ("REST", "{seldon.io/rest-timeout: '1500', seldon.io/grpc-timeout: '9'}", {"left": 1.5}),
+        ("GRPC", "{seldon.io/rest-timeout: '9', seldon.io/grpc-timeout: '2000'}", {"left": 2.0}),
+        ("REST", "{seldon.io/rest-timeout: '9', timeout-ms.imagegraph/left: '250'}", {"left": 0.25}),
+    ],
+)
+def test_a_nodes_time_is_seldons_annotation_or_its_own(type_, annotations, expected):
+    deployment = with_pods(type_, annotations)
+    assert deployment.predictor("canary").timeouts_s({}) == expected
+    assert deployment.predictor("canary").timeouts_s({"seldon.io/rest-timeout": "7"}) == (
+        expected or {"left": 0.007}
+    )
+
+
+@pytest.mark.parametrize(
+    ("annotations", "message"),
+    [
+        ("{seldon.io/rest-timeout: 1s}", "'seldon.io/rest-timeout': expected milliseconds, got '1s'"),
+        ("{timeout-ms.imagegraph/left: '0'}", "expected milliseconds, got '0'"),
+        ("{timeout-ms.imagegraph/rihgt: '5'}", "no node 'rihgt'; nodes: .'left'"),
+    ],
+)
+def test_a_wrong_time_is_told(annotations, message):
+    with pytest.raises(InvalidDocument, match=message):
+        with_pods("REST", annotations)
