@@ -127,11 +127,11 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.resume()
-        self._process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_S)
         with suppress(ProcessLookupError):
+            self.resume()
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_S)
             os.killpg(self._process.pid, signal.SIGKILL)  # also what it left behind
         self._process.wait()
         self._folder.cleanup()
@@ -242,7 +242,7 @@ def ours(stack: ExitStack, *arguments: str) -> tuple[Server, int]:
     port = free_ports(2)
     paths = os.pathsep.join([str(ROOT), str(HERE)])
     variables = {"IMAGEGRAPH_CATALOGUE": str(HERE / "catalogue.yaml"), "PYTHONPATH": paths}
-    command = [PYTHON, "-m", "imagegraph.cli", "serve", "--bundle", "bench", "--device", "cpu"]
+    command = [PYTHON, "-m", "imagegraph.cli", "serve", "--device", "cpu"]
     ports = ["--http-port", str(port), "--grpc-port", str(port + 1)]
     return stack.enter_context(Server([*command, *arguments, *ports], variables)), port
 
@@ -312,7 +312,7 @@ def identity(rounds: int, seconds: float) -> None:
         server, port = kserve(stack, "identity")
         base = http_way("KServe, JSON", server, port, text)
         ways = [base, grpc_way("KServe, gRPC", server, port + 1, grpc), *peers(stack, "identity")]
-        server, port = ours(stack, "--component", "identity")
+        server, port = ours(stack, "--bundle", "bench", "--component", "identity")
         for goal, way in (
             (1.8, http_way("ours, JSON", server, port, text)),
             (2.4, http_way("ours, binary", server, port, *binary_request(JPEG))),
@@ -333,7 +333,7 @@ def sleep(rounds: int, seconds: float) -> None:
     with ExitStack() as stack:
         server, port = kserve(stack, "sleep")
         ways = [http_way("KServe, JSON", server, port, text), *peers(stack, "sleep")]
-        server, port = ours(stack, "--component", "sleep")
+        server, port = ours(stack, "--bundle", "bench", "--component", "sleep")
         ways.append(http_way("ours, JSON", server, port, text))
         ways.append(http_way("ours, binary", server, port, *binary_request(JPEG)))
         for way in ways:
@@ -355,7 +355,7 @@ def batch(rounds: int, seconds: float) -> None:
         server, port = kserve(stack, "batch")
         base = http_way("KServe, JSON, no batches", server, port, text)
         ways = [base]
-        server, port = ours(stack, "--component", "batch")
+        server, port = ours(stack, "--bundle", "bench", "--component", "batch")
         for way in (
             http_way("ours, JSON", server, port, text),
             http_way("ours, binary", server, port, *binary_request(JPEG)),
