@@ -58,11 +58,17 @@ bench: $(READY) ## Measure, and write docs/performance.md
 generate: $(READY) ## Write all generated files
 	$(BIN)/imagegraph generate
 
-LOCK_MODEL_INIT = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header \
-  --python-version 3.11 --constraints requirements/lock.txt model-init/pyproject.toml
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+# What the images get is what the tests ran with.
+LOCK_IMAGE := $(LOCK) --constraints requirements/lock.txt pyproject.toml \
+  --extra models --extra serve --extra redis --extra otel
+LOCK_MODEL_INIT := $(LOCK) --constraints requirements/lock.txt model-init/pyproject.toml
+
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows
-	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11 \
-	  --all-extras --excludes requirements/excludes-cpu.txt pyproject.toml --output-file requirements/lock.txt
+	$(LOCK) --all-extras --excludes requirements/excludes-cpu.txt pyproject.toml --output-file requirements/lock.txt
+	$(LOCK_IMAGE) --excludes requirements/excludes-cpu.txt --output-file requirements/image-cpu.txt
+	$(LOCK_IMAGE) --output-file requirements/image-cuda.txt
+	$(LOCK) requirements/sbom.in --output-file requirements/sbom.txt
 	$(LOCK_MODEL_INIT) --output-file model-init/requirements.txt
 	$(LOCK_MODEL_INIT) --extra gcs --extra s3 --output-file model-init/requirements-cloud.txt
 
