@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +16,9 @@ from imagegraph import graph
 from imagegraph.cache import CachedCall, LayeredStore, MemoryStore, Purity, Store
 from imagegraph.calls import PerNodeCall, PortsCall
 from imagegraph.catalogue import Catalogue, entry_names
-from imagegraph.component import Combiner, Router, Signature
+from imagegraph.component import Combiner, Router
 from imagegraph.engine import Call
+from imagegraph.errors import MissingWeights
 from imagegraph.graph import Node, NodeType
 from imagegraph.journal import Journal
 from imagegraph.local import LocalCall
@@ -197,27 +199,22 @@ class Assembly:
             call = TracedCall(call, self._journal.tracing, remote)
         return call
 
-    def _purities(self, bundle: str) -> Callable[[Node], Purity]:
-        known: dict[str, Purity] = {}
+    def _purities(self, bundle: str) -> Callable[[Node], Purity | None]:
+        """Returns what tells of a node, by its entry, what its results depend on."""
+        purity = functools.cache(lambda entry: self._purity(entry, bundle))
+        return lambda node: purity(node.entry)
 
-        def purity(node: Node) -> Purity:
-            if node.entry not in known:
-                known[node.entry] = Purity(*self._version(node.entry, bundle))
-            return known[node.entry]
-
-        return purity
-
-    def _version(self, name: str, bundle: str) -> tuple[Signature, str]:
-        """Returns the signature and a hash of weights, settings and defaults of an entry."""
+    def _purity(self, name: str, bundle: str) -> Purity | None:
+        """Hashes weights, settings and defaults of an entry; None where its weights are not known here."""
         entry = self._catalogue.entry(name)
         variant = entry.variant(bundle)
-        facts = {
-            "weights": {role: source.version for role, source in variant.weights.items()},
-            "settings": variant.settings,
-            "defaults": variant.defaults,
-        }
+        try:
+            weights = {role: source.version for role, source in variant.weights.items()}
+        except MissingWeights:  # it answers in a pod, which may keep its results itself
+            return None
+        facts = {"weights": weights, "settings": variant.settings, "defaults": variant.defaults}
         digest = hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS, default=dict))
-        return entry.signature, digest.hexdigest()
+        return Purity(entry.signature, digest.hexdigest())
 
     async def _close_store(self) -> None:
         if self._redis:

@@ -56,7 +56,7 @@ class Service:
         sides: Sequence[Side],
         interface: Interface,
         load: Callable[[], Awaitable[None]],
-        close: Callable[[], Awaitable[None]] | None = None,
+        close: Callable[[], Awaitable[None]],
         *,
         strict: bool,
         journal: Journal,
@@ -121,8 +121,7 @@ class Service:
         """Gives up copies under way and lets go of connections."""
         for copy in self._copies:
             copy.cancel()
-        if self._close:
-            await self._close()
+        await self._close()
 
     def drain(self) -> None:
         """Says to everybody who asks that this process is going; requests are still answered."""
