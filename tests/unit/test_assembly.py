@@ -1,0 +1,54 @@
+"""What stands before the nodes of a served graph."""
+
+import asyncio
+
+import tiny
+from prometheus_client import CollectorRegistry
+
+from imagegraph import documents
+from imagegraph.assembly import Assembly, Settings
+from imagegraph.calls import FakeCall
+from imagegraph.graph import Node
+from imagegraph.journal import Journal
+from imagegraph.manifest import SeldonDeployment, seldon_deployment
+from imagegraph.message import Message
+from imagegraph.metrics import Metrics
+
+ELSEWHERE = """
+entries:
+  double:
+    component: tiny:Double
+    summary: Doubles a number, with weights that only its pod has
+    bundles: {pocket: {weights: {table: {path: pocket/weights/of-a-pod-only}}}}
+graphs: {}
+"""
+
+
+class Pods(FakeCall):
+    async def ready(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def test_a_pod_whose_weights_are_not_known_here_is_asked_every_time(tmp_path):
+    document = seldon_deployment("double", Node(name="double"), "pocket", "image")
+    graph = document["spec"]["predictors"][0]["graph"]
+    graph["endpoint"] = {"service_host": "pod", "httpPort": 80, "type": "REST"}
+    deployment = documents.parse(documents.dump(document), SeldonDeployment, "m")
+    pods = Pods({"double": lambda message: Message({"doubled": 2 * message.values["number"]})})
+    journal = Journal(Metrics("m", CollectorRegistry()))
+
+    async def main() -> list[Message]:
+        settings = Settings("cpu", cache_bytes=1000)
+        assembly = Assembly(tiny.catalogue(tmp_path, ELSEWHERE), settings, journal)
+        service = assembly.graph(deployment, {"REST": lambda addresses, timeouts_s: pods})
+        await service.load()
+        answers = [
+            await service.infer([Message({"number": 2})], journal.open("rest", "POST /x", {}))
+            for _ in range(2)
+        ]
+        await service.close()
+        return answers
+
+    assert [answer.values for answer in asyncio.run(main())] == [{"doubled": 4}] * 2
+    assert len(pods.calls) == 2
