@@ -393,12 +393,7 @@ def manifest(path: Path, graph: Mapping[str, Any], port: int) -> Path:
     units = [predictor["graph"]]
     for unit in units:
         units.extend(unit.get("children", []))
-        unit["endpoint"] = {
-            "service_host": "127.0.0.1",
-            "service_port": port,
-            "httpPort": port,
-            "type": "REST",
-        }
+        unit["endpoint"] = {"service_host": "127.0.0.1", "httpPort": port, "type": "REST"}
     path.write_text(yaml.safe_dump(document))
     return path
 
