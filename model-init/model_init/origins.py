@@ -98,7 +98,10 @@ class Hub:
         from huggingface_hub.utils._runtime import is_xet_available
 
         if file.xet and attempt == 0 and landing.size == 0 and is_xet_available():
-            self._ask(lambda: self._fetch_xet(file, landing))
+            try:
+                self._ask(lambda: self._fetch_xet(file, landing))
+            except NoAccess as error:  # a mirror that knows of Xet but does not speak it
+                raise Unreachable(f"over Xet: {error}") from error
             landing.read_again()
         else:
             self._ask(

@@ -24,6 +24,7 @@ class Repo:
     revision: str
     files: dict[str, bytes]
     gated: bool = False
+    xet: bool = False
 
 
 @dataclass
@@ -179,6 +180,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 if path.endswith(LARGE):
                     item["oid"] = etag("", pointer)
                     item["lfs"] = {"oid": etag(path, data), "size": len(data), "pointerSize": len(pointer)}
+                    if repo.xet:
+                        item["xetHash"] = etag(path, data)
                 items.append(item)
             headers = {}
             if cursor + PAGE < len(repo.files):

@@ -177,6 +177,38 @@ def test_a_partial_file_of_something_else_is_seen_and_thrown_away(machine: Machi
     assert place.read_bytes() == hub.repos[DEPTH].files[MODEL]
 
 
-def test_all_formats_of_wrong_catalogues_name_file_and_line(machine: Machine):
+XET = """
+import pathlib, sys
+from huggingface_hub import file_download
+def xet_get(*, incomplete_path, expected_size, tqdm_class, **_):
+    data = pathlib.Path({model!r}).read_bytes()
+    incomplete_path.write_bytes({change})
+    tqdm_class(total=expected_size).update(len(data))
+file_download.xet_get = xet_get
+from model_init.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("change", ["data", "data[:-1] + b'x'"], ids=["right", "wrong"])
+def test_files_in_the_chunk_store_come_over_xet_and_are_verified_as_well(
+    machine: Machine, hub: Hub, change: str
+):
+    """Only the transfer is played: Xet's own server is more than a test can be."""
+    hub.repos[DEPTH].xet = True
+    machine.prelude = XET.format(model=str(POCKET / "depth" / MODEL), change=change)
+    machine.pull("--entry=depth")
+    data = hub.repos[DEPTH].files[MODEL]
+    assert (machine.snapshot(DEPTH) / MODEL).read_bytes() == data
+    assert hub.sent[f"{DEPTH}/{MODEL}"] == (0 if change == "data" else len(data))
+
+
+def test_a_mirror_that_does_not_speak_xet_is_asked_over_http(machine: Machine, hub: Hub):
+    hub.repos[DEPTH].xet = True
+    assert "over Xet: " in machine.pull("--entry=depth")
+    assert hub.sent[f"{DEPTH}/{MODEL}"] == len(hub.repos[DEPTH].files[MODEL])
+
+
+def test_a_wrong_catalogue_is_said_with_file_and_line(machine: Machine):
     machine.catalogue.write_text(machine.catalogue.read_text().replace("revision", "revisoin", 1))
     assert "catalogue.yaml:4: " in machine.pull(code=2)
