@@ -201,7 +201,7 @@ def status(
     limits = Limits(requests=min_requests, slowdown=max_slowdown)
     source = Prometheus(prometheus, window, match)
     chosen = _release(name, namespace, CHART)
-    found = _compare(chosen, chosen.settings()["platform"], canary, source, limits)
+    found = _compare(chosen, chosen.settings(), canary, source, limits)
     console.print("\n".join(found) if found else "it may be promoted", soft_wrap=True)
 
 
@@ -221,7 +221,7 @@ def promote(
     limits = Limits(requests=min_requests, slowdown=max_slowdown)
     chosen = _release(name, namespace, chart)
     settings = chosen.settings()
-    found = _compare(chosen, settings["platform"], canary, Prometheus(prometheus, window, match), limits)
+    found = _compare(chosen, settings, canary, Prometheus(prometheus, window, match), limits)
     if found:
         raise ImagegraphError(f"'{canary}' is not promoted: {'; '.join(found)}")
     _take(chosen, settings["platform"], release.promotion(settings["predictors"], canary))
@@ -247,21 +247,24 @@ def _release(name: str, namespace: str, chart: str) -> Release:
     return Release(name, namespace, helm, Path(chart))
 
 
-def _compare(chosen: Release, platform: str, canary: str, source: Prometheus, limits: Limits) -> list[str]:
+def _compare(
+    chosen: Release, settings: dict[str, Any], canary: str, source: Prometheus, limits: Limits
+) -> list[str]:
     """Prints both sides; returns what speaks against the canary."""
-    document = chosen.document(platform)
+    predictors = settings["predictors"]
+    release.beside_default(predictors, canary)
     table = Table("predictor", "traffic", "pods ready", "requests", "errors", "mean s", "p95 s", box=None)
     sides: dict[str, Figures] = {}
     found: list[str] = []
     for side in ("default", canary):
-        predictor = document.predictor(side)
-        figures = sides[side] = source.figures(chosen.name, side, platform)
+        figures = sides[side] = source.figures(chosen.name, side, settings["platform"])
         ready, pods = chosen.pods(side)
         if ready < pods or not pods:
             found.append(f"'{side}' has {ready} of {pods} pods ready")
+        predictor = predictors[side]
         table.add_row(
             side,
-            f"{'copies of ' if predictor.shadow else ''}{predictor.traffic} %",
+            f"{'copies of ' if predictor.get('shadow') else ''}{predictor.get('traffic', 0)} %",
             f"{ready}/{pods}",
             str(figures.requests),
             f"{figures.errors} ({figures.error_rate:.2%})",

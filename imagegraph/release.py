@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagegraph import documents
 from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, UnknownName
-from imagegraph.manifest import SeldonDeployment
 
 VERSION = ("graph", "bundle", "image")  # in what a predictor differs from the others
 READ_TIMEOUT_S = 30
@@ -38,7 +36,8 @@ class Release:
         Raises:
             ImagegraphError: helm cannot find it.
         """
-        return json.loads(self._run("get", "values", self.name, "--output", "json")) or {}
+        found: dict[str, Any] | None = json.loads(self._run("get", "values", self.name, "--output", "json"))
+        return found or {}
 
     def settings(self) -> dict[str, Any]:
         """Returns all values as the chart sees them: what was given over its own."""
@@ -56,40 +55,26 @@ class Release:
             "upgrade", self.name, str(self.chart), *options, text=text, timeout_s=UPGRADE_TIMEOUT_S + 60
         )
 
-    def document(self, platform: str) -> SeldonDeployment:
-        """Returns the document by which the engine splits requests now.
+    def pods(self, predictor: str) -> tuple[int, int]:
+        """Returns how many pods of a predictor are ready, and how many there are.
 
         Raises:
-            ImagegraphError: there is none.
+            Unavailable: there is no cluster, or it does not answer.
         """
-        from kubernetes import client
-
-        api = self._api()
-        try:
-            if platform == "seldon":
-                found = client.CustomObjectsApi(api).get_namespaced_custom_object(
-                    "machinelearning.seldon.io", "v1", self.namespace, "seldondeployments", self.name
-                )
-                kept = {"metadata": {"name": self.name}, "spec": found["spec"]}
-                text = json.dumps({"apiVersion": found["apiVersion"], "kind": found["kind"], **kept})
-            else:
-                name = f"{self.name}-engine"
-                config = client.CoreV1Api(api).read_namespaced_config_map(name, self.namespace)
-                text = config.data["graph.yaml"]
-        except client.ApiException as error:
-            if error.status == 404:
-                raise ImagegraphError(f"release '{self.name}' has no engine that splits requests") from error
-            raise ImagegraphError(f"Kubernetes says {error.status} {error.reason}") from error
-        return documents.parse(text, SeldonDeployment, f"document of release '{self.name}'")
-
-    def pods(self, predictor: str) -> tuple[int, int]:
-        """Returns how many pods of a predictor are ready, and how many there are."""
-        from kubernetes import client
+        from kubernetes import client, config
+        from urllib3.exceptions import HTTPError
 
         selector = f"app.kubernetes.io/instance={self.name},imagegraph/predictor={predictor}"
-        found = client.CoreV1Api(self._api()).list_namespaced_pod(
-            self.namespace, label_selector=selector, _request_timeout=READ_TIMEOUT_S
-        )
+        try:
+            try:
+                config.load_kube_config()
+            except config.ConfigException:
+                config.load_incluster_config()
+            found = client.CoreV1Api().list_namespaced_pod(
+                self.namespace, label_selector=selector, _request_timeout=READ_TIMEOUT_S
+            )
+        except (client.ApiException, config.ConfigException, HTTPError) as error:
+            raise Unavailable(f"Kubernetes does not show the pods of '{predictor}': {error}") from error
         alive = [pod for pod in found.items if pod.metadata.deletion_timestamp is None]
         ready = [
             pod
@@ -97,14 +82,6 @@ class Release:
             if any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
         ]
         return len(ready), len(alive)
-
-    def _api(self) -> Any:
-        from kubernetes import config
-
-        try:
-            return config.new_client_from_config()
-        except config.ConfigException as error:
-            raise Unavailable(f"no cluster: {error}; set KUBECONFIG") from error
 
     def _run(self, *arguments: str, text: str | None = None, timeout_s: float = READ_TIMEOUT_S) -> str:
         command = [self.helm, *arguments, "--namespace", self.namespace]
@@ -126,7 +103,7 @@ def promotion(predictors: Values, name: str) -> list[dict[str, Any]]:
     Raises:
         UnknownName: there is no such predictor beside the default.
     """
-    canary = _beside_default(predictors, name)
+    canary = beside_default(predictors, name)
     version = {key: canary[key] for key in VERSION if key in canary}
     return _retire(predictors, name, version)
 
@@ -137,13 +114,18 @@ def rollback(predictors: Values, name: str) -> list[dict[str, Any]]:
     Raises:
         UnknownName: there is no such predictor beside the default.
     """
-    canary = _beside_default(predictors, name)
+    canary = beside_default(predictors, name)
     default = predictors["default"]
     steps = _retire(predictors, name, {key: default[key] for key in VERSION if key in default})
     return steps if canary.get("traffic") else steps[1:]
 
 
-def _beside_default(predictors: Values, name: str) -> Values:
+def beside_default(predictors: Values, name: str) -> Values:
+    """Returns a predictor that is not the default.
+
+    Raises:
+        UnknownName: there is none of that name.
+    """
     others = [other for other in predictors if other != "default"]
     if name not in others:
         raise UnknownName("canary", name, others)

@@ -20,7 +20,6 @@ from imagegraph import cli, generated, release
 from imagegraph.canary import Figures, Limits, Prometheus, chance_of, objections
 from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, UnknownName
 from imagegraph.metrics import Metrics
-from tests.deploy import chart
 from tests.serve.conftest import free_port
 
 GOOD = Figures(requests=1000, errors=2, mean_s=1.0, p95_s=2.0)
@@ -90,7 +89,6 @@ class Exporter(ThreadingHTTPServer):
         registry = CollectorRegistry()
         self.metrics = Metrics("photos", registry)
         self.pods: dict[str, list[bool]] = {}
-        self.documents: dict[str, str] = {}
         super().__init__(("127.0.0.1", 0), Handler)
 
     def answer(self, requests: dict[str, list[tuple[int, float]]]) -> None:
@@ -107,8 +105,6 @@ class Handler(BaseHTTPRequestHandler):
         status, body, kind = 200, b"", "application/json"
         if path == "/metrics":
             body, kind = self.server.metrics.page("")
-        elif path.startswith("/api/v1/namespaces/prod/configmaps/") and self.server.documents:
-            body = json.dumps({"data": self.server.documents}).encode()
         elif path == "/api/v1/namespaces/prod/pods":
             predictor = query.split("predictor%3D")[1].split("&")[0]
             body = json.dumps({"items": [pod(ready) for ready in self.server.pods[predictor]]}).encode()
@@ -257,21 +253,10 @@ GIVEN = {
 }
 
 
-@pytest.fixture(scope="module")
-def documents() -> dict[str, str]:
-    """What the engine of the release reads."""
-    [config] = chart.of_kind("ConfigMap", chart.objects("--set-json", f"predictors={json.dumps(GIVEN)}"))
-    found: dict[str, str] = config["data"]
-    return found
-
-
 @pytest.fixture
-def cluster(
-    exporter: Exporter, documents: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def cluster(exporter: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cluster with the release `photos`: an API, and a helm that keeps its values in a file."""
     exporter.pods = {name: [True] for name in GIVEN}
-    exporter.documents = documents
     kept = tmp_path / "values.json"
     kept.write_text(json.dumps({"graph": "reimagine", "predictors": GIVEN}))
     helm = tmp_path / "helm"
@@ -351,7 +336,14 @@ def test_rollback_needs_no_figures(cluster: Path) -> None:
     }
 
 
-def test_a_release_without_an_engine_is_told(cluster: Path, exporter: Exporter) -> None:
-    exporter.documents = {}
-    with pytest.raises(ImagegraphError, match="release 'photos' has no engine that splits requests"):
-        canary("status", "photos")
+def test_a_cluster_that_is_not_there_is_told(
+    watched: str, cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere")
+    with pytest.raises(Unavailable, match="Kubernetes does not show the pods of 'default'"):
+        canary("status", "photos", "--prometheus", watched)
+
+
+def test_a_release_without_that_canary_is_told(cluster: Path) -> None:
+    with pytest.raises(UnknownName, match="unknown canary 'trial'. Available: better, canary"):
+        canary("status", "photos", "--canary", "trial")
