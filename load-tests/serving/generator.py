@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import json
 import pickle
+import re
 import select
 import socket
 import statistics
@@ -89,8 +90,9 @@ class Connection:
     def begin(self) -> None:
         """Makes the next request ready to be sent."""
         self._left_to_send = self._request
-        self._left_to_read = -1  # not known before the head of the answer is there
-        self._head = b""
+        self._left_to_read: int | None = None  # not known before the head of the answer is there
+        self._chunked = False
+        self._head = self._tail = b""
         self.ok = False
         self.since = time.perf_counter()
 
@@ -104,17 +106,20 @@ class Connection:
         count = self._line.recv_into(buffer)
         if not count:
             raise ConnectionResetError("the server closed the connection")
-        if self._left_to_read >= 0:
+        self._tail = (self._tail + buffer[max(0, count - 5) : count])[-5:]
+        if self._left_to_read is not None:
             self._left_to_read -= count
         else:
             self._head += buffer[:count]
-            end = self._head.find(b"\r\n\r\n")
-            if end >= 0:
-                head = self._head[:end].lower()
-                self.ok = head.startswith(b"http/1.1 200")
-                length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
-                self._left_to_read = end + 4 + length - len(self._head)
-        return self._left_to_read == 0
+            head, found, body = self._head.partition(b"\r\n\r\n")
+            if not found:
+                return False
+            self.ok = head.startswith(b"HTTP/1.1 200")
+            length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
+            # Go sends large answers in chunks; no JSON holds what ends the last one.
+            self._chunked = length is None
+            self._left_to_read = int(length[1]) - len(body) if length else 0
+        return self._tail == b"0\r\n\r\n" if self._chunked else self._left_to_read == 0
 
     def close(self) -> None:
         """Closes the socket."""
