@@ -33,7 +33,7 @@ class Leftover:
                 shutil.rmtree(snapshot)
             for blob in self.blobs:
                 blob.unlink()
-            if not any(any((self.repository.folder / part).iterdir()) for part in ("snapshots", "blobs")):
+            if not self.repository.snapshots() and not self.repository.blobs():
                 shutil.rmtree(self.repository.folder)
 
 
@@ -56,11 +56,10 @@ def named(cache: Path, sources: Iterable[Source]) -> set[Path]:
 
 def leftover(repository: Repository, keep: set[Path]) -> Leftover:
     """Returns what can go of a repository when the snapshots in `keep` stay."""
-    snapshots = set((repository.folder / "snapshots").iterdir())
     staying = [place for place in keep if place.parent == repository.folder / "snapshots"]
-    blobs = {path.resolve() for path in (repository.folder / "blobs").iterdir()}
+    blobs = {path.resolve() for path in repository.blobs()}
     if all(Manifest.path(repository.folder, place.name).exists() for place in staying):
         blobs -= {path.resolve() for place in staying for path in place.rglob("*")}
     else:  # a pull goes on with them
         blobs = set()
-    return Leftover(repository, sorted(snapshots - keep), sorted(blobs))
+    return Leftover(repository, sorted(set(repository.snapshots()) - keep), sorted(blobs))

@@ -76,21 +76,17 @@ def gc(options: argparse.Namespace) -> str:
         found = clean.leftover(repository, keep)
         if not found.snapshots and not found.blobs:
             continue
+        size = found.size
         names = ", ".join(snapshot.name[:12] for snapshot in found.snapshots) or "unfinished downloads"
-        print(f"{repository.name}: {names}, {human(found.size)}")
-        if options.delete:
-            try:
+        print(f"{repository.name}: {names}, {human(size)}")
+        try:
+            if options.delete:
                 with hold(repository, 0, STOP, print):
-                    found = clean.leftover(repository, keep)
-                    size = found.size
-                    found.remove()
-            except Busy:
-                busy += 1
-                print(f"{repository.name}: is being pulled now; left alone")
-                continue
+                    clean.leftover(repository, keep).remove()
             freed += size
-        else:
-            freed += found.size
+        except Busy:
+            busy += 1
+            print(f"{repository.name}: is being pulled now; left alone")
     if busy:
         raise Busy(f"{busy} repositories are being pulled now and were left alone; freed {human(freed)}")
     return f"freed {human(freed)}" if options.delete else f"would free {human(freed)}; --delete does it"
@@ -100,7 +96,7 @@ def ls(options: argparse.Namespace) -> str:
     """List what was pulled: how large, how many files, when every byte was last verified."""
     total = 0
     for repository in clean.repositories(cache_folder()):
-        for snapshot in sorted((repository.folder / "snapshots").iterdir()):
+        for snapshot in repository.snapshots():
             manifest = Manifest.read(repository.folder, snapshot.name)
             size = human(manifest.size) if manifest else "?"
             total += manifest.size if manifest else 0

@@ -34,6 +34,7 @@ from model_init.report import Report, human
 from model_init.store import Check, Repository
 
 LONGEST_WAIT_S = 60.0
+WRONG_BYTES_ATTEMPTS = 3
 
 One = TypeVar("One")
 Result = TypeVar("Result")
@@ -104,9 +105,10 @@ class Pull:
         if lacking:
             self._fetch(lacking)
         for item in items:
-            if item.check.complete and (item.check.touched or self._settings.deep):
+            if item.check.manifest and (item.check.touched or self._settings.deep):
+                verified = None if self._settings.deep else item.check.manifest.verified
                 with contextlib.suppress(NotWritable):  # what was found is right all the same
-                    item.repository.record(item.source, item.revision, item.check.digests)
+                    item.repository.record(item.source, item.revision, item.check.digests, verified)
         manifests = [item.check.manifest for item in items if item.check.manifest]
         return Summary(
             repositories=len(items),
@@ -127,7 +129,7 @@ class Pull:
             each(all_items, lambda item: self._restore(item, files), items)
 
     def _list(self, item: Item) -> None:
-        item.files = self._patiently(lambda _: item.origin.files(), str(item.source))
+        item.files = self._patiently(lambda _: item.origin.files(), "listing")
 
     def _preflight(self, items: list[Item]) -> None:
         """Makes sure that the volume can be written to and has the space."""
@@ -136,7 +138,8 @@ class Pull:
             self._cache.mkdir(parents=True, exist_ok=True)
         need = 0
         for item in items:
-            lacks = {remote.key: remote for remote in item.files}
+            right = item.check.digests.keys() - item.check.broken.keys()
+            lacks = {remote.key: remote for remote in item.files if remote.path not in right}
             for key, remote in lacks.items():
                 there = file_size(item.repository.blob(key)) or file_size(item.repository.partial(key)) or 0
                 need += max(remote.size - there, 0)
@@ -180,7 +183,7 @@ class Pull:
                     f"{item.source} holds {content}, not {revision}: it was changed, or is pinned wrong"
                 )
         keep_on()
-        repository.publish(item.source, revision, digests)
+        repository.publish(item.source, revision, digests, now.manifest.verified if now.manifest else None)
         item.check = store.check([(repository, revision)], deep=False)[0]
 
     def _sort(self, item: Item, now: Check) -> tuple[dict[str, str], list[Remote]]:
@@ -235,17 +238,18 @@ class Pull:
                     partial.unlink()
                 raise
 
-        return self._patiently(land_right, f"{item.source}: {remote.path}")
+        return self._patiently(land_right, remote.path)
 
     def _patiently(self, action: Callable[[int], Result], what: str) -> Result:
-        """Calls until it succeeds, waiting longer each time; asks for wrong bytes thrice at most."""
+        """Calls until it succeeds, waiting longer each time."""
         attempt = 0
         while True:
             try:
                 return action(attempt)
             except (Unreachable, WrongBytes) as error:
                 attempt += 1
-                if attempt >= min(self._settings.attempts, 3 if isinstance(error, WrongBytes) else 99):
+                most = self._settings.attempts
+                if attempt >= (min(most, WRONG_BYTES_ATTEMPTS) if isinstance(error, WrongBytes) else most):
                     raise
                 wait_s = self._settings.wait_s * 2 ** (attempt - 1) * random.uniform(0.5, 1)
                 wait_s = min(max(wait_s, getattr(error, "retry_after_s", None) or 0), LONGEST_WAIT_S)

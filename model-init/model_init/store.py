@@ -79,6 +79,14 @@ class Repository:
         """Returns the place of bytes that are still coming."""
         return self.folder / "blobs" / f"{key}.incomplete"
 
+    def snapshots(self) -> list[Path]:
+        """Returns all snapshots, unfinished ones as well."""
+        return sorted((self.folder / "snapshots").glob("*"))
+
+    def blobs(self) -> list[Path]:
+        """Returns all blobs, partial ones as well."""
+        return sorted((self.folder / "blobs").glob("*"))
+
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Turns errors of the volume into ours."""
@@ -95,8 +103,14 @@ class Repository:
             for part in ("blobs", "snapshots", "manifests"):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
 
-    def publish(self, source: Source, revision: str, digests: Mapping[str, str]) -> None:
-        """Makes a snapshot of blobs that were verified, then writes its manifest."""
+    def publish(
+        self, source: Source, revision: str, digests: Mapping[str, str], verified: str | None = None
+    ) -> None:
+        """Makes a snapshot of blobs that were verified, then writes its manifest.
+
+        Args:
+            verified: when all of them were, if that was not now.
+        """
         with self.writing():
             snapshot, staged = self.snapshot(revision), self.snapshot(f".{revision}")
             shutil.rmtree(staged, ignore_errors=True)
@@ -109,16 +123,16 @@ class Repository:
             if source.path:
                 (self.folder / "refs").mkdir(exist_ok=True)
                 _write(self.folder / "refs" / "main", revision)
-            self.record(source, revision, digests)
+            self.record(source, revision, digests, verified)
 
-    def record(self, source: Source, revision: str, digests: Mapping[str, str]) -> None:
-        """Writes the manifest of files that were hashed just now."""
+    def record(self, source: Source, revision: str, digests: Mapping[str, str], verified: str | None) -> None:
+        """Writes the manifest of files whose hashes were right at the time `verified`; None means now."""
         files = {}
         for path, digest in digests.items():
             status = (self.snapshot(revision) / path).stat()
             files[path] = File(size=status.st_size, mtime_ns=status.st_mtime_ns, digest=digest)
-        verified = datetime.now(UTC).isoformat(timespec="seconds")
-        manifest = Manifest(source=str(source), files=files, verified=verified)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        manifest = Manifest(source=str(source), files=files, verified=verified or now)
         with self.writing():
             _write(Manifest.path(self.folder, revision), manifest.model_dump_json(indent=1))
 

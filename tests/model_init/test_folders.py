@@ -1,6 +1,7 @@
 """Sources besides the hub: the project's own weights, folders, object stores."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -111,6 +112,17 @@ def test_a_copy_that_was_interrupted_goes_on(tmp_path, monkeypatch):
     partial.write_bytes((folder_ / "model.safetensors").read_bytes()[:1_000_000])
     done = pull_here(tmp_path / "cache", source)
     assert done.fetched == done.size - 1_000_000
+
+
+def test_healing_a_folder_needs_no_space_for_what_is_right(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    source = Source(path=str(ROOT / "pocket" / "weights" / "depth"))
+    pull_here(tmp_path / "cache", source)
+    [config] = (tmp_path / "cache").glob("*/snapshots/*/config.json")
+    config.unlink()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    assert pull_here(tmp_path / "cache", source).fetched == 0
 
 
 def test_hash_prints_what_pins_a_folder_and_a_missing_package_is_named(machine: Machine):

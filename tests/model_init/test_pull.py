@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -133,11 +134,13 @@ def test_a_lost_manifest_is_written_again_without_a_download(machine: Machine, h
 def test_a_file_that_was_only_touched_is_hashed_once_and_kept(machine: Machine, hub: Hub):
     machine.pull("--entry=depth")
     place = machine.snapshot(DEPTH) / MODEL
+    [verified] = re.findall(r'"verified": "[^"]+"', next(machine.cache.glob("*/manifests/*")).read_text())
     os.utime(place, (1, 1))
     asked = len(hub.requests)
     assert "fetched 0 B" in machine.pull("--entry=depth")
     [manifest] = machine.cache.glob("*/manifests/*.json")
     assert '"mtime_ns": 1000000000' in manifest.read_text()
+    assert verified in manifest.read_text()  # the other files were not hashed
     assert len(hub.requests) == asked
     # A byte that changes together with the time is seen without --deep.
     flip(place.resolve())
