@@ -73,13 +73,9 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
             answer = self._encode(await self._service.infer(asked.messages, entry), asked)
             context.set_trailing_metadata(tuple(entry.echo.items()))
             return answer
-        except ImagegraphError as error:
-            entry.error = error
-            await self._abort(entry, context)
         except Exception as error:
-            log.exception("request %s failed", entry.context.id)
-            entry.error = ImagegraphError(f"{type(error).__name__}: {error}")
-            await self._abort(entry, context)
+            entry.error = _fault(error, entry)
+            await self._abort(entry.error, entry, context)
         except asyncio.CancelledError:
             entry.error = Cancelled("the client cancelled the call")
             raise
@@ -93,6 +89,7 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         """
         async for request in requests:
             entry = self._open("ModelStreamInfer", context)
+            request_id = request.id or entry.context.id
             try:
                 asked = self._decode(request)
                 watch = self._service.watch(asked.messages, entry)
@@ -101,11 +98,11 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
                         if isinstance(one, Message):
                             yield StreamResponse(infer_response=self._encode(one, asked))
                         elif one.kind != "heartbeat":
-                            yield StreamResponse(infer_response=self._event(one, entry))
-            except ImagegraphError as error:
-                entry.error = error
-                about = pb.ModelInferResponse(id=request.id or entry.context.id)
-                yield StreamResponse(error_message=str(error), infer_response=about)
+                            yield StreamResponse(infer_response=self._event(one, request_id))
+            except Exception as error:
+                entry.error = _fault(error, entry)
+                about = pb.ModelInferResponse(id=request_id)
+                yield StreamResponse(error_message=str(entry.error), infer_response=about)
             except (asyncio.CancelledError, GeneratorExit):
                 entry.error = Cancelled("the client cancelled the call")
                 raise
@@ -134,19 +131,25 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         self._metrics.phase("encode", time.perf_counter() - start)
         return response
 
-    def _event(self, happening: Happening, entry: Entry) -> Any:
-        response = pb.ModelInferResponse(id=entry.context.id, model_name=self._service.name)
+    def _event(self, happening: Happening, request_id: str) -> Any:
+        response = pb.ModelInferResponse(id=request_id, model_name=self._service.name)
         facts = orjson.dumps(happening.facts).decode()
         wire_grpc.set_parameters(response, {"event": happening.kind, "facts": facts})
         return response
 
-    async def _abort(self, entry: Entry, call: Any) -> None:
-        error = entry.error
-        assert error is not None
+    async def _abort(self, error: ImagegraphError, entry: Entry, call: Any) -> None:
         metadata = {**entry.echo, beside.STATUS: str(error.status)}
         if error.retryable:
             metadata["retry-after"] = "1"
         await call.abort(grpc.StatusCode[error.code], str(error), tuple(metadata.items()))
+
+
+def _fault(error: Exception, entry: Entry) -> ImagegraphError:
+    """Returns one of our own errors as it is, any other as a fault of ours."""
+    if isinstance(error, ImagegraphError):
+        return error
+    log.exception("request %s failed", entry.context.id)
+    return ImagegraphError(f"{type(error).__name__}: {error}")
 
 
 def _stream_response() -> Any:

@@ -28,6 +28,7 @@ def ask(name, datatype, value, request_id):
         response = result.get_response()
         event = response.parameters["event"].string_param
         if event:
+            assert response.id == request_id
             yield {"event": event, **json.loads(response.parameters["facts"].string_param)}
             continue
         png = result.as_numpy("image")[0].startswith(b"\x89PNG")
