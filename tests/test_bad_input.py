@@ -281,20 +281,18 @@ TABLE: list[Row] = [
     (
         "weights that are not here",
         run("draw", "sd15", prompt="a"),
-        Refused(
-            503, "pull them: hf download stable-diffusion-v1-5/stable-diffusion-v1-5 --revision 451f4fe1"
-        ),
+        Refused(503, "pull them: model-init pull --bundle sd15"),
     ),
     (
-        "weights that are not trained",
+        "weights that are not pinned",
         catalogue(
             "graphs: {}\nentries: {a: {component: a:A, summary: a, bundles: {"
-            "pocket: {weights: {model: {path: pocket/weights/none}}}}}}"
+            "pocket: {weights: {model: {url: 's3://bucket/net'}}}}}}"
         ),
         Refused(
             500,
             "catalogue.yaml:2: entries.a.bundles.pocket.weights.model: "
-            "folder 'pocket/weights/none' does not exist: `make pocket` trains it",
+            "'s3://bucket/net' is not pinned: needs 'revision', as `model-init hash` prints it",
         ),
     ),
     # manifests
