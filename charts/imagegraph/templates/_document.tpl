@@ -30,6 +30,7 @@ spec:
       shadow: true
       {{- end }}
       {{- if not $endpoints }}
+      progressDeadlineSeconds: {{ add $values.probes.startupSeconds 3600 }}
       svcOrchSpec:
         replicas: {{ $values.engine.replicas }}
         resources:
