@@ -467,6 +467,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="a server and round")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # not without ending the servers
     for name, measure_table in TABLES.items():
         if options.only in (None, name):
             measure_table(options.rounds, options.seconds)
