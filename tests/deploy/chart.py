@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,17 +51,18 @@ class Pod:
         return key if all(key) else None  # type: ignore[return-value]
 
 
-def find_helm() -> str:
-    helm = generated.find_helm(ROOT)
-    if helm is None and os.environ.get("CI"):
-        pytest.fail("helm is not here: `make cluster-tools` builds it")
-    if helm is None:
-        pytest.skip("helm is not here: `make cluster-tools` builds it")
-    return helm
+def tool(name: str) -> str:
+    """Returns the program of that name: the project's own build, or the one on the PATH."""
+    found = shutil.which(name, path=f"{ROOT}/.tools/bin") or shutil.which(name)
+    if found is None and os.environ.get("CI"):
+        pytest.fail(f"{name} is not here: `make cluster-tools` brings it")
+    if found is None:
+        pytest.skip(f"{name} is not here: `make cluster-tools` brings it")
+    return found
 
 
 def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([find_helm(), *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run([tool("helm"), *arguments], capture_output=True, text=True, timeout=60)
 
 
 def template(*arguments: str, release: str = RELEASE) -> subprocess.CompletedProcess[str]:

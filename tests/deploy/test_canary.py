@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 import subprocess
 import threading
 import time
@@ -20,6 +19,7 @@ from imagegraph import cli, generated, release
 from imagegraph.canary import Figures, Limits, Prometheus, chance_of, objections
 from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, UnknownName
 from imagegraph.metrics import Metrics
+from tests.deploy import chart
 from tests.serve.conftest import free_port
 
 GOOD = Figures(requests=1000, errors=2, mean_s=1.0, p95_s=2.0)
@@ -136,8 +136,6 @@ def exporter() -> Iterator[Exporter]:
 def prometheus(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Prometheus that reads the exporter five times a second."""
     tmp_path = tmp_path_factory.mktemp("prometheus")
-    if not (binary := shutil.which("prometheus")):
-        pytest.skip("prometheus is not here: `make cluster-tools` installs it")
     port = free_port()
     target = f"127.0.0.1:{exporter.server_address[1]}"
     config = tmp_path / "prometheus.yml"
@@ -145,7 +143,7 @@ def prometheus(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> 
         "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
         f"scrape_configs: [{{job_name: engine, static_configs: [{{targets: ['{target}']}}]}}]\n"
     )
-    command = [binary, f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/data"]
+    command = [chart.tool("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/data"]
     process = subprocess.Popen(
         [*command, f"--web.listen-address=127.0.0.1:{port}"],
         stdout=subprocess.DEVNULL,

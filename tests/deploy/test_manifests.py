@@ -1,6 +1,5 @@
 """The manifests in the repository: what the chart renders today, and overlays that build."""
 
-import shutil
 import subprocess
 from typing import Any
 
@@ -16,17 +15,14 @@ OVERLAYS = ROOT / "manifests" / "overlays"
 
 
 def build(overlay: str) -> list[dict[str, Any]]:
-    kubectl = shutil.which("kubectl", path=f"{ROOT}/.tools/bin") or shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("kubectl is not here: `make cluster-tools` builds it")
-    command = [kubectl, "kustomize", str(OVERLAYS / overlay)]
+    command = [chart.tool("kubectl"), "kustomize", str(OVERLAYS / overlay)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.load_all(done.stdout, Loader=chart.StrictLoader) if one]
 
 
 def test_the_manifests_are_what_the_chart_renders(catalogue: Catalogue) -> None:
-    wanted = generated.rendered(ROOT, catalogue, chart.find_helm())
+    wanted = generated.rendered(ROOT, catalogue, chart.tool("helm"))
     folders = [ROOT / "manifests" / platform for platform in generated.PLATFORMS]
     assert generated.differing(wanted, folders) == ([], []), "run `make generate`"
 
