@@ -92,7 +92,8 @@ def embedded(graph: str) -> Iterator[str]:
         try:
 
             def ready() -> bool:
-                assert process.poll() is None
+                if process.poll() is not None:
+                    pytest.fail(f"the server ended with {process.returncode}")
                 try:
                     return httpx.get(f"http://127.0.0.1:{port}/v2/models/{graph}/ready").status_code == 200
                 except httpx.TransportError:
@@ -104,13 +105,17 @@ def embedded(graph: str) -> Iterator[str]:
             process.terminate()
 
 
+@pytest.fixture(scope="class")
+def release(request: pytest.FixtureRequest, images: Kubernetes, shared_namespace: Namespace) -> Namespace:
+    """A release of the graph that the class names, by its name."""
+    install(shared_namespace, request.cls.graph, graph=request.cls.graph)
+    return shared_namespace
+
+
 class TestReimagine:
     """The main job, every node a pod."""
 
-    @pytest.fixture(scope="class")
-    def release(self, images: Kubernetes, shared_namespace: Namespace) -> Namespace:
-        install(shared_namespace, "reimagine", graph="reimagine")
-        return shared_namespace
+    graph = "reimagine"
 
     def test_every_pod_is_ready_with_weights_pulled_onto_a_volume(self, release: Namespace) -> None:
         claims = release.get("persistentvolumeclaims")["items"]
@@ -168,10 +173,7 @@ class TestReimagine:
 class TestEdges:
     """Versions of a small graph, and what happens to its pods, under load."""
 
-    @pytest.fixture(scope="class")
-    def release(self, images: Kubernetes, shared_namespace: Namespace) -> Namespace:
-        install(shared_namespace, "edges", graph="edges")
-        return shared_namespace
+    graph = "edges"
 
     @pytest.fixture
     def address(self, release: Namespace) -> Iterator[str]:
