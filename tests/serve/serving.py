@@ -40,8 +40,13 @@ class Asleep(Component):
 
 
 class Later(Component):
+    """Loads for two seconds and, where LATER names a file, until that is there."""
+
     def load(self, weights: Weights) -> None:
         time.sleep(2)
+        end = time.monotonic() + 60
+        while "LATER" in os.environ and not Path(os.environ["LATER"]).exists() and time.monotonic() < end:
+            time.sleep(0.05)
 
     def predict(self, number: int) -> Slept:
         return {"slept": float(number)}
