@@ -10,7 +10,6 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- $catalogue := .Files.Get "catalogue.yaml" | fromYaml }}
 {{- $predictors := list }}
 {{- $traffic := 0 }}
-{{- $answering := 0 }}
 {{- $shadows := 0 }}
 {{- $nodeNames := list }}
 {{- range $name := prepend (keys (omit $values.predictors "default") | sortAlpha) "default" }}
@@ -24,7 +23,6 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- $shadows = add1 $shadows }}
 {{- if eq $name "default" }}{{ fail "predictors.default: expected no shadow: somebody has to answer" }}{{ end }}
 {{- else }}
-{{- $answering = add1 $answering }}
 {{- $traffic = add $traffic ($given.traffic | int) }}
 {{- end }}
 {{- $graphName := $given.graph | default $values.graph }}
