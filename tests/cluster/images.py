@@ -1,8 +1,8 @@
 """Builds the project's images without a Docker daemon, or with one: `python -m tests.cluster.images`.
 
 `BASE_IMAGE` names the image that they start from. Without it one is made of Debian's packages: a registry
-need not be reachable. What reaches package registries from this machine (pip.conf, certificates) is lent
-to the build and stays out of the images. Layers are kept in the user's cache.
+need not be reachable. The certificate authorities of this machine are lent to the build and stay out of the
+images. Layers are kept in the user's cache.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ IMAGES = {
     f"docker.io/library/imagegraph:{VERSION}": "components/Dockerfile",
     f"docker.io/imagegraph/model-init:{VERSION}": "model-init/Dockerfile",
 }
-# Files of this machine that reach package registries, where they are in an image too.
-LENT = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pip.conf")
+# The authorities that this machine trusts may be others than the base image's.
+LENT = "/etc/ssl/certs/ca-certificates.crt"
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,ca-certificates"
 
@@ -148,8 +148,7 @@ def _base() -> str:
 
 def _buildah_build(name: str, dockerfile: str, base: str) -> None:
     start = time.monotonic()
-    lent = [f"--volume={path}:{path}:ro" for path in LENT if Path(path).exists()]
-    # Where a lent file is mounted an empty one may stay behind; the last stage runs nothing, so none does.
+    lent = [f"--volume={LENT}:{LENT}:ro"] if Path(LENT).exists() else []
     _buildah(
         "build", "--layers", "--isolation=chroot", "--network=host", *lent, f"--build-arg=BASE_IMAGE={base}",
         f"--build-arg=VERSION={VERSION}", f"--tag={name}", f"--file={dockerfile}", ".",
