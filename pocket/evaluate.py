@@ -94,12 +94,12 @@ class Floor:
 
 FLOORS = {
     "text to image: colour": Floor(0.97),
-    "text to image: colour and shape": Floor(0.79, goal=0.85),
+    "text to image: colour and shape": Floor(0.85),
     "control by segmentation: foreground IoU": Floor(0.78),
     "control by segmentation: IoU won by it": Floor(0.35),
-    "control by edges: F1 (±1 px)": Floor(0.59, goal=0.75),
+    "control by edges: F1 (±1 px)": Floor(0.7, goal=0.75),
     "control by depth: Pearson": Floor(0.85),
-    "control by pose: PCK@0.2": Floor(0.59, goal=0.7),
+    "control by pose: PCK@0.2": Floor(0.7),
     "CLIP: right caption first of 32": Floor(0.95),
     "depth: MAE on objects": Floor(0.08, at_most=True),
     "segmentation: mIoU": Floor(0.88),
