@@ -2,14 +2,21 @@
 
 import os
 import re
-from collections.abc import Iterator
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
+import httpx
 import pytest
+import yaml
 
 from tests.cluster import images as built_images
 from tests.cluster import local, toolchain
-from tests.cluster.kubernetes import Kubernetes, Namespace, given
+from tests.cluster.kubernetes import Kubernetes, Namespace, eventually, given
 
 # A second version for canaries: the same image by another name.
 CANARY = "docker.io/library/imagegraph:canary"
@@ -67,6 +74,43 @@ def images(cluster: Kubernetes) -> Kubernetes:
         for image in (node, model_init, replace(node, name=CANARY)):
             cluster.local.load(image)
     return cluster
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Callable[[str], AbstractContextManager[str]]:
+    """Starts a Prometheus that scrapes an address every second; gives its URL."""
+
+    @contextmanager
+    def scraping(target: str) -> Iterator[str]:
+        if not shutil.which("prometheus"):
+            unavailable("prometheus is not installed; run `make cluster-tools`")
+        job = {"job_name": "engine", "static_configs": [{"targets": [target]}]}
+        configuration = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}
+        (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        command = [
+            "prometheus", f"--config.file={tmp_path}/prometheus.yaml",
+            f"--web.listen-address={address}", f"--storage.tsdb.path={tmp_path}/data",
+        ]  # fmt: skip
+        with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
+            try:
+                url = f"http://{address}"
+                eventually("Prometheus", lambda: answers(f"{url}/-/ready"), 30)
+                yield url
+            finally:
+                process.kill()
+
+    return scraping
+
+
+def answers(url: str) -> bool:
+    """Says whether something answers there with 200."""
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 @pytest.fixture

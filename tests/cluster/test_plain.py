@@ -7,8 +7,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from imagegraph.client import Client
 from imagegraph.image import Image
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually
 from tests.cluster.load import PICTURE, Load
+from tests.cluster.toolchain import tools
 
 CHART = ROOT / "charts" / "imagegraph"
 SCENE = ROOT / "pocket" / "examples" / "scene.png"
@@ -207,14 +208,29 @@ class TestEdges:
                 client.infer("edges", image=PICTURE, predictor="canary")
         assert answered(address)["canary"] - before["canary"] == 10
 
-    def test_promoted_it_gets_everything_and_rolled_back_nothing(self, release: Namespace) -> None:
-        with release.address("edges-engine", 8080) as address, Load(address, rate=20) as load:
-            install(release, "edges", graph="edges", predictors={"default": {"traffic": 100, **CANARY}})
-            assert self._images(release) == {"imagegraph:canary"}
+    def test_promoted_on_enough_data_it_gets_everything(
+        self, release: Namespace, address: str, prometheus: Callable[[str], AbstractContextManager[str]]
+    ) -> None:
+        with prometheus(address) as url:
+            options = [f"--prometheus={url}", "--min-requests=50", "--max-slowdown=100"]
+            early = self._canary(release, "promote", *options)
+            assert early.returncode != 0
+            assert "too little data" in early.stderr
+            with Load(address, threads=8, rate=100, most=800) as enough:
+                enough.finish(120)
+            time.sleep(3)  # until that is scraped
+            with Load(address, rate=20) as load:
+                promoted = self._canary(release, "promote", *options)
+        assert promoted.returncode == 0, promoted.stderr
+        assert self._images(release) == {"imagegraph:canary"}
+        print(f"{promoted.stdout}lost {load.lost} of {load.sent} while promoting")
+        assert load.lost == 0, load.outcomes
+
+    def test_rolled_back_it_gets_nothing(self, release: Namespace, address: str) -> None:
+        with Load(address, rate=20) as load:
             release.helm("rollback", "edges", "1", "--wait", "--timeout=200s", timeout_s=220)
             eventually("only the old image", lambda: self._images(release) == {"imagegraph:0.1.0"})
-            time.sleep(3)
-        print(f"lost {load.lost} of {load.sent} while promoting and rolling back")
+        print(f"lost {load.lost} of {load.sent} while rolling back")
         assert load.lost == 0, load.outcomes
 
     def test_a_shadow_gets_copies_and_its_failures_hurt_nobody(self, release: Namespace) -> None:
@@ -265,6 +281,18 @@ class TestEdges:
             return status["restartCount"] == 1 and status["ready"]
 
         eventually("a restart by the liveness probe", restarted, 120)
+
+    def _canary(self, release: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "imagegraph.cli", "canary", arguments[0], "edges", *arguments[1:]]
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(release.cluster.kubeconfig),
+            "PATH": f"{tools() / 'bin'}:{os.environ['PATH']}",
+        }
+        return subprocess.run(
+            [*command, f"--namespace={release.name}"],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400,
+        )  # fmt: skip
 
     def _ready(self, release: Namespace) -> list[dict[str, Any]]:
         pods = release.pods("imagegraph/node=edges")

@@ -137,10 +137,11 @@ def _build(folder: Path) -> None:
         found = json.loads(_go("list", "-m", "-json", dependency, module=module))
         shutil.copytree(Path(found["Dir"]) / path, partial / name, copy_function=shutil.copyfile)
         versions.append(f"{dependency} {found['Version']}")
-    for module in sorted(path.parent.name for path in MODULES.glob("*/go.mod")):
-        versions += _go("list", "-m", "-f", "{{if not .Indirect}}{{.}}{{end}}", "all", module=module).split(
-            "\n"
-        )
+    for module, package in BINARIES.values():
+        origin = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}"
+        versions.append(_go("list", "-f", origin, package, module=module))
+        direct = "{{if not (or .Main .Indirect)}}{{.Path}} {{.Version}}{{end}}"
+        versions += _go("list", "-m", "-f", direct, "all", module=module).split("\n")
     (partial / "versions.txt").write_text("\n".join(dict.fromkeys(filter(None, versions))) + "\n")
     partial.rename(folder)
 
