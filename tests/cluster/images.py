@@ -97,7 +97,7 @@ def of_binary(binary: Path, folder: Path) -> Built:
     config = {
         "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
         "os": "linux",
-        "config": {"Entrypoint": [f"/{binary.name}"]},
+        "config": {"Entrypoint": [f"/{binary.name}"], "User": "65535:65535"},
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
     }
     name = f"localhost/{binary.name}:1"

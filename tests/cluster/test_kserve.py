@@ -1,0 +1,171 @@
+"""Platform kserve on a real Kubernetes: KServe's own controller in standard mode and its own graph router."""
+
+import base64
+import json
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from imagegraph import wire
+from imagegraph.client import PICTURES, plain
+from tests.cluster.images import of_binary
+from tests.cluster.kubernetes import Kubernetes, Namespace, eventually
+from tests.cluster.test_plain import SCENE, ask, embedded, install, rows
+from tests.cluster.toolchain import tools
+
+PARAMETERS = {"seed": 7, "steps": 4, "variants": 1}
+
+
+def documents(folder: Path) -> list[dict[str, Any]]:
+    """Returns the Kubernetes objects of a folder's files."""
+    found = [one for path in sorted(folder.glob("*.yaml")) for one in yaml.safe_load_all(path.read_text())]
+    return [one for one in found if one and "metadata" in one and one["kind"] != "Kustomization"]
+
+
+def configuration() -> dict[str, Any]:
+    """Returns KServe's own configuration: standard mode, no ingress, the router's image from here."""
+    (found,) = documents(tools() / "kserve" / "configmap")
+    found["data"].pop("_example")
+    changes: dict[str, dict[str, Any]] = {
+        "deploy": {"defaultDeploymentMode": "Standard"},
+        "ingress": {"disableIngressCreation": True},
+        "router": {"image": "localhost/kserve-router:1", "cpuRequest": "20m"},
+    }
+    for key, values in changes.items():
+        found["data"][key] = json.dumps(json.loads(found["data"][key]) | values)
+    return dict(found)
+
+
+def webhooks(url: str, authority: bytes) -> list[dict[str, Any]]:
+    """Returns KServe's webhooks, asked at a URL instead of through a Service."""
+    found = documents(tools() / "kserve" / "webhook")
+    found = [one for one in found if one["kind"].endswith("WebhookConfiguration")]
+    for configuration in found:
+        for webhook in configuration["webhooks"]:
+            path = webhook["clientConfig"]["service"]["path"]
+            bundle = base64.b64encode(authority).decode()
+            webhook["clientConfig"] = {"url": url + path, "caBundle": bundle}
+    return found
+
+
+def without_base64(row: Any) -> Any:
+    """Returns the hex of a picture whose base64 is given in hex; anything else as it is."""
+    try:
+        data = base64.b64decode(bytes.fromhex(row), validate=True)
+    except (TypeError, ValueError):
+        return row
+    return data.hex() if data.startswith(PICTURES) else row
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns ports that nothing listens at."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def kserve(images: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
+    """The cluster with KServe's controller, a process of this machine that the API server asks by URL."""
+    if images.local is None:
+        pytest.skip("a cluster elsewhere cannot ask a controller on this machine")
+    folder = tmp_path_factory.mktemp("kserve")
+    images.local.load(of_binary(tools() / "bin" / "kserve-router", images.local.folder / "images"))
+    images.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kserve"}})
+    definitions = documents(tools() / "kserve" / "crd")
+    images.apply(*definitions, server_side=True)
+    for one in definitions:
+        images.kubectl("wait", "crd", one["metadata"]["name"], "--for=condition=Established", "--timeout=30s")
+    images.apply(configuration())
+    address = images.local.node(1).gateway
+    port, metrics, probes = free_ports(3)
+    certificates = folder / "k8s-webhook-server" / "serving-certs"
+    certificates.mkdir(parents=True)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc",
+         "-days", "2", "-subj", "/CN=kserve", "-addext", f"subjectAltName=IP:{address}",
+         "-keyout", "tls.key", "-out", "tls.crt"],
+        cwd=certificates, check=True, capture_output=True,
+    )  # fmt: skip
+    command = [
+        str(tools() / "bin" / "kserve-manager"), f"--kubeconfig={images.kubeconfig}",
+        f"--webhook-port={port}", f"--metrics-addr=127.0.0.1:{metrics}", f"--health-probe-addr=127.0.0.1:{probes}",
+    ]  # fmt: skip
+    environment = {**os.environ, "TMPDIR": str(folder), "POD_NAMESPACE": "kserve"}
+    log = folder / "log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, env=environment, stdout=output, stderr=output) as manager,
+    ):
+        try:
+
+            def ready() -> bool:
+                if manager.poll() is not None:
+                    pytest.fail(log.read_text()[-3000:])
+                try:
+                    return httpx.get(f"http://127.0.0.1:{probes}/readyz").status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            eventually("KServe's controller", ready, 60)
+            hooks = webhooks(f"https://{address}:{port}", (certificates / "tls.crt").read_bytes())
+            images.apply(*hooks)
+            yield images
+            for hook in hooks:
+                images.kubectl("delete", hook["kind"], hook["metadata"]["name"])
+        finally:
+            manager.terminate()
+            manager.wait(30)
+            print(re.sub(r"(?m)^.*\binfo\b.*$\n?", "", log.read_text())[-4000:])
+    images.kubectl("delete", "crd", *(one["metadata"]["name"] for one in definitions), timeout_s=120)
+
+
+@pytest.fixture(scope="class")
+def release(kserve: Kubernetes, shared_namespace: Namespace) -> Namespace:
+    """The main job as InferenceServices and an InferenceGraph."""
+    install(shared_namespace, "reimagine", graph="reimagine", platform="kserve")
+
+    def all_ready() -> bool:
+        found = shared_namespace.get("inferenceservices")["items"]
+        conditions = [one.get("status", {}).get("conditions", []) for one in found]
+        ready = [any(c["type"] == "Ready" and c["status"] == "True" for c in one) for one in conditions]
+        return len(ready) == 10 and all(ready)
+
+    eventually("ten InferenceServices", all_ready, 400)
+    shared_namespace.wait_ready()
+    return shared_namespace
+
+
+class TestReimagine:
+    """A Sequence with an Ensemble in it over our pods."""
+
+    def test_sequence_and_ensemble_answer_bit_equal_to_the_embedded_engine(self, release: Namespace) -> None:
+        with embedded("reimagine") as address:
+            expected = ask(address, "reimagine", **PARAMETERS)
+        picture = base64.b64encode(SCENE.read_bytes()).decode()
+        inputs = [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [picture]}]
+        for name, value in PARAMETERS.items():
+            inputs.append({"name": name, "datatype": "INT64", "shape": [1], "data": [value]})
+        with release.address("reimagine-default", 80) as address:
+            answer = httpx.post(f"http://{address}/", json={"inputs": inputs}, timeout=300)
+        assert answer.status_code == 200, answer.text[:2000]
+        message = wire.decode(answer.content)
+        values = {name: rows(plain(value)) for name, value in message.values.items()}
+        assert {name: [without_base64(row) for row in found] for name, found in values.items()} == expected
+
+    def test_a_nodes_refusal_reaches_the_client_as_such(self, release: Namespace) -> None:
+        inputs = [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["bm8gcGljdHVyZQ=="]}]
+        with release.address("reimagine-default", 80) as address:
+            answer = httpx.post(f"http://{address}/", json={"inputs": inputs}, timeout=300)
+        assert answer.status_code == 400, answer.text[:2000]
+        assert "image" in answer.text
