@@ -55,6 +55,7 @@ def build() -> None:
     """Builds what has changed, with buildah, or with docker where that is missing."""
     if shutil.which("buildah"):
         base = os.environ.get("BASE_IMAGE") or _base()
+        _forget_old_layers(base)
         for name, dockerfile in IMAGES.items():
             _buildah_build(name, dockerfile, base)
     elif shutil.which("docker"):
@@ -122,6 +123,17 @@ def _config(store: Path, image: str) -> bytes:
         if path.is_file() and hashlib.sha256(content := path.read_bytes()).hexdigest() == image:
             return content
     raise Missing(f"the configuration of image {image} is lost; remove {store} and run `make images`")
+
+
+def _forget_old_layers(base: str) -> None:
+    """Removes layers that no image has by name, when what the large ones are made of has changed."""
+    digest = hashlib.sha256(base.encode())
+    for path in sorted([*(ROOT / "requirements").glob("*.txt"), *(ROOT / name for name in IMAGES.values())]):
+        digest.update(path.read_bytes())
+    stamp = CACHE / "made-of"
+    if stamp.exists() and stamp.read_text() != digest.hexdigest():
+        _buildah("rmi", "--prune", "--force")
+    stamp.write_text(digest.hexdigest())
 
 
 def _base() -> str:

@@ -99,7 +99,8 @@ def kserve(images: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Iter
     )  # fmt: skip
     command = [
         str(tools() / "bin" / "kserve-manager"), f"--kubeconfig={images.kubeconfig}",
-        f"--webhook-port={port}", f"--metrics-addr=127.0.0.1:{metrics}", f"--health-probe-addr=127.0.0.1:{probes}",
+        f"--webhook-port={port}", f"--metrics-addr=127.0.0.1:{metrics}",
+        f"--health-probe-addr=127.0.0.1:{probes}",
     ]  # fmt: skip
     environment = {**os.environ, "TMPDIR": str(folder), "POD_NAMESPACE": "kserve"}
     log = folder / "log"
