@@ -23,7 +23,7 @@ $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml
 	  --editable . --editable model-init
 	touch $@
 
-.PHONY: help setup run test lint unit bench generate lock clean
+.PHONY: help setup run test lint tools unit cluster-test bench generate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,7 +39,11 @@ else
 	$(BIN)/imagegraph run reimagine pocket/examples/photo.jpg --out "$(OUT)/photo" $(if $(BUNDLE),--bundle $(BUNDLE))
 endif
 
-test: lint unit ## Check and test everything
+test: $(READY) ## Check and test everything but the cluster; say how long each stage took
+	@set -e; for stage in tools lint unit; do \
+	  start=$$(date +%s); $(MAKE) --no-print-directory $$stage; \
+	  times="$$times$$stage: $$(( $$(date +%s) - start )) s\n"; \
+	done; printf "$$times"
 
 lint: $(READY) ## Style, types, layers, generated files
 	$(BIN)/ruff check .
@@ -49,8 +53,15 @@ lint: $(READY) ## Style, types, layers, generated files
 	$(BIN)/hadolint components/Dockerfile model-init/Dockerfile
 	$(BIN)/imagegraph generate --check
 
-unit: $(READY) ## Run the tests
-	$(BIN)/pytest --durations 10
+# Tests that need helm, kubectl or Prometheus are skipped without them, but not in continuous integration.
+tools:
+	@$(MAKE) --no-print-directory cluster-tools || test -z "$(CI)"
+
+unit: $(READY) ## Run the tests that need no cluster
+	$(BIN)/pytest --durations 10 --numprocesses auto --maxprocesses 4 --dist loadfile -m "not cluster"
+
+cluster-test: $(READY) cluster-tools images ## Run the tests on a real Kubernetes
+	$(BIN)/pytest --durations 10 tests/cluster
 
 bench: $(READY) ## Measure, and write docs/performance.md
 	$(BIN)/python load-tests/report.py
