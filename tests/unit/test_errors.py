@@ -8,11 +8,12 @@ from imagegraph import errors
 from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName, shorten
 
 
-def subclasses(kind: type) -> set[type]:
-    return {kind}.union(*map(subclasses, kind.__subclasses__()))
+KINDS = [
+    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ImagegraphError)
+]
 
 
-@pytest.mark.parametrize("kind", sorted(subclasses(ImagegraphError), key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_docstring_lists_every_error_with_its_status(kind):
     [line] = [line for line in errors.__doc__.splitlines() if f" {kind.__name__} " in line]
     assert str(kind.status) in line
