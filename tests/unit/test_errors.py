@@ -7,7 +7,6 @@ import pytest
 from imagegraph import errors
 from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName, shorten
 
-
 KINDS = [
     kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ImagegraphError)
 ]
