@@ -4,6 +4,8 @@ import pytest
 
 from pocket.evaluate import FLOORS, Score, evaluate
 
+pytestmark = pytest.mark.timeout(1800)  # all measures are taken at once, by the first test
+
 
 @pytest.fixture(scope="module")
 def scores() -> dict[str, dict[str, Score]]:
