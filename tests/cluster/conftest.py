@@ -121,13 +121,15 @@ def namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Iterator[N
 
 @pytest.fixture(scope="class")
 def shared_namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Iterator[Namespace]:
-    """One for the tests of a class, which follow one another."""
-    yield from _namespace(cluster, request)
+    """One for the tests of a class, which follow one another; `level` of the class weakens Pod Security."""
+    yield from _namespace(cluster, request, getattr(request.cls, "level", "restricted"))
 
 
-def _namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Iterator[Namespace]:
+def _namespace(
+    cluster: Kubernetes, request: pytest.FixtureRequest, level: str = "restricted"
+) -> Iterator[Namespace]:
     name = re.sub("[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test").strip("-")
-    with cluster.namespace(f"test-{name}"[:50].strip("-")) as made:
+    with cluster.namespace(f"test-{name}"[:50].strip("-"), level=level) as made:
         yield made
         if any(REPORTS in item.stash for item in request.session.items if request.node in item.listchain()):
             print(made.diagnose())

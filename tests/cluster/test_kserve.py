@@ -150,6 +150,8 @@ def release(kserve: Kubernetes, shared_namespace: Namespace) -> Namespace:
 class TestReimagine:
     """A Sequence with an Ensemble in it over our pods."""
 
+    level = "baseline"  # KServe's controller gives its router no seccomp profile
+
     def test_sequence_and_ensemble_answer_bit_equal_to_the_embedded_engine(self, release: Namespace) -> None:
         with embedded("reimagine") as address:
             expected = ask(address, "reimagine", **PARAMETERS)
