@@ -87,10 +87,11 @@ def built(name: str) -> Built:
 def of_binary(binary: Path, folder: Path) -> Built:
     """Makes an image `localhost/NAME:1` that holds a static binary and nothing else."""
     layer = folder / binary.name
-    layer.mkdir(parents=True)
+    layer.mkdir(parents=True, exist_ok=True)
     target = layer / binary.name
-    shutil.copyfile(binary, target)
-    target.chmod(0o755)
+    partial = folder / f"{binary.name}.partial"
+    shutil.copy2(binary, partial)
+    partial.replace(target)  # a node may link to the file that was there
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(target, binary.name)
