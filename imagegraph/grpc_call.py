@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -23,7 +24,7 @@ from imagegraph.errors import (
 from imagegraph.graph import Node
 from imagegraph.message import Message
 from imagegraph.protocol import pb, stubs
-from imagegraph.remote import nameless, noted
+from imagegraph.remote import ANSWER_S, nameless, noted, until
 
 _KINDS: dict[str, type[ImagegraphError]] = {
     "CANCELLED": Cancelled,
@@ -31,7 +32,6 @@ _KINDS: dict[str, type[ImagegraphError]] = {
     "UNAVAILABLE": Unavailable,
 }
 RECONNECT_S = 1.0
-PROBE_S = 0.5
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -58,17 +58,15 @@ class GrpcCall:
     async def ready(self) -> None:
         """Waits until every node has said once that it is ready."""
 
-        async def ready(node: str) -> None:
+        async def ready(node: str) -> bool:
             request = pb.ModelReadyRequest(name=node)
-            while True:
-                try:
-                    if (await self._opened(node)[1].ModelReady(request, timeout=10 * PROBE_S)).ready:
-                        return
-                except aio.AioRpcError:
-                    pass  # no pod yet, or one that has just gone
-                await asyncio.sleep(PROBE_S)
+            try:
+                answer = await self._opened(node)[1].ModelReady(request, timeout=ANSWER_S)
+            except aio.AioRpcError:
+                return False  # no pod yet, or one that has just gone
+            return bool(answer.ready)
 
-        await asyncio.gather(*(ready(node) for node in self._targets))
+        await asyncio.gather(*(until(partial(ready, node)) for node in self._targets))
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """Calls ModelInfer; once more if nobody answered the first time."""

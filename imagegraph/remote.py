@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
 import aiohttp
 import orjson
@@ -20,6 +21,7 @@ from imagegraph.transport import post
 KEEP_ALIVE_S = 4.0
 ATTEMPTS = 2
 PROBE_S = 0.5
+ANSWER_S = 5.0  # that a pod may take to say whether it is ready
 
 
 class HttpCall:
@@ -39,19 +41,16 @@ class HttpCall:
     async def ready(self) -> None:
         """Waits until every node has said once that it is ready."""
 
-        async def ready(node: str, address: str) -> None:
-            timeout = aiohttp.ClientTimeout(total=10 * PROBE_S)
-            while True:
-                try:
-                    url = f"http://{address}/v2/models/{node}/ready"
-                    async with self._opened().get(url, timeout=timeout) as answer:
-                        if answer.status == 200:
-                            return
-                except (aiohttp.ClientError, TimeoutError):
-                    pass  # no pod yet, or one that has just gone
-                await asyncio.sleep(PROBE_S)
+        async def ready(node: str, address: str) -> bool:
+            timeout = aiohttp.ClientTimeout(total=ANSWER_S)
+            try:
+                url = f"http://{address}/v2/models/{node}/ready"
+                async with self._opened().get(url, timeout=timeout) as answer:
+                    return answer.status == 200
+            except (aiohttp.ClientError, TimeoutError):
+                return False  # no pod yet, or one that has just gone
 
-        await asyncio.gather(*(ready(*one) for one in self._endpoints.items()))
+        await asyncio.gather(*(until(partial(ready, *one)) for one in self._endpoints.items()))
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """POSTs /v2/models/NODE/infer."""
@@ -98,6 +97,12 @@ class HttpCall:
             connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
             self._session = aiohttp.ClientSession(connector=connector)
         return self._session
+
+
+async def until(ready: Callable[[], Awaitable[bool]]) -> None:
+    """Asks again and again until the answer is yes."""
+    while not await ready():
+        await asyncio.sleep(PROBE_S)
 
 
 def answered(

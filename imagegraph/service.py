@@ -12,7 +12,7 @@ from typing import Any
 
 from imagegraph import engine
 from imagegraph.component import Combiner, Router, Signature
-from imagegraph.engine import Call, Context
+from imagegraph.engine import Call
 from imagegraph.errors import ImagegraphError, Unavailable, UnknownName
 from imagegraph.graph import Node
 from imagegraph.journal import Entry, Journal
@@ -162,7 +162,7 @@ class Service:
         """Answers as `infer` does, and says what happens meanwhile; see `streaming.follow`."""
         signatures = {name: one for side in self._sides for name, one in side.signatures.items()}
 
-        def run(context: Context) -> Awaitable[Message]:
+        def run() -> Awaitable[Message]:
             return self.infer(messages, entry)
 
         previews = messages[0].parameters.get(PREVIEWS) is True

@@ -35,7 +35,7 @@ class Happening:
 
 
 async def follow(
-    run: Callable[[Context], Awaitable[Message]],
+    run: Callable[[], Awaitable[Message]],
     context: Context,
     signatures: Mapping[str, Signature],
     references: References,
@@ -57,7 +57,7 @@ async def follow(
     """
     mailbox = _Mailbox()
     context.listener = mailbox.put
-    task = asyncio.ensure_future(run(context))
+    task = asyncio.ensure_future(run())
     task.add_done_callback(lambda _: mailbox.close())
     describe = _Describer(context, signatures, references, previews)
     try:

@@ -25,7 +25,7 @@ SIGNATURES = {"double": Signature.of(tiny.Double)}
 def watch(function, references=None, previews=False, heartbeat_s=9.0):
     context = Context()
 
-    def run(context):
+    def run():
         return engine.run(NODE, Message({"number": 2}), FakeCall({"double": function}), context)
 
     kept = references or References(MemoryStore(1000))
