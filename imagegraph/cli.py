@@ -76,7 +76,7 @@ def serve(
     graph_name: Annotated[str | None, typer.Option("--graph", help="Serve a whole graph")] = None,
     manifest: Annotated[Path | None, typer.Option(help="Serve the graphs of a SeldonDeployment")] = None,
     bundle: Annotated[str | None, typer.Option(help="Weights to use")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the node; the component's by default")] = None,
+    name: Annotated[str | None, typer.Option(help="By default the component's or the graph's")] = None,
     type_: Annotated[NodeType, typer.Option("--type", help="Type of the node in its graph")] = NodeType.MODEL,
     device: Device = "auto",
     http_port: Annotated[int, typer.Option(envvar="AIP_HTTP_PORT")] = 8080,
@@ -114,14 +114,14 @@ def serve(
         raise InvalidInput("component", "one of --component, --graph and --manifest", given)
     catalogue = Catalogue.read()
     settings = Settings(device, max_queue, cache_mib * 2**20, cache_redis, cache_lifetime, wait)
-    served_name = name or component or graph_name or str(manifest)
+    deployment = _deployment(str(graph_name), bundle, manifest, catalogue) if component is None else None
+    served_name = name or (deployment.metadata.name if deployment else str(component))
     journal = Journal(Metrics(served_name, REGISTRY), Tracing.from_environment(f"imagegraph-{served_name}"))
     assembly = Assembly(catalogue, settings, journal)
-    if component is not None:
-        served = assembly.node(component, bundle or DEFAULT_BUNDLE, served_name, type_)
-    else:
-        deployment = _deployment(str(graph_name), bundle, manifest, catalogue)
+    if deployment:
         served = assembly.graph(deployment, {"REST": HttpCall, "GRPC": GrpcCall})
+    else:
+        served = assembly.node(str(component), bundle or DEFAULT_BUNDLE, served_name, type_)
     vertex = None
     if "AIP_PREDICT_ROUTE" in os.environ:
         vertex = Vertex(os.environ["AIP_HEALTH_ROUTE"], os.environ["AIP_PREDICT_ROUTE"])

@@ -5,6 +5,7 @@
     │   └── InputTooLarge      413  RESOURCE_EXHAUSTED  send less
     ├── UnknownName            404  NOT_FOUND           use one of the names that the message lists
     ├── Expired                404  NOT_FOUND           ask for the answer again: it was kept for a while only
+    ├── Unsupported            501  UNIMPLEMENTED       ask for what this node can do
     ├── InvalidDocument        500  INTERNAL            correct the named line of a catalogue or manifest
     ├── MissingWeights         503  UNAVAILABLE         run the command that the message names
     ├── Unavailable            503  UNAVAILABLE         try again later (retryable)
@@ -84,6 +85,13 @@ class Expired(ImagegraphError):
 
     status = 404
     code = "NOT_FOUND"
+
+
+class Unsupported(ImagegraphError):
+    """A node is asked for what it cannot do."""
+
+    status = 501
+    code = "UNIMPLEMENTED"
 
 
 class InvalidDocument(ImagegraphError):

@@ -20,6 +20,7 @@ from imagegraph.errors import (
     InvalidInput,
     Overloaded,
     Unavailable,
+    Unsupported,
 )
 from imagegraph.graph import Node
 from imagegraph.message import Message
@@ -30,6 +31,7 @@ _KINDS: dict[str, type[ImagegraphError]] = {
     "CANCELLED": Cancelled,
     "DEADLINE_EXCEEDED": DeadlineExceeded,
     "UNAVAILABLE": Unavailable,
+    "UNIMPLEMENTED": Unsupported,
 }
 RECONNECT_S = 1.0
 OPTIONS = [
@@ -90,11 +92,11 @@ class GrpcCall:
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """Refuses: the protocol has no such call, and a manifest no such endpoint."""
-        raise ImagegraphError("V2 over gRPC cannot ask a COMBINER")
+        raise Unsupported("V2 over gRPC cannot ask a COMBINER")
 
     async def route(self, node: Node, message: Message, context: Context) -> int:
         """Refuses: the protocol has no such call, and a manifest no such endpoint."""
-        raise ImagegraphError("V2 over gRPC cannot ask a ROUTER")
+        raise Unsupported("V2 over gRPC cannot ask a ROUTER")
 
     def _opened(self, node: str) -> tuple[Any, Any]:
         if node not in self._channels:  # it belongs to the loop that runs the graph

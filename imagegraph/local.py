@@ -30,7 +30,7 @@ from imagegraph.component import (
     Signature,
 )
 from imagegraph.engine import Context, Event, Method, Turn
-from imagegraph.errors import ImagegraphError, InvalidInput, OutOfMemory
+from imagegraph.errors import ImagegraphError, InvalidInput, OutOfMemory, Unsupported
 from imagegraph.graph import Node, NodeType
 from imagegraph.image import Image
 from imagegraph.message import Message
@@ -153,6 +153,8 @@ class LocalCall(Closing):
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """Runs `predict`; a MODEL answers its own outputs, others pass everything else on."""
         component = await self._loaded(node.entry)
+        if isinstance(component, (Combiner, Router)):
+            raise Unsupported(f"cannot infer: '{node.entry}' chooses or unites, it predicts nothing")
         signature = Signature.of(component)
         defaults = self._defaults[node.entry]
 
@@ -285,7 +287,8 @@ def _compute(tasks: Sequence[_Task]) -> Sequence[Any]:
 
 def _as(kind: type[Kind], component: Component, node: Node) -> Kind:
     if not isinstance(component, kind):
-        raise ImagegraphError(f"is a {node.type}, but '{node.entry}' is no {kind.__name__}")
+        asked = "aggregate" if kind is Combiner else "route"
+        raise Unsupported(f"cannot {asked}: '{node.entry}' is no {kind.__name__}")
     return component
 
 

@@ -110,9 +110,14 @@ Port = Annotated[int, Field(gt=0, lt=65536)]
 
 
 class Endpoint(_Part):
-    """Where a node's pod answers; Seldon's own field, with Seldon's own spellings."""
+    """Where a node's pod answers; Seldon's own field, with Seldon's own spellings.
+
+    Attributes:
+        service_port: for either protocol, where it has no port of its own; older documents have it.
+    """
 
     service_host: Annotated[str, Field(alias="service_host", min_length=1)]
+    service_port: Annotated[Port | None, Field(alias="service_port")] = None
     http_port: Port | None = None
     grpc_port: Port | None = None
     type: Literal["REST", "GRPC"] = "REST"
@@ -125,9 +130,10 @@ class Endpoint(_Part):
     @property
     def address(self) -> str:
         """Host and port of the node, by the protocol of its type."""
-        port = self.grpc_port if self.type == "GRPC" else self.http_port
+        port = (self.grpc_port if self.type == "GRPC" else self.http_port) or self.service_port
         if port is None:
-            raise ValueError(f"{self.type} needs {'grpcPort' if self.type == 'GRPC' else 'httpPort'}")
+            own = "grpcPort" if self.type == "GRPC" else "httpPort"
+            raise ValueError(f"{self.type} needs {own} or service_port")
         return f"{self.service_host}:{port}"
 
 

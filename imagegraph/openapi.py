@@ -19,7 +19,10 @@ def document(service: Service) -> dict[str, Any]:
     ready = {"200": _ref("Ready"), "503": _ref("Ready")}
     infer: dict[str, Any] = {
         "requestBody": {"required": True, "content": {"application/json": {"schema": _schema("Request")}}},
-        "responses": {"200": _ref("Response"), **_errors("400", "404", "413", "499", "500", "503", "504")},
+        "responses": {
+            "200": _ref("Response"),
+            **_errors("400", "404", "413", "499", "500", "501", "503", "504"),
+        },
     }
     events = {"text/event-stream": {"schema": {"type": "string"}}}
     infer["responses"]["200"]["content"] |= events

@@ -9,9 +9,22 @@ import aiohttp
 import orjson
 
 from imagegraph import wire
-from imagegraph.errors import Cancelled, DeadlineExceeded, ImagegraphError, InvalidInput, Unavailable
+from imagegraph.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    ImagegraphError,
+    InvalidInput,
+    Unavailable,
+    Unsupported,
+)
 
-_KINDS = {429: Unavailable, 499: Cancelled, 503: Unavailable, 504: DeadlineExceeded}
+_KINDS = {
+    429: Unavailable,
+    499: Cancelled,
+    501: Unsupported,
+    503: Unavailable,
+    504: DeadlineExceeded,
+}
 _CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 413: "RESOURCE_EXHAUSTED"}
 # Nothing was answered: nobody was there, or whoever had been there closed an idle connection.
 _UNANSWERED = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)

@@ -50,7 +50,8 @@ def test_metadata_tells_names_datatypes_and_shapes(double: Server) -> None:
         ("/v2/models/m/infer", b'{"inputs": 5}', 400, "inputs: expected a list of tensors, got 5"),
         ("/v2/models/m/infer", json.dumps(request(number="x")), 400, "number: expected a valid integer"),
         ("/v2/models/m/infer", json.dumps({"inputs": []}), 400, "number: expected a value"),
-        ("/v2/models/m/aggregate", json.dumps(request(number=1)), 500, "is no Combiner"),
+        ("/v2/models/m/aggregate", json.dumps(request(number=1)), 501, "is no Combiner"),
+        ("/v2/models/m/route", json.dumps(request(number=1)), 501, "is no Router"),
         ("/v1/models/m:predict", b"{}", 400, "instances: expected one or more"),
     ],
 )
@@ -137,6 +138,8 @@ def test_a_router_answers_a_list_of_one_index(start: Start) -> None:
     assert server.http.post("/v2/models/m/route", json=request(number=50)).text == "[1]"
     answered = {"outputs": request(number=5)["inputs"]}
     assert server.http.post("/v2/models/m/route", json=answered).text == "[0]"
+    refused = server.infer(number=5)
+    assert (refused.status_code, "cannot infer" in refused.text) == (501, True)
 
 
 def test_a_transformer_passes_on_what_it_does_not_read(start: Start) -> None:

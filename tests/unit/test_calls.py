@@ -3,6 +3,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import tiny
 from aiohttp import web
 
-from imagegraph import engine, wire
+from imagegraph import component, engine, wire
 from imagegraph.calls import PortsCall
 from imagegraph.catalogue import entry_names
 from imagegraph.component import Signature
@@ -23,6 +24,7 @@ from imagegraph.errors import (
     MissingWeights,
     Unavailable,
     UnknownName,
+    Unsupported,
 )
 from imagegraph.graph import Node, NodeType
 from imagegraph.local import LocalCall
@@ -76,12 +78,18 @@ def test_values_from_the_wire_are_read_and_checked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("type_", "message"), [("COMBINER", "'double' is no Combiner"), ("ROUTER", "'double' is no Router")]
+    ("type_", "entry", "message"),
+    [
+        ("COMBINER", "double", "cannot aggregate: 'double' is no Combiner"),
+        ("ROUTER", "double", "cannot route: 'double' is no Router"),
+        ("MODEL", "by-size", "cannot infer: 'by-size' chooses or unites"),
+        ("TRANSFORMER", "unite", "cannot infer: 'unite' chooses or unites"),
+    ],
 )
-def test_a_component_is_asked_only_for_what_it_can_do(tmp_path, type_, message):
-    root = Node(name="a", entry="double", type=NodeType(type_), children=(Node(name="add"),))
-    with pytest.raises(ImagegraphError, match=f"node 'a': is a {type_}, but {message}"):
-        run_local(tmp_path, root, {"number": 1}, entries=["double", "add"])
+def test_a_component_is_asked_only_for_what_it_can_do(tmp_path, type_, entry, message):
+    root = Node(name="a", entry=entry, type=NodeType(type_), children=(Node(name="add"),))
+    with pytest.raises(Unsupported, match=f"node 'a': {message}"):
+        run_local(tmp_path, root, {"number": 1}, entries=[entry, "add"])
 
 
 def test_a_fault_of_a_component_names_the_node(tmp_path):
@@ -150,11 +158,19 @@ def test_progress_reaches_the_listener_and_cancelling_reaches_the_component(tmp_
     ]
 
 
-def test_the_deadline_reaches_the_component(tmp_path):
+def test_the_deadline_reaches_the_component(tmp_path, monkeypatch):
     tiny.Slow.stopped.clear()
-    with pytest.raises(DeadlineExceeded, match="slow"):
-        run_local(tmp_path, Node(name="slow"), {}, Context(deadline=time.monotonic() + 0.1))
-    assert tiny.Slow.stopped.wait(5)
+    begun: list[Event] = []
+
+    def later() -> float:
+        """The component's clock: at its second step, the hour is over."""
+        return time.monotonic() + (3600 if any(event.kind == "progress" for event in begun) else 0)
+
+    monkeypatch.setattr(component, "time", SimpleNamespace(monotonic=later))
+    context = Context(deadline=time.monotonic() + 3600, listener=begun.append)
+    with pytest.raises(DeadlineExceeded, match="node 'slow': the request's time is over"):
+        run_local(tmp_path, Node(name="slow"), {}, context)
+    assert tiny.Slow.stopped.is_set()
 
 
 def test_an_entry_does_one_thing_at_a_time_and_starves_no_other(tmp_path):
@@ -295,6 +311,7 @@ def test_a_combiner_gets_its_childrens_answers_and_a_router_chooses():
         (429, Unavailable, True),
         (499, Cancelled, False),
         (500, ImagegraphError, False),
+        (501, Unsupported, False),
         (503, Unavailable, True),
         (504, DeadlineExceeded, False),
     ],

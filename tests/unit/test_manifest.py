@@ -8,7 +8,7 @@ from imagegraph import documents
 from imagegraph.catalogue import DEFAULT_PATH
 from imagegraph.errors import InvalidDocument, UnknownName
 from imagegraph.graph import Node
-from imagegraph.manifest import SeldonDeployment, inference_graph, seldon_deployment
+from imagegraph.manifest import Endpoint, SeldonDeployment, inference_graph, seldon_deployment
 
 TEXT = """\
 apiVersion: machinelearning.seldon.io/v1
@@ -220,10 +220,24 @@ def test_a_node_in_a_pod_has_the_address_of_its_protocol(type_, address):
 
 
 @pytest.mark.parametrize(
+    ("ports", "address"),
+    [
+        ("service_port: 9000", "h:9000"),
+        ("service_port: 9000, httpPort: 80", "h:80"),
+        ("service_port: 9000, httpPort: 80, type: GRPC", "h:9000"),
+    ],
+)
+def test_the_port_of_older_documents_stands_in_for_either(ports, address):
+    endpoint = Endpoint.model_validate(yaml.safe_load(f"{{service_host: h, {ports}}}"))
+    assert endpoint.address == address
+
+
+@pytest.mark.parametrize(
     ("endpoint", "message"),
     [
-        ("{service_host: h, type: REST}", "REST needs httpPort"),
-        ("{service_host: h, httpPort: 80, type: GRPC}", "GRPC needs grpcPort"),
+        ("{service_host: h, type: REST}", "REST needs httpPort or service_port"),
+        ("{service_host: h, httpPort: 80, type: GRPC}", "GRPC needs grpcPort or service_port"),
+        ("{service_host: h, service_port: 0}", "greater than 0"),
         ("{service_host: h, httpPort: 70000}", "less than 65536"),
     ],
 )
