@@ -27,7 +27,8 @@ class Options:
 
     Attributes:
         grpc_port: None serves no gRPC.
-        drain_delay_s: how long to answer on after readiness went false, until nobody sends more.
+        drain_delay_s: how long to answer on after readiness went false, until nobody sends more;
+            after a second, answers close their connections.
         grace_s: longest that requests under way may take after that.
     """
 
@@ -73,6 +74,8 @@ async def _serve(service: Service, options: Options) -> None:
         loading.cancel()
         waiting.cancel()
         service.drain()
+        # Whoever keeps a connection is sent elsewhere: closing an idle one may cross its next request.
+        http.config.encoded_headers.append((b"connection", b"close"))  # read once a second
         if service.failure is None:
             await asyncio.sleep(options.drain_delay_s)
         http.should_exit = True

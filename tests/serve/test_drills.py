@@ -87,7 +87,7 @@ def test_under_overload_some_are_answered_in_time_and_the_others_refused_at_once
 
 
 def test_no_request_that_was_accepted_is_lost_while_the_node_drains(start: Start) -> None:
-    server = start("--component", "asleep", "--drain-delay", "1", "--max-queue", "1000")
+    server = start("--component", "asleep", "--drain-delay", "2", "--max-queue", "1000")
     outcomes: Counter[str] = Counter()
     told = asyncio.Event()
 
@@ -123,6 +123,7 @@ def test_no_request_that_was_accepted_is_lost_while_the_node_drains(start: Start
     assert server.process.wait(timeout=30) == 0
     begun = server.log.read_text().count('"message":"POST /v2/models/{model}/infer ')
     assert outcomes["answered"] > 20
+    assert outcomes["sent away"] >= 10, "every client is told to use another connection"
     assert outcomes["not taken"] + outcomes["closed when idle"] == 10, "all clients were let go in the end"
     assert begun == outcomes["answered"], "whatever the node began, it answered"
 
