@@ -47,6 +47,7 @@ containers:
   - name: {{ .container }}
     image: {{ .predictor.image }}
     imagePullPolicy: {{ $values.image.pullPolicy }}
+    terminationMessagePolicy: FallbackToLogsOnError
     args:
       {{- toYaml $node.args | nindent 6 }}
     env:
@@ -91,6 +92,9 @@ volumes:
 {{- define "imagegraph.serveEnv" -}}
 - name: IMAGEGRAPH_SERVE_GRACE
   value: {{ .Values.termination.drainSeconds | quote }}
+# Clients that keep a connection are sent elsewhere before it is closed.
+- name: IMAGEGRAPH_SERVE_DRAIN_DELAY
+  value: "2"
 - name: IMAGEGRAPH_SERVE_TIMEOUT
   value: {{ .Values.engine.timeoutSeconds | quote }}
 {{- with .Values.redis.secret }}
@@ -137,6 +141,8 @@ lifecycle:
 {{- $init := .root.Values.modelInit -}}
 image: {{ include "imagegraph.image" (dict "image" $init.image "root" .root) }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+# What went wrong stands in the pod's status too.
+terminationMessagePolicy: FallbackToLogsOnError
 args:
   {{- toYaml .args | nindent 2 }}
 {{- $token := and $init.tokenSecret (not .readOnly) }}
