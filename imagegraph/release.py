@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, Unknow
 VERSION = ("graph", "bundle", "image")  # in what a predictor differs from the others
 READ_TIMEOUT_S = 30
 UPGRADE_TIMEOUT_S = 1800
+POLL_S = 1.0
 
 Values = Mapping[str, Any]
 
@@ -48,12 +50,23 @@ class Release:
         return dict(found)
 
     def upgrade(self, predictors: Values) -> None:
-        """Gives it other predictors, and waits until what changed is ready."""
+        """Gives it other predictors; then what changed is ready, and nobody asks those before any more.
+
+        Raises:
+            ImagegraphError: helm says why it failed.
+            Unavailable: it took too long.
+        """
         text = json.dumps({**self.values(), "predictors": predictors})
         options = ["--reset-values", "--values", "-", "--wait", "--timeout", f"{UPGRADE_TIMEOUT_S}s"]
         self._run(
             "upgrade", self.name, str(self.chart), *options, text=text, timeout_s=UPGRADE_TIMEOUT_S + 60
         )
+        # helm waits for the engine's new pods alone; the old ones still split requests as before.
+        end = time.monotonic() + UPGRADE_TIMEOUT_S
+        while self._engine_is_changing():
+            if time.monotonic() > end:
+                raise Unavailable(f"old pods of the engine still run after {UPGRADE_TIMEOUT_S} s")
+            time.sleep(POLL_S)
 
     def pods(self, predictor: str) -> tuple[int, int]:
         """Returns how many pods of a predictor are ready, and how many there are.
@@ -61,27 +74,38 @@ class Release:
         Raises:
             Unavailable: there is no cluster, or it does not answer.
         """
-        from kubernetes import client, config
-        from urllib3.exceptions import HTTPError
-
-        selector = f"app.kubernetes.io/instance={self.name},imagegraph/predictor={predictor}"
-        try:
-            try:
-                config.load_kube_config()
-            except config.ConfigException:
-                config.load_incluster_config()
-            found = client.CoreV1Api().list_namespaced_pod(
-                self.namespace, label_selector=selector, _request_timeout=READ_TIMEOUT_S
-            )
-        except (client.ApiException, config.ConfigException, HTTPError) as error:
-            raise Unavailable(f"Kubernetes does not show the pods of '{predictor}': {error}") from error
-        alive = [pod for pod in found.items if pod.metadata.deletion_timestamp is None]
+        found = self._list_pods(f"imagegraph/predictor={predictor}")
+        alive = [pod for pod in found if pod.metadata.deletion_timestamp is None]
         ready = [
             pod
             for pod in alive
             if any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
         ]
         return len(ready), len(alive)
+
+    def _engine_is_changing(self) -> bool:
+        """Says whether a pod of the engine is on its way out, or will be."""
+        pods = self._list_pods("app.kubernetes.io/component=engine")
+        versions = {pod.metadata.labels["pod-template-hash"] for pod in pods}
+        return len(versions) > 1 or any(pod.metadata.deletion_timestamp for pod in pods)
+
+    def _list_pods(self, selector: str) -> list[Any]:
+        from kubernetes import client, config
+        from urllib3.exceptions import HTTPError
+
+        try:
+            try:
+                config.load_kube_config()
+            except config.ConfigException:
+                config.load_incluster_config()
+            found = client.CoreV1Api().list_namespaced_pod(
+                self.namespace,
+                label_selector=f"app.kubernetes.io/instance={self.name},{selector}",
+                _request_timeout=READ_TIMEOUT_S,
+            )
+        except (client.ApiException, config.ConfigException, HTTPError) as error:
+            raise Unavailable(f"Kubernetes does not show the pods of {selector}: {error}") from error
+        return list(found.items)
 
     def _run(self, *arguments: str, text: str | None = None, timeout_s: float = READ_TIMEOUT_S) -> str:
         command = [self.helm, *arguments, "--namespace", self.namespace]

@@ -89,6 +89,7 @@ class Exporter(ThreadingHTTPServer):
         registry = CollectorRegistry()
         self.metrics = Metrics("photos", registry)
         self.pods: dict[str, list[bool]] = {}
+        self.engines: list[list[dict[str, Any]]] = []
         super().__init__(("127.0.0.1", 0), Handler)
 
     def answer(self, requests: dict[str, list[tuple[int, float]]]) -> None:
@@ -106,8 +107,11 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/metrics":
             body, kind = self.server.metrics.page("")
         elif path == "/api/v1/namespaces/prod/pods":
-            predictor = query.split("predictor%3D")[1].split("&")[0]
-            body = json.dumps({"items": [pod(ready) for ready in self.server.pods[predictor]]}).encode()
+            _, _, predictor = query.partition("predictor%3D")
+            pods = [pod(ready) for ready in self.server.pods.get(predictor.split("&")[0], [])]
+            if "component%3Dengine" in query and self.server.engines:
+                pods = self.server.engines.pop(0)
+            body = json.dumps({"items": pods}).encode()
         else:
             status, body = 404, b'{"kind": "Status", "status": "Failure"}'
         self.send_response(status)
@@ -326,6 +330,21 @@ def test_promote_upgrades_step_by_step_and_keeps_the_other_values(watched: str, 
     assert all("--wait" in line and "--namespace prod" in line for line in upgrades)
 
 
+def test_a_step_ends_when_no_engine_splits_as_before(
+    cluster: Path, exporter: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engine(version: str, **metadata: str) -> dict[str, Any]:
+        return {"metadata": {"labels": {"pod-template-hash": version}, **metadata}}
+
+    going = engine("old", deletionTimestamp="2026-01-01T00:00:00Z")
+    exporter.engines = [[engine("old"), engine("new")], [going, engine("new")], [engine("new")]]
+    monkeypatch.setattr(release, "POLL_S", 0.01)
+    canary("rollback", "photos")
+    assert exporter.engines == []
+    calls = (cluster.parent / "calls").read_text()
+    assert calls.count("upgrade") == 2
+
+
 def test_rollback_needs_no_figures(cluster: Path) -> None:
     canary("rollback", "photos")
     assert json.loads(cluster.read_text())["predictors"] == {
@@ -338,7 +357,9 @@ def test_a_cluster_that_is_not_there_is_told(
     watched: str, cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere")
-    with pytest.raises(Unavailable, match="Kubernetes does not show the pods of 'default'"):
+    with pytest.raises(
+        Unavailable, match="Kubernetes does not show .*predictor=default"
+    ):
         canary("status", "photos", "--prometheus", watched)
 
 
