@@ -357,9 +357,7 @@ def test_a_cluster_that_is_not_there_is_told(
     watched: str, cluster: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere")
-    with pytest.raises(
-        Unavailable, match="Kubernetes does not show .*predictor=default"
-    ):
+    with pytest.raises(Unavailable, match="Kubernetes does not show .*predictor=default"):
         canary("status", "photos", "--prometheus", watched)
 
 
