@@ -11,7 +11,7 @@ import grpc
 from grpc import aio
 
 from imagegraph import headers as beside
-from imagegraph import wire_grpc
+from imagegraph import steps, wire_grpc
 from imagegraph.engine import Context
 from imagegraph.errors import (
     Cancelled,
@@ -24,7 +24,7 @@ from imagegraph.errors import (
 )
 from imagegraph.graph import Node
 from imagegraph.message import Message
-from imagegraph.protocol import pb, stubs
+from imagegraph.protocol import SERVICE, StreamResponse, pb, stubs
 from imagegraph.remote import ANSWER_S, nameless, noted, until
 
 _KINDS: dict[str, type[ImagegraphError]] = {
@@ -51,11 +51,11 @@ class GrpcCall:
         """Takes host:port of every node, and how long some nodes may take at most."""
         self._targets = targets
         self._timeouts_s = timeouts_s
-        self._channels: dict[str, tuple[Any, Any]] = {}
+        self._lines: dict[str, _Line] = {}
 
     async def close(self) -> None:
         """Closes the connections."""
-        await asyncio.gather(*(channel.close() for channel, _ in self._channels.values()))
+        await asyncio.gather(*(line.channel.close() for line in self._lines.values()))
 
     async def ready(self) -> None:
         """Waits until every node has said once that it is ready."""
@@ -63,7 +63,7 @@ class GrpcCall:
         async def ready(node: str) -> bool:
             request = pb.ModelReadyRequest(name=node)
             try:
-                answer = await self._opened(node)[1].ModelReady(request, timeout=ANSWER_S)
+                answer = await self._opened(node).stub.ModelReady(request, timeout=ANSWER_S)
             except aio.AioRpcError:
                 return False  # no pod yet, or one that has just gone
             return bool(answer.ready)
@@ -71,23 +71,22 @@ class GrpcCall:
         await asyncio.gather(*(until(partial(ready, node)) for node in self._targets))
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
-        """Calls ModelInfer; once more if nobody answered the first time."""
+        """Calls ModelInfer, or ModelStreamInfer if the request is watched.
+
+        Calls once more if nobody answered the first time.
+        """
         request = wire_grpc.encode_request(message, node.name)
-        channel, stub = self._opened(node.name)
+        line = self._opened(node.name)
         try:
             try:
-                response = await self._ask(stub, node, request, context)
+                answer = await self._ask(line, node, request, context)
             except aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE or _answered(error):
                     raise
-                await _reconnected(channel)
-                response = await self._ask(stub, node, request, context)
+                await _reconnected(line.channel)
+                answer = await self._ask(line, node, request, context)
         except aio.AioRpcError as error:
             raise nameless(_error(error), node) from error
-        try:
-            answer = wire_grpc.decode_answer(response)
-        except InvalidInput as error:
-            raise ImagegraphError(f"answered no V2 response: {error}") from error
         return noted(node, answer, message.id, context)
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
@@ -98,16 +97,77 @@ class GrpcCall:
         """Refuses: the protocol has no such call, and a manifest no such endpoint."""
         raise Unsupported("V2 over gRPC cannot ask a ROUTER")
 
-    def _opened(self, node: str) -> tuple[Any, Any]:
-        if node not in self._channels:  # it belongs to the loop that runs the graph
-            channel = aio.insecure_channel(self._targets[node], OPTIONS)
-            self._channels[node] = (channel, stubs.GRPCInferenceServiceStub(channel))
-        return self._channels[node]
+    def _opened(self, node: str) -> _Line:
+        if node not in self._lines:  # it belongs to the loop that runs the graph
+            self._lines[node] = _Line(aio.insecure_channel(self._targets[node], OPTIONS))
+        return self._lines[node]
 
-    async def _ask(self, stub: Any, node: Node, request: Any, context: Context) -> Any:
+    async def _ask(self, line: _Line, node: Node, request: Any, context: Context) -> Message:
         seconds = beside.seconds_left(context, self._timeouts_s.get(node.name))
         metadata = tuple(beside.write(context, seconds).items())
-        return await stub.ModelInfer(request, timeout=seconds, metadata=metadata)
+        if context.listener:
+            call = line.stream(request, timeout=seconds, metadata=metadata)
+            answer = await _hear(call, node, context)
+            if answer is not None:
+                return answer
+        return _decode(await line.stub.ModelInfer(request, timeout=seconds, metadata=metadata))
+
+
+class _Line:
+    """A channel to one node, with the calls that it takes."""
+
+    def __init__(self, channel: Any) -> None:
+        self.channel = channel
+        self.stub = stubs.GRPCInferenceServiceStub(channel)
+        # Of a stream both ways, only one request is sent: it goes out at once with the call.
+        self.stream = channel.unary_stream(
+            f"/{SERVICE}/ModelStreamInfer",
+            request_serializer=pb.ModelInferRequest.SerializeToString,
+            response_deserializer=StreamResponse.FromString,
+        )
+
+
+async def _hear(call: Any, node: Node, context: Context) -> Message | None:
+    """Tells of the steps in a stream, and returns the answer behind them; None if the node has no streams.
+
+    Raises:
+        AioRpcError: the node answered nothing.
+        ImagegraphError: it broke off.
+    """
+    answer = None
+    begun = False
+    try:
+        # To its end: who leaves before has cancelled the call.
+        async for one in call:
+            begun = True
+            if one.error_message:
+                raise ImagegraphError(one.error_message)
+            message = _decode(one.infer_response)
+            if not steps.told(message, node, context):
+                answer = message
+    except aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED and not _answered(error):
+            return None
+        if begun:
+            raise nameless(_error(error), node) from error
+        raise
+    finally:
+        call.cancel()
+    if answer is None:
+        raise Unavailable("the stream ended without an answer")
+    return answer
+
+
+def _decode(response: Any) -> Message:
+    """Decodes what a node answered.
+
+    Raises:
+        ImagegraphError: it is no V2 response, which is the node's fault and not that of who asked us.
+    """
+    try:
+        return wire_grpc.decode_answer(response)
+    except InvalidInput as error:
+        raise ImagegraphError(f"answered no V2 response: {error}") from error
 
 
 def _answered(error: aio.AioRpcError) -> bool:

@@ -11,16 +11,15 @@ from typing import Any
 
 import grpc
 import orjson
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from grpc import aio
 
 import imagegraph
 from imagegraph import headers as beside
-from imagegraph import wire, wire_grpc
+from imagegraph import steps, wire, wire_grpc
 from imagegraph.errors import Cancelled, ImagegraphError
 from imagegraph.journal import Entry
 from imagegraph.message import Message
-from imagegraph.protocol import pb, stubs
+from imagegraph.protocol import SERVICE, StreamResponse, pb, stubs
 from imagegraph.service import Service, metadata
 from imagegraph.streaming import Happening
 
@@ -86,21 +85,22 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         """Answers request after request, each with what happens until its answer, or with its error.
 
         What happens is a response without outputs, whose parameters `event` and `facts` (JSON) say it.
+        An engine before us gets `steps` instead, and errors as ModelInfer has them.
         """
         async for request in requests:
             entry = self._open("ModelStreamInfer", context)
             request_id = request.id or entry.context.id
+            by_engine = beside.PROGRESS in dict(context.invocation_metadata() or ())
             try:
                 asked = self._decode(request)
-                watch = self._service.watch(asked.messages, entry)
+                watch = self._tell_steps(asked, entry) if by_engine else self._watch(asked, entry, request_id)
                 async with aclosing(watch):
-                    async for one in watch:
-                        if isinstance(one, Message):
-                            yield StreamResponse(infer_response=self._encode(one, asked))
-                        elif one.kind != "heartbeat":
-                            yield StreamResponse(infer_response=self._event(one, request_id))
+                    async for response in watch:
+                        yield StreamResponse(infer_response=response)
             except Exception as error:
                 entry.error = _fault(error, entry)
+                if by_engine:
+                    await self._abort(entry.error, entry, context)
                 about = pb.ModelInferResponse(id=request_id)
                 yield StreamResponse(error_message=str(entry.error), infer_response=about)
             except (asyncio.CancelledError, GeneratorExit):
@@ -108,6 +108,22 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
                 raise
             finally:
                 self._journal.close(entry, entry.error.status if entry.error else 200)
+
+    async def _watch(self, asked: wire.Request, entry: Entry, request_id: str) -> AsyncGenerator[Any]:
+        async with aclosing(self._service.watch(asked.messages, entry)) as watch:
+            async for one in watch:
+                if isinstance(one, Message):
+                    yield self._encode(one, asked)
+                elif one.kind != "heartbeat":
+                    yield self._event(one, request_id)
+
+    async def _tell_steps(self, asked: wire.Request, entry: Entry) -> AsyncGenerator[Any]:
+        async with aclosing(self._service.tell_steps(asked.messages, entry)) as told:
+            async for one in told:
+                if steps.EVENT in one.parameters:
+                    yield wire_grpc.encode_answer(one)
+                else:
+                    yield self._encode(one, asked)
 
     def _open(self, method: str, call: Any) -> Entry:
         metadata = {key: value for key, value in call.invocation_metadata() or () if isinstance(value, str)}
@@ -152,34 +168,6 @@ def _fault(error: Exception, entry: Entry) -> ImagegraphError:
     return ImagegraphError(f"{type(error).__name__}: {error}")
 
 
-def _stream_response() -> Any:
-    """Makes the class of ModelStreamInferResponse, which KServe's protocol file leaves out.
-
-    Source: Triton's grpc_service.proto; its clients' `start_stream` reads these messages.
-    """
-    file = descriptor_pb2.FileDescriptorProto(
-        name="imagegraph/stream.proto", package="imagegraph", syntax="proto3"
-    )
-    file.dependency.append(pb.DESCRIPTOR.name)
-    message = file.message_type.add(name="ModelStreamInferResponse")
-    field = descriptor_pb2.FieldDescriptorProto
-    optional = field.LABEL_OPTIONAL
-    message.field.add(name="error_message", number=1, type=field.TYPE_STRING, label=optional)
-    message.field.add(
-        name="infer_response",
-        number=2,
-        type=field.TYPE_MESSAGE,
-        type_name=f".{pb.ModelInferResponse.DESCRIPTOR.full_name}",
-        label=optional,
-    )
-    pool = descriptor_pool.Default()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("imagegraph.ModelStreamInferResponse"))
-
-
-StreamResponse = _stream_response()
-
-
 async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -> Any:
     """Starts the server; stop it with a grace period.
 
@@ -198,8 +186,7 @@ async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -
     stream = grpc.stream_stream_rpc_method_handler(
         servicer.ModelStreamInfer, pb.ModelInferRequest.FromString, StreamResponse.SerializeToString
     )
-    name = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
-    more = grpc.method_handlers_generic_handler(name, {"ModelStreamInfer": stream})
+    more = grpc.method_handlers_generic_handler(SERVICE, {"ModelStreamInfer": stream})
     server.add_generic_rpc_handlers((more,))
     if not server.add_insecure_port(f"[::]:{port}"):
         raise ImagegraphError(f"port {port} is taken")

@@ -17,6 +17,7 @@ SELDON_ID = "seldon-puid"
 TIMEOUT = "x-request-timeout"
 PREDICTOR = "x-predictor"
 TRACEPARENT = "traceparent"
+PROGRESS = "x-progress"  # asks a pod for its steps before its answer
 STATUS = "x-status"  # the HTTP status beside that of gRPC, which has fewer
 
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -67,6 +68,8 @@ def echo(headers: Mapping[str, str], context: Context) -> dict[str, str]:
 def write(context: Context, seconds: float | None) -> dict[str, str]:
     """Returns what goes to a node with its request, which is to be answered within `seconds`."""
     known = {REQUEST_ID: context.id, SELDON_ID: context.id, **context.trace}
+    if context.listener:
+        known[PROGRESS] = "true"
     if seconds is not None:
         known[TIMEOUT] = f"{seconds:.3f}"
     return known

@@ -10,12 +10,12 @@ import aiohttp
 import orjson
 
 from imagegraph import headers as beside
-from imagegraph import wire
+from imagegraph import steps, wire
 from imagegraph.engine import Context, Method
-from imagegraph.errors import ImagegraphError, InvalidInput
+from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable
 from imagegraph.graph import Node
 from imagegraph.message import Message
-from imagegraph.transport import post
+from imagegraph.transport import opened, post, read, refusal
 
 # Shorter than servers keep idle connections, so that a request seldom meets one that is just closed.
 KEEP_ALIVE_S = 4.0
@@ -53,15 +53,24 @@ class HttpCall:
         await asyncio.gather(*(until(partial(ready, *one)) for one in self._endpoints.items()))
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
-        """POSTs /v2/models/NODE/infer."""
+        """POSTs /v2/models/NODE/infer, and tells of the node's steps if the request is watched."""
         body, head = wire.encode(message, "inputs")
-        return answered(node, *await self._post(node, "infer", body, head, context), message.id, context)
+        url, headers, seconds = self._request(node, "infer", head, context)
+        try:
+            async with opened(self._opened(), url, body, headers, seconds, ATTEMPTS) as answer:
+                if context.listener and answer.content_type == steps.FRAMES:
+                    decoded = await _hear(answer, node, context)
+                else:
+                    decoded = _decode(*await read(answer))
+        except ImagegraphError as error:
+            raise nameless(error, node) from error.__cause__
+        return noted(node, decoded, message.id, context)
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """POSTs /v2/models/NODE/aggregate with the list of answers."""
         body, head = wire.encode_answers(messages)
-        answer, length = await self._post(node, "aggregate", body, head, context)
-        return answered(node, answer, length, messages[0].id, context)
+        decoded = _decode(*await self._post(node, "aggregate", body, head, context))
+        return noted(node, decoded, messages[0].id, context)
 
     async def route(self, node: Node, message: Message, context: Context) -> int:
         """POSTs /v2/models/NODE/route; the answer is a JSON list of one index."""
@@ -78,6 +87,16 @@ class HttpCall:
     async def _post(
         self, node: Node, method: Method, body: bytes, head: int | None, context: Context
     ) -> tuple[bytes, int | None]:
+        url, headers, seconds = self._request(node, method, head, context)
+        try:
+            return await post(self._opened(), url, body, headers, seconds, ATTEMPTS)
+        except ImagegraphError as error:
+            raise nameless(error, node) from error.__cause__
+
+    def _request(
+        self, node: Node, method: Method, head: int | None, context: Context
+    ) -> tuple[str, dict[str, str], float | None]:
+        """Returns the URL and headers of a request, and how long its answer may take."""
         if node.name not in self._endpoints:
             raise ImagegraphError(f"no endpoint; endpoints: {sorted(self._endpoints)}")
         url = f"http://{self._endpoints[node.name]}/v2/models/{node.name}/{method}"
@@ -87,10 +106,7 @@ class HttpCall:
             wire.HEADER_LENGTH: str(head),
             **beside.write(context, seconds),
         }
-        try:
-            return await post(self._opened(), url, body, headers, seconds, ATTEMPTS)
-        except ImagegraphError as error:
-            raise nameless(error, node) from error.__cause__
+        return url, headers, seconds
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:  # it belongs to the loop that runs the graph
@@ -105,19 +121,36 @@ async def until(ready: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(PROBE_S)
 
 
-def answered(
-    node: Node, body: bytes, header_length: int | None, request_id: str, context: Context
-) -> Message:
+async def _hear(answer: aiohttp.ClientResponse, node: Node, context: Context) -> Message:
+    """Tells of the steps in a body of frames, and returns the answer behind them.
+
+    Raises:
+        ImagegraphError: that the node ended with in place of an answer.
+    """
+    content = answer.content
+    while True:
+        try:
+            head, size = steps.LENGTHS.unpack(await content.readexactly(steps.LENGTHS.size))
+            message = _decode(await content.readexactly(size), head)
+        except asyncio.IncompleteReadError as cause:
+            raise Unavailable(f"{answer.url} ended without an answer") from cause
+        if message.parameters.get(steps.EVENT) == "error":
+            raise refusal(message.parameters["status"], message.parameters["error"])
+        if not steps.told(message, node, context):
+            await content.read()  # to its end: who leaves before has given up
+            return message
+
+
+def _decode(body: bytes, header_length: int | None) -> Message:
     """Decodes what a node answered.
 
     Raises:
         ImagegraphError: it is no V2 response, which is the node's fault and not that of who asked us.
     """
     try:
-        decoded = wire.decode(body, header_length)
+        return wire.decode(body, header_length)
     except InvalidInput as error:
         raise ImagegraphError(f"answered no V2 response: {error}") from error
-    return noted(node, decoded, request_id, context)
 
 
 def noted(node: Node, answer: Message, request_id: str, context: Context) -> Message:

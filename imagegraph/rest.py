@@ -12,7 +12,7 @@ import orjson
 
 import imagegraph
 from imagegraph import headers as beside
-from imagegraph import openapi, wire
+from imagegraph import openapi, steps, wire
 from imagegraph.asgi import Answer, Application, Handler, Request, Route, Stream, Table
 from imagegraph.errors import ImagegraphError
 from imagegraph.message import Message
@@ -102,6 +102,8 @@ class Work:
     async def infer(self, request: Request) -> Answer | Stream:
         """Answers a V2 request, or says what happens until it does."""
         asked = self._decode(request)
+        if beside.PROGRESS in request.headers:
+            return await self._tell_steps(request, asked)
         if EVENTS in request.headers.get("accept", ""):
             return await self._watch(request, asked)
         answer = await self._service.infer(asked.messages, request.entry)
@@ -127,6 +129,29 @@ class Work:
                 await happenings.aclose()
 
         return Stream(pieces(), EVENTS)
+
+    async def _tell_steps(self, request: Request, asked: wire.Request) -> Answer | Stream:
+        """Answers the engine before us: with frames once there is a step, else as ever."""
+        told = self._service.tell_steps(asked.messages, request.entry)
+        first = await anext(told)
+        if steps.EVENT not in first.parameters:
+            await told.aclose()
+            return self._encode(first, asked)
+
+        async def pieces() -> AsyncGenerator[bytes]:
+            one = first
+            try:
+                while steps.EVENT in one.parameters:
+                    yield _frame(one)
+                    one = await anext(told)
+                yield _frame(one if asked.outputs is None else one.only(asked.outputs))
+            except ImagegraphError as error:
+                request.entry.error = error
+                yield _frame(steps.failure(error.status, str(error)))
+            finally:
+                await told.aclose()
+
+        return Stream(pieces(), steps.FRAMES)
 
     async def aggregate(self, request: Request) -> Answer:
         """Unites the answers of children, for whoever runs the graph."""
@@ -186,6 +211,10 @@ def _event(happening: Happening) -> bytes:
     if happening.kind == "heartbeat":
         return b": still at work\n\n"  # keeps proxies from closing the connection
     return b"event: %s\ndata: %s\n\n" % (happening.kind.encode(), orjson.dumps(happening.facts))
+
+
+def _frame(message: Message) -> bytes:
+    return steps.frame(*wire.encode(message, "outputs"))
 
 
 class Health:

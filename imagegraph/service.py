@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from imagegraph import engine
@@ -20,7 +21,7 @@ from imagegraph.manifest import share
 from imagegraph.message import Message, merge
 from imagegraph.ports import Port
 from imagegraph.references import References
-from imagegraph.streaming import PREVIEWS, Happening, follow
+from imagegraph.streaming import PREVIEWS, Happening, follow, tell_steps
 
 log = logging.getLogger("imagegraph.service")
 
@@ -161,12 +162,13 @@ class Service:
     def watch(self, messages: Sequence[Message], entry: Entry) -> AsyncGenerator[Happening | Message]:
         """Answers as `infer` does, and says what happens meanwhile; see `streaming.follow`."""
         signatures = {name: one for side in self._sides for name, one in side.signatures.items()}
-
-        def run() -> Awaitable[Message]:
-            return self.infer(messages, entry)
-
-        previews = messages[0].parameters.get(PREVIEWS) is True
+        run, previews = partial(self.infer, messages, entry), _wants_previews(messages)
         return follow(run, entry.context, signatures, self.references, previews=previews)
+
+    def tell_steps(self, messages: Sequence[Message], entry: Entry) -> AsyncGenerator[Message]:
+        """Answers as `infer` does, and tells the engine before us of steps; see `streaming.tell_steps`."""
+        run = partial(self.infer, messages, entry)
+        return tell_steps(run, entry.context, previews=_wants_previews(messages))
 
     def _choose(self, entry: Entry) -> Side:
         """Returns the side that the request asks for or, by hash of its id, falls to."""
@@ -213,6 +215,10 @@ class Service:
             side = self._choose(entry)
             work = side.call.route(side.root, message, entry.context)
             return await engine.timed("route", side.root, work, entry.context)
+
+
+def _wants_previews(messages: Sequence[Message]) -> bool:
+    return messages[0].parameters.get(PREVIEWS) is True
 
 
 def metadata(service: Service) -> dict[str, Any]:

@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from imagegraph import steps
 from imagegraph.component import Signature
 from imagegraph.engine import Context, Event
 from imagegraph.image import Image
@@ -55,18 +57,48 @@ async def follow(
     Raises:
         ImagegraphError: as `run`.
     """
+    describe = _Describer(context, signatures, references, previews)
+    async with aclosing(_listen(run, context, heartbeat_s)) as heard:
+        async for one in heard:
+            if isinstance(one, Event):
+                yield await describe(one)
+            else:
+                yield one or Happening("heartbeat", {})
+
+
+async def tell_steps(
+    run: Callable[[], Awaitable[Message]], context: Context, *, previews: bool
+) -> AsyncGenerator[Message]:
+    """Yields each step of progress while `run` answers, and last its answer, for an engine before us.
+
+    Whoever stops looking cancels it, and a slow one misses steps, as with `follow`. Pictures come with
+    their step: the engine cannot fetch from this very process.
+
+    Raises:
+        ImagegraphError: as `run`.
+    """
+    async with aclosing(_listen(run, context, HEARTBEAT_S)) as heard:
+        async for one in heard:
+            if isinstance(one, Message):
+                yield steps.answer(one)
+            elif one and one.kind == "progress":
+                picture = await _draw(one.preview) if previews and one.preview else None
+                yield steps.step(one.done, one.total, picture.data if picture else None)
+
+
+async def _listen(
+    run: Callable[[], Awaitable[Message]], context: Context, heartbeat_s: float
+) -> AsyncGenerator[Event | Message | None]:
+    """Yields the events of `run`, None after seconds without any, and last its answer."""
     mailbox = _Mailbox()
     context.listener = mailbox.put
     task = asyncio.ensure_future(run())
     task.add_done_callback(lambda _: mailbox.close())
-    describe = _Describer(context, signatures, references, previews)
     try:
         while not mailbox.done:
             event = await mailbox.get(heartbeat_s)
-            if event:
-                yield await describe(event)
-            elif not mailbox.done:
-                yield Happening("heartbeat", {})
+            if event or not mailbox.done:
+                yield event
         yield await task
     finally:
         if not task.done():
@@ -124,8 +156,9 @@ class _Describer:
         facts: dict[str, Any] = {"node": event.node.name, "method": event.method}
         if event.kind == "progress":
             facts |= {"done": event.done, "total": event.total}
-            if self._previews and event.preview:
-                facts |= await self._preview(event.preview)
+            picture = await _draw(event.preview) if self._previews and event.preview else None
+            if picture:
+                facts["preview"] = await self._references.describe("preview", picture)
         elif event.kind != "started":
             facts |= {"seconds": round(event.seconds, 6)}
         if event.kind == "finished":
@@ -139,10 +172,17 @@ class _Describer:
             }
         return Happening(event.kind, facts)
 
-    async def _preview(self, draw: Callable[[], Image]) -> dict[str, Any]:
-        try:
-            picture = await asyncio.to_thread(draw)
-            return {"preview": await self._references.describe("preview", picture)}
-        except Exception as error:  # the answer matters, not its preview
-            log.warning("no preview: %s: %s", type(error).__name__, error)
-            return {}
+
+async def _draw(preview: Callable[[], Image]) -> Image | None:
+    """Draws and encodes the picture so far, in a thread."""
+
+    def draw() -> Image:
+        picture = preview()
+        _ = picture.data
+        return picture
+
+    try:
+        return await asyncio.to_thread(draw)
+    except Exception as error:  # the answer matters, not its preview
+        log.warning("no preview: %s: %s", type(error).__name__, error)
+        return None

@@ -49,7 +49,12 @@ async def post(
         ImagegraphError: any other status than 200, with that status and the server's own words.
     """
     async with opened(session, url, body, headers, timeout_s, attempts) as answer:
-        payload = await answer.read()
+        return await read(answer)
+
+
+async def read(answer: aiohttp.ClientResponse) -> tuple[bytes, int | None]:
+    """Reads an answer that is one V2 body; see `post`."""
+    payload = await answer.read()
     try:
         return payload, wire.header_length(answer.headers.get(wire.HEADER_LENGTH))
     except InvalidInput as cause:
@@ -114,6 +119,11 @@ def error(status: int, payload: bytes) -> ImagegraphError:
         text = str(orjson.loads(payload)["error"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         text = payload[:500].decode("utf-8", "replace")
+    return refusal(status, text)
+
+
+def refusal(status: int, text: str) -> ImagegraphError:
+    """Makes the error of an HTTP status."""
     made = _KINDS.get(status, ImagegraphError)(text)
     made.status = status
     made.code = _CODES.get(status, made.code)

@@ -11,7 +11,7 @@ import pytest
 import tiny
 from aiohttp import web
 
-from imagegraph import component, engine, wire
+from imagegraph import component, engine, steps, wire
 from imagegraph.calls import PortsCall
 from imagegraph.catalogue import entry_names
 from imagegraph.component import Signature
@@ -349,6 +349,68 @@ def test_a_route_that_is_no_index_is_the_nodes_fault(body):
     root = Node.model_validate({"name": "a", "type": "ROUTER", "children": [{"name": "b"}]})
     with pytest.raises(ImagegraphError, match="node 'a': answered .* not a JSON list of one index"):
         ask(answers(body), root)
+
+
+def test_a_node_of_another_make_answers_a_watched_request_as_ever():
+    heard: list[Event] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        assert request.headers["X-Progress"] == "true"
+        return await binary(request)
+
+    answer = ask(handler, Node(name="a"), context=Context(listener=heard.append))
+    assert answer.values["x"].array().tolist() == [1]
+    assert [event.kind for event in heard] == ["started", "finished"]
+
+
+def test_steps_are_told_as_they_come_and_the_answer_behind_them_is_whole():
+    picture = bytes(range(256)) * 40_000
+    heard: list[Event] = []
+    halfway = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        stream = web.StreamResponse(headers={"Content-Type": steps.FRAMES})
+        await stream.prepare(request)
+        for message in (steps.step(0, 2, None), steps.step(1, 2, b"png")):
+            await stream.write(steps.frame(*wire.encode(message, "outputs")))
+        await asyncio.wait_for(halfway.wait(), 10)
+        await stream.write(steps.frame(*wire.encode(Message({"photo": picture}), "outputs")))
+        return stream
+
+    def listen(event: Event) -> None:
+        heard.append(event)
+        if event.done == 1:
+            halfway.set()
+
+    answer = ask(handler, Node(name="a"), context=Context(listener=listen))
+    assert answer.values["photo"].data == [picture]
+    assert [(event.kind, event.done, event.total) for event in heard[1:3]] == [
+        ("progress", 0, 2),
+        ("progress", 1, 2),
+    ]
+    assert heard[1].preview is None
+    assert heard[2].preview().data == b"png"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (b"", Unavailable, "ended without an answer"),
+        (steps.frame(*wire.encode(steps.step(0, 2, None), "outputs"))[:-3], Unavailable, "ended without"),
+        (steps.frame(b"{}", 2), ImagegraphError, "answered no V2 response"),
+        (steps.frame(*wire.encode(steps.failure(503, "no room"), "outputs")), Unavailable, "no room"),
+        (
+            steps.frame(*wire.encode(steps.failure(400, "steps: many"), "outputs")),
+            ImagegraphError,
+            "steps: m",
+        ),
+    ],
+)
+def test_steps_that_break_off_are_the_nodes_fault(body, kind, words):
+    handler = answers(body, **{"Content-Type": steps.FRAMES})
+    with pytest.raises(kind, match=f"node 'a': .*{words}") as caught:
+        ask(handler, Node(name="a"), context=Context(listener=lambda event: None))
+    assert type(caught.value) is kind
 
 
 def test_a_node_that_nobody_serves_is_unavailable():
