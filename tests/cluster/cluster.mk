@@ -8,7 +8,7 @@ cluster-tools: ## Build what a local cluster needs (and helm), once; print the f
 images: $(READY) ## Build the images of nodes and model-init (BASE_IMAGE=…)
 	@$(BIN)/python -m tests.cluster.images
 
-cluster: $(READY) cluster-tools ## Start a local Kubernetes, or say that KUBECONFIG names one (NODES=2)
+cluster: $(READY) cluster-tools ## Start a local Kubernetes and say how to use it (NODES=2)
 	@$(BIN)/python -m tests.cluster.local up --nodes $(or $(NODES),1)
 
 cluster-down: $(READY) ## End the local Kubernetes; nothing of it stays

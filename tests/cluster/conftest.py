@@ -1,22 +1,21 @@
-"""A real Kubernetes: the one of KUBECONFIG, or a local one that is up for the session."""
+"""A real Kubernetes: the one that TEST_KUBECONFIG names, or a local one for the session."""
 
 import os
 import re
 import shutil
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
 from tests.cluster import images as built_images
 from tests.cluster import local, toolchain
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually, given
+from tests.cluster.shell import answers, free_ports, running
 
 # A second version for canaries: the same image by another name.
 CANARY = "docker.io/library/imagegraph:canary"
@@ -37,6 +36,20 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Shows what tests have measured."""
+    for report in terminalreporter.getreports("passed"):
+        for name, figure in report.user_properties:
+            if name == "figure" and report.when == "call":
+                terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {figure}")
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Notes what a test has measured, to be shown at the end of the session."""
+    return partial(record_property, "figure")
+
+
 def unavailable(reason: str) -> None:
     """Skips, but fails where continuous integration would not notice a skip."""
     if os.environ.get("CI"):
@@ -46,21 +59,17 @@ def unavailable(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Kubernetes]:
-    """The cluster of the session; a local one that was not up before goes at the end."""
-    if elsewhere := given():
-        yield elsewhere
+    """The cluster of the session."""
+    if chosen := given():
+        yield chosen
         return
-    here = local.Cluster()
-    was_up = here.node(1).running()
     try:
-        here.up()
+        local.check()
     except toolchain.Missing as error:
         unavailable(str(error))
-    try:
-        yield Kubernetes(here.kubeconfig, here)
-    finally:
-        if not was_up:
-            here.down()
+    here = local.Cluster("session", 2)
+    with here.fresh():
+        yield Kubernetes(here.kubeconfig, here, fresh=True)
 
 
 @pytest.fixture(scope="session")
@@ -87,30 +96,17 @@ def prometheus(tmp_path: Path) -> Callable[[str], AbstractContextManager[str]]:
         job = {"job_name": "engine", "static_configs": [{"targets": [target]}]}
         configuration = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}
         (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        address = f"127.0.0.1:{free_ports(1)[0]}"
         command = [
             "prometheus", f"--config.file={tmp_path}/prometheus.yaml",
             f"--web.listen-address={address}", f"--storage.tsdb.path={tmp_path}/data",
         ]  # fmt: skip
-        with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stderr=log) as process:
-            try:
-                url = f"http://{address}"
-                eventually("Prometheus", lambda: answers(f"{url}/-/ready"), 30)
-                yield url
-            finally:
-                process.kill()
+        with running(*command, log=tmp_path / "log") as check:
+            url = f"http://{address}"
+            eventually("Prometheus", lambda: answers(f"{url}/-/ready", check), 60)
+            yield url
 
     return scraping
-
-
-def answers(url: str) -> bool:
-    """Says whether something answers there with 200."""
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @pytest.fixture
@@ -128,8 +124,8 @@ def shared_namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Ite
 def _namespace(
     cluster: Kubernetes, request: pytest.FixtureRequest, level: str = "restricted"
 ) -> Iterator[Namespace]:
-    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower()).removeprefix("test").strip("-")
-    with cluster.namespace(f"test-{name}"[:50].strip("-"), level=level) as made:
+    name = re.sub("[^a-z0-9]+", "-", f"{request.path.stem} {request.node.name}".lower())
+    with cluster.namespace(name.replace("test-", "")[:50].strip("-"), level=level) as made:
         yield made
         if any(REPORTS in item.stash for item in request.session.items if request.node in item.listchain()):
             print(made.diagnose())

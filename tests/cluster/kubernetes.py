@@ -22,18 +22,23 @@ class CommandFailed(AssertionError):
 
 @dataclass(frozen=True)
 class Kubernetes:
-    """A cluster: the local one, or the one that KUBECONFIG names."""
+    """A cluster: a local one, or the one that TEST_KUBECONFIG names.
+
+    Attributes:
+        fresh: it goes at the end of the session, so that nobody waits for the end of what is in it.
+    """
 
     kubeconfig: Path
     local: Cluster | None = None
+    fresh: bool = False
 
     def kubectl(self, *arguments: str, stdin: str = "", timeout_s: float = 60) -> str:
         """Runs kubectl; raises CommandFailed."""
         return self._run("kubectl", *arguments, stdin=stdin, timeout_s=timeout_s)
 
-    def helm(self, *arguments: str, timeout_s: float = 120) -> str:
+    def helm(self, *arguments: str, stdin: str = "", timeout_s: float = 120) -> str:
         """Runs helm; raises CommandFailed."""
-        return self._run("helm", *arguments, timeout_s=timeout_s)
+        return self._run("helm", *arguments, stdin=stdin, timeout_s=timeout_s)
 
     def get(self, *arguments: str) -> Any:
         """Returns what `kubectl get` finds."""
@@ -53,7 +58,8 @@ class Kubernetes:
         try:
             yield Namespace(self, name)
         finally:
-            self.kubectl("delete", "namespace", name, "--wait=true", "--timeout=120s", timeout_s=130)
+            wait = "false" if self.fresh else "true"
+            self.kubectl("delete", "namespace", name, f"--wait={wait}", "--timeout=120s", timeout_s=130)
 
     def _run(self, program: str, *arguments: str, stdin: str = "", timeout_s: float) -> str:
         command = [str(tools() / "bin" / program), f"--kubeconfig={self.kubeconfig}", *arguments]
@@ -74,9 +80,9 @@ class Namespace:
         """Runs kubectl in the namespace; raises CommandFailed."""
         return self.cluster.kubectl(f"--namespace={self.name}", *arguments, stdin=stdin, timeout_s=timeout_s)
 
-    def helm(self, *arguments: str, timeout_s: float = 120) -> str:
+    def helm(self, *arguments: str, stdin: str = "", timeout_s: float = 120) -> str:
         """Runs helm in the namespace; raises CommandFailed."""
-        return self.cluster.helm(f"--namespace={self.name}", *arguments, timeout_s=timeout_s)
+        return self.cluster.helm(f"--namespace={self.name}", *arguments, stdin=stdin, timeout_s=timeout_s)
 
     def get(self, *arguments: str) -> Any:
         """Returns what `kubectl get` finds in the namespace."""
@@ -172,8 +178,9 @@ def eventually(what: str, condition: Callable[[], Any], timeout_s: float = 60) -
 
 
 def given() -> Kubernetes | None:
-    """Returns the cluster that KUBECONFIG names, when it names one that is not the local one."""
-    path = os.environ.get("KUBECONFIG")
-    if not path or Path(path) == Cluster().kubeconfig:
+    """Returns the cluster that TEST_KUBECONFIG names; nobody's KUBECONFIG is used unasked."""
+    path = os.environ.get("TEST_KUBECONFIG")
+    if not path:
         return None
-    return Kubernetes(Path(path))
+    started = Cluster()
+    return Kubernetes(Path(path), started if Path(path) == started.kubeconfig else None)

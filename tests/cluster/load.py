@@ -21,13 +21,17 @@ class Load:
 
     Attributes:
         outcomes: how often each status came, or each kind of failure.
+        longest_s: how long the slowest answer took.
     """
 
     def __init__(
-        self, address: str, *, threads: int = 4, rate: float = 40, most: int = 20_000, reuse: bool = True
-    ) -> None:
+        self, address: str, *, threads: int = 4, rate: float = 40, most: int = 20_000, reuse: bool = True,
+        timeout_s: float = 30,
+    ) -> None:  # fmt: skip
         """Takes `host:port`; `reuse` says whether a thread keeps its connection."""
         self.outcomes: Counter[str] = Counter()
+        self.longest_s = 0.0
+        self._timeout_s = timeout_s
         self._url = f"http://{address}/v2/models/edges/infer"
         self._body, head = wire.encode(Message({"image": PICTURE}))
         self._headers = {"Content-Type": "application/octet-stream", wire.HEADER_LENGTH: str(head)}
@@ -46,6 +50,12 @@ class Load:
         """Requests that did not end well."""
         return self.sent - self.outcomes["200"]
 
+    def __str__(self) -> str:
+        """Says how many requests were lost."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in self.outcomes.items() if kind != "200")
+        lost = f"lost {self.lost} of {self.sent} requests{f' ({kinds})' if kinds else ''}"
+        return f"{lost}, the longest answer took {self.longest_s:.1f} s"
+
     def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
@@ -56,7 +66,7 @@ class Load:
     ) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(self._timeout_s + 30)
 
     def finish(self, timeout_s: float) -> None:
         """Waits until all requests that may be sent are."""
@@ -66,7 +76,7 @@ class Load:
             assert not thread.is_alive(), f"only {self.sent} requests ended: {self.outcomes}"
 
     def _send(self, number: int) -> None:
-        client = httpx.Client(timeout=30)
+        client = httpx.Client(timeout=self._timeout_s)
         for index in range(self._most):
             start = time.monotonic()
             try:
@@ -76,9 +86,10 @@ class Load:
                 outcome = type(error).__name__
             with self._lock:
                 self.outcomes[outcome] += 1
+                self.longest_s = max(self.longest_s, time.monotonic() - start)
             if not self._reuse:
                 client.close()
-                client = httpx.Client(timeout=30)
+                client = httpx.Client(timeout=self._timeout_s)
             if self._stop.wait(max(0, start + self._pause_s - time.monotonic())):
                 break
         client.close()

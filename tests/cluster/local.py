@@ -1,46 +1,45 @@
-"""A real Kubernetes on this machine, without Docker: `python -m tests.cluster.local up|down`.
+"""A real Kubernetes on this machine, without Docker: `python -m tests.cluster.local up|down|check`.
 
 Every node is a process tree in namespaces of its own (pid, mount, net, uts, ipc): containerd, kubelet and
 kube-proxy, on the first one the control plane and DNS too. Killing its pid 1 ends all of it, mounts, links
 and iptables rules included. The host reaches nodes, pods and Services through one veth pair to the first
 node; other nodes hang on the first. Nothing of the host's /var and /run is used or seen in a node.
 
-Needs root and the cgroup v1 hierarchies; elsewhere give a cluster by KUBECONFIG.
+Needs root and the cgroup v1 hierarchies; `check` says whether a cluster can run here.
 """
 
 import argparse
-import base64
 import fcntl
-import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.cluster import components
+from tests.cluster.certificates import Authority
+from tests.cluster.containerd import Containerd
 from tests.cluster.images import Built, of_binary
+from tests.cluster.shell import Failed, run
 from tests.cluster.toolchain import Missing, tools
 
 ROOT = Path(__file__).parents[2]
 STATE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagegraph" / "cluster"
 CGROUPS = Path("/sys/fs/cgroup")
 VOLUMES = 24
-CRI = "/run/containerd/containerd.sock"
-
-
-class Failed(Exception):
-    """The cluster did not come up; the message holds the last lines of its logs."""
+NAMESPACES = (
+    "unshare", "--fork", "--kill-child", "--pid", "--mount", "--mount-proc", "--net", "--uts", "--ipc",
+    "--propagation", "private",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,10 @@ class Cluster:
     @property
     def kubeconfig(self) -> Path:
         return self.folder / "kubeconfig"
+
+    @property
+    def authority(self) -> Authority:
+        return Authority(self.folder / "pki", self.name, f"https://{self.node(1).address}:6443")
 
     @property
     def link(self) -> str:
@@ -90,15 +93,37 @@ class Cluster:
             raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
         return done.stdout
 
+    @contextmanager
+    def fresh(self) -> Iterator[None]:
+        """Runs it anew for a while, whatever an earlier run that was killed has left.
+
+        Raises:
+            Failed: somebody else has it.
+        """
+        STATE.mkdir(parents=True, exist_ok=True)
+        with (STATE / f"{self.name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Failed(f"cluster '{self.name}' is in use by other tests on this machine") from None
+            self.down()
+            try:
+                self.up()
+                yield
+            finally:
+                self.down()
+
     def up(self, nodes: int = 1) -> None:
         """Starts it, or what is missing of it; ready when it returns."""
-        _check_machine()
+        check()
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder / "lock"):
             first = self.node(1)
             if not first.running():
                 self._down()
-                _make_certificates(self)
+                service = f"{self.services.removesuffix('0/24')}1"
+                self.authority.establish(["127.0.0.1", service, first.address])
+                self.authority.write_kubeconfig("admin", self.kubeconfig)
                 for index in range(VOLUMES):
                     folder = self.folder / "volumes" / f"{index:02}"
                     folder.mkdir(parents=True)
@@ -130,7 +155,7 @@ class Cluster:
     def load(self, image: Built) -> None:
         """Makes an image known to every node."""
         for node in self.nodes():
-            node.load(image)
+            node.containerd.load(image)
 
 
 @dataclass(frozen=True)
@@ -189,16 +214,17 @@ class Node:
         for name in ("etc/cni", "log", "var/log", "var/tmp", "var/lib/kubelet", "var/lib/etcd"):
             (self.folder / name).mkdir(parents=True)
         (self.folder / "var/run").symlink_to("/run")
-        _write_configuration(self)
-        (self.folder / "node.json").write_text(json.dumps({"commands": _commands(self), "name": self.name}))
+        components.write_configuration(self)
+        (self.folder / "node.json").write_text(
+            json.dumps({"commands": components.commands(self), "name": self.name})
+        )
         ready, ready_in = os.pipe()
-        unshare = ["unshare", "--fork", "--kill-child", "--pid", "--mount", "--mount-proc", "--net", "--uts",
-                   "--ipc", "--propagation", "private", sys.executable, "-m", "tests.cluster.node",
-                   str(self.folder), self.cgroup, str(ready_in)]  # fmt: skip
+        command = [*NAMESPACES, sys.executable, "-m", "tests.cluster.node"]
+        command += [str(self.folder), self.cgroup, str(ready_in)]
         environment = {**os.environ, "PATH": f"{tools() / 'bin'}:{os.environ['PATH']}", "TMPDIR": "/var/tmp"}
         with (self.folder / "log" / "node.log").open("w") as log:
             process = subprocess.Popen(
-                unshare, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, pass_fds=[ready_in],
             )  # fmt: skip
         os.close(ready_in)
@@ -211,7 +237,7 @@ class Node:
         self._connect()
         (self.folder / "connected").touch()
         pause = of_binary(tools() / "bin" / "pause", self.folder / "images")
-        _until("containerd", 30, self, lambda: self.load(pause))
+        _until("containerd", 30, self, lambda: self.containerd.load(pause))
 
     def _connect(self) -> None:
         cluster, inside = self.cluster, ["nsenter", f"--target={self.pid}", "--net"]
@@ -220,53 +246,22 @@ class Node:
         else:
             outside, link = ["nsenter", f"--target={cluster.node(1).pid}", "--net"], self.name
         peer = ["peer", "name", "eth0", "netns", str(self.pid)]
-        _run(*outside, "ip", "link", "add", link, "type", "veth", *peer)
-        _run(*outside, "ip", "address", "add", f"{self.gateway}/30", "dev", link)
-        _run(*outside, "ip", "link", "set", link, "up")
-        _run(*inside, "ip", "address", "add", f"{self.address}/30", "dev", "eth0")
-        _run(*inside, "ip", "link", "set", "eth0", "up")
-        _run(*inside, "ip", "route", "add", "default", "via", self.gateway)
+        run(*outside, "ip", "link", "add", link, "type", "veth", *peer)
+        run(*outside, "ip", "address", "add", f"{self.gateway}/30", "dev", link)
+        run(*outside, "ip", "link", "set", link, "up")
+        run(*inside, "ip", "address", "add", f"{self.address}/30", "dev", "eth0")
+        run(*inside, "ip", "link", "set", "eth0", "up")
+        run(*inside, "ip", "route", "add", "default", "via", self.gateway)
         if self.index == 1:
             for network in (cluster.pods, cluster.services, cluster.addresses):
-                _run("ip", "route", "replace", network, "via", self.address)
+                run("ip", "route", "replace", network, "via", self.address)
         else:
-            _run(*outside, "ip", "route", "replace", self.pods, "via", self.address)
+            run(*outside, "ip", "route", "replace", self.pods, "via", self.address)
 
-    def load(self, image: Built) -> None:
-        """Makes an image known to the node; its files are linked, not copied: seconds, and no space.
-
-        Each layer becomes a snapshot under the name that unpacking it would give it. Then the image is
-        imported without its layers, and nothing is left to unpack.
-        """
-        chain = ""
-        for layer in image.layers:
-            parent = [chain] if chain else []
-            chain = (
-                f"sha256:{sha256(f'{chain} {layer.diff_id}'.encode()).hexdigest()}"
-                if chain
-                else layer.diff_id
-            )
-            if chain in self._ctr("snapshots", "list"):
-                continue
-            key = f"linking-{os.getpid()}-{chain}"  # one that was interrupted stays, unused
-            mount = json.loads(self._ctr("snapshots", "prepare", "--mounts", key, *parent))[0]
-            options = dict(option.partition("=")[::2] for option in mount["Options"])
-            inside = Path(options.get("upperdir", mount["Source"]))
-            outside = self.folder / inside.relative_to("/")
-            _run("cp", "--archive", "--link", f"{layer.folder}/.", str(outside))
-            self._ctr("snapshots", "commit", chain, key)
-        archive = self.folder / "var/tmp/image.tar"
-        archive.write_bytes(_tar(_oci_layout(image)))
-        self._ctr("images", "import", "/var/tmp/image.tar")
-        archive.unlink()
-
-    def signal(self, container: str, name: str) -> None:
-        """Sends a signal such as SIGSTOP to a container's process."""
-        self._ctr("tasks", "kill", "--signal", name, container)
-
-    def _ctr(self, *arguments: str) -> str:
-        enter = ["nsenter", f"--target={self.pid}", "--mount"]
-        return _run(*enter, "ctr", f"--address={CRI}", "--namespace=k8s.io", *arguments)
+    @property
+    def containerd(self) -> Containerd:
+        """Its images and containers."""
+        return Containerd(self.pid, self.folder)
 
     def stop(self) -> None:
         """Kills it and removes what it leaves."""
@@ -293,287 +288,25 @@ def _remove_cgroups(name: str) -> list[Path]:
     return left
 
 
-def _check_machine() -> None:
+def check() -> None:
+    """Raises Missing where a cluster cannot run on this machine."""
     tools()
-    if os.geteuid() != 0:
-        raise Missing("a cluster on this machine needs root; or set KUBECONFIG to one elsewhere")
-    if not (CGROUPS / "memory").is_dir():
-        raise Missing("a cluster on this machine needs cgroup v1; or set KUBECONFIG to one elsewhere")
-    for command in ("containerd", "runc", "iptables", "ip", "openssl", "/usr/lib/cni/ptp"):
+    for command in ("containerd", "runc", "iptables", "ip", "openssl", "unshare", "/usr/lib/cni/ptp"):
         if not shutil.which(command):
             raise Missing(f"{command} is not installed; run `make cluster-tools`")
-
-
-def _make_certificates(cluster: Cluster) -> None:
-    folder = cluster.folder / "pki"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    (folder / "openssl.conf").write_text("[req]\ndistinguished_name = name\n[name]\n")
-    _make_certificate(folder, "ca", "/CN=kubernetes", "keyUsage=critical,keyCertSign,cRLSign")
-    service = f"{cluster.services.removesuffix('0/24')}1"
-    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
-    alternatives = [f"DNS:{name}" for name in names]
-    alternatives += [f"IP:{address}" for address in ("127.0.0.1", service, cluster.node(1).address)]
-    _make_certificate(folder, "apiserver", "/CN=kube-apiserver", f"subjectAltName={','.join(alternatives)}")
-    _make_certificate(
-        folder, "apiserver-kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client"
-    )
-    _make_certificate(folder, "front-proxy", "/CN=front-proxy-client")
-    _run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(folder / "sa.key"))
-    _run("openssl", "ec", "-in", str(folder / "sa.key"), "-pubout", "-out", str(folder / "sa.pub"))
-    users = {
-        "admin": "/O=system:masters/CN=admin",
-        "controller-manager": "/CN=system:kube-controller-manager",
-        "scheduler": "/CN=system:kube-scheduler",
-        "proxy": "/CN=system:kube-proxy",
-    }
-    for user, subject in users.items():
-        _make_certificate(folder, user, subject)
-        _write_kubeconfig(cluster, user, folder / f"{user}.conf")
-    _write_kubeconfig(cluster, "admin", cluster.kubeconfig)
-
-
-def _make_certificate(folder: Path, name: str, subject: str, *extensions: str) -> None:
-    """Makes a key and its certificate, signed by the key `ca` of the folder, or by itself for `ca`."""
-    if name == "ca":
-        extensions = (*extensions, "basicConstraints=critical,CA:TRUE")
-        signed: list[str] = []
-    else:
-        extensions = (*extensions, "keyUsage=digitalSignature", "extendedKeyUsage=serverAuth,clientAuth")
-        signed = ["-CA", "ca.crt", "-CAkey", "ca.key"]
-    added = [argument for extension in extensions for argument in ("-addext", extension)]
-    _run(
-        "openssl", "req", "-x509", "-config", "openssl.conf", "-newkey", "ec", "-pkeyopt",
-        "ec_paramgen_curve:prime256v1", "-noenc", "-keyout", f"{name}.key", "-out", f"{name}.crt",
-        "-days", "365", "-subj", subject, *added, *signed, cwd=folder,
-    )  # fmt: skip
-
-
-def _write_kubeconfig(cluster: Cluster, user: str, path: Path) -> None:
-    def data(name: str) -> str:
-        return base64.b64encode((cluster.folder / "pki" / name).read_bytes()).decode()
-
-    server = f"https://{cluster.node(1).address}:6443"
-    authority = {"server": server, "certificate-authority-data": data("ca.crt")}
-    credentials = {"client-certificate-data": data(f"{user}.crt"), "client-key-data": data(f"{user}.key")}
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": cluster.name,
-        "contexts": [{"name": cluster.name, "context": {"cluster": cluster.name, "user": user}}],
-        "clusters": [{"name": cluster.name, "cluster": authority}],
-        "users": [{"name": user, "user": credentials}],
-    }
-    path.touch(mode=0o600)
-    path.write_text(yaml.safe_dump(document))
-
-
-def _oci_layout(image: Built) -> dict[str, bytes]:
-    """Returns the files of an OCI layout that holds the image without its layers."""
-    kind = "application/vnd.oci.image"
-    blobs: dict[str, bytes] = {}
-
-    def add(media_type: str, content: bytes) -> dict[str, Any]:
-        digest = sha256(content).hexdigest()
-        blobs[f"blobs/sha256/{digest}"] = content
-        return {"mediaType": f"{kind}.{media_type}", "digest": f"sha256:{digest}", "size": len(content)}
-
-    layers = [
-        {"mediaType": f"{kind}.layer.v1.tar", "digest": layer.diff_id, "size": layer.size}
-        for layer in image.layers
-    ]
-    config = add("config.v1+json", image.config)
-    manifest = add(
-        "manifest.v1+json", json.dumps({"schemaVersion": 2, "config": config, "layers": layers}).encode()
-    )
-    manifest["annotations"] = {"io.containerd.image.name": image.name}
-    index = {"schemaVersion": 2, "manifests": [manifest]}
-    version = {"imageLayoutVersion": "1.0.0"}
-    return {"oci-layout": json.dumps(version).encode(), "index.json": json.dumps(index).encode(), **blobs}
-
-
-def _tar(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o755
-            archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def _write_configuration(node: Node) -> None:
-    cluster, pki, etc = node.cluster, node.cluster.folder / "pki", node.folder / "etc"
-    _make_certificate(
-        pki, node.name, f"/O=system:nodes/CN=system:node:{node.name}",
-        f"subjectAltName=DNS:{node.name},IP:{node.address}",
-    )  # fmt: skip
-    _write_kubeconfig(cluster, node.name, etc / "kubelet.conf")
-    (etc / "resolv.conf").touch()
-    (etc / "containerd.toml").write_text(
-        # No CAP_SYS_RESOURCE: a container's out-of-memory score cannot go below containerd's.
-        f"""version = 2
-oom_score = 0
-disabled_plugins = ["io.containerd.internal.v1.opt"]
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "localhost/pause:1"
-  restrict_oom_score_adj = true
-  disable_apparmor = true
-  disable_hugetlb_controller = true
-  tolerate_missing_hugetlb_controller = true
-  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-    runtime_type = "io.containerd.runc.v2"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
-    conf_dir = "{etc / "cni"}"
-"""
-    )
-    # No bridge: without br_netfilter, answers between pods on one bridge bypass the Services' translation.
-    ipam = {
-        "type": "host-local",
-        "ranges": [[{"subnet": node.pods}]],
-        "routes": [{"dst": "0.0.0.0/0"}],
-        "dataDir": "/run/cni",
-    }
-    network = {
-        "cniVersion": "0.4.0",
-        "name": "pods",
-        "plugins": [
-            {"type": "ptp", "ipMasq": False, "ipam": ipam},
-            {"type": "portmap", "capabilities": {"portMappings": True}},
-        ],
-    }
-    (etc / "cni" / "pods.conflist").write_text(json.dumps(network))
-    kubelet: dict[str, Any] = {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        "address": node.address,
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "webhook": {"enabled": True},
-            "x509": {"clientCAFile": str(pki / "ca.crt")},
-        },
-        "authorization": {"mode": "Webhook"},
-        "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{node.cgroup}",
-        "clusterDNS": [cluster.node(1).address],
-        "clusterDomain": "cluster.local",
-        "containerRuntimeEndpoint": f"unix://{CRI}",
-        "enforceNodeAllocatable": [],
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
-        "failCgroupV1": False,
-        "failSwapOn": False,
-        "imageGCHighThresholdPercent": 100,
-        "maxOpenFiles": 20000,
-        # A dead node is noticed after 20 s instead of 50.
-        "nodeLeaseDurationSeconds": 8,
-        "nodeStatusUpdateFrequency": "4s",
-        "oomScoreAdj": 0,
-        "resolvConf": str(etc / "resolv.conf"),
-        "tlsCertFile": str(pki / f"{node.name}.crt"),
-        "tlsPrivateKeyFile": str(pki / f"{node.name}.key"),
-    }
-    (etc / "kubelet.yaml").write_text(yaml.safe_dump(kubelet))
-    (etc / "Corefile").write_text(
-        f""".:53 {{
-  bind {node.address}
-  errors
-  ready 127.0.0.1:8181
-  kubernetes cluster.local in-addr.arpa {{
-    kubeconfig {pki / "admin.conf"} {cluster.name}
-    pods insecure
-    ttl 1
-  }}
-  cache 1
-}}
-"""
-    )
-
-
-def _commands(node: Node) -> list[dict[str, Any]]:
-    """Returns the node's components: name, arguments, and the address that must answer before they start."""
-    cluster, pki, etc = node.cluster, node.cluster.folder / "pki", node.folder / "etc"
-    api, etcd = f"{cluster.node(1).address}:6443", "127.0.0.1:2379"
-    control_plane = [
-        {
-            "name": "etcd",
-            "arguments": [
-                "etcd", "--data-dir=/var/lib/etcd", f"--listen-client-urls=http://{etcd}",
-                f"--advertise-client-urls=http://{etcd}", "--listen-peer-urls=http://127.0.0.1:2380",
-                "--unsafe-no-fsync",
-            ],
-        },
-        {
-            "name": "kube-apiserver",
-            "after": etcd,
-            "arguments": [
-                "kube-apiserver", f"--etcd-servers=http://{etcd}", f"--bind-address={node.address}",
-                f"--advertise-address={node.address}", "--secure-port=6443", f"--client-ca-file={pki}/ca.crt",
-                f"--tls-cert-file={pki}/apiserver.crt", f"--tls-private-key-file={pki}/apiserver.key",
-                "--service-account-issuer=https://kubernetes.default.svc",
-                f"--service-account-key-file={pki}/sa.pub",
-                f"--service-account-signing-key-file={pki}/sa.key",
-                f"--service-cluster-ip-range={cluster.services}", "--authorization-mode=Node,RBAC",
-                "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
-                f"--kubelet-client-certificate={pki}/apiserver-kubelet-client.crt",
-                f"--kubelet-client-key={pki}/apiserver-kubelet-client.key",
-                "--kubelet-preferred-address-types=InternalIP",
-                f"--requestheader-client-ca-file={pki}/ca.crt",
-                "--requestheader-allowed-names=front-proxy-client",
-                "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-                "--requestheader-group-headers=X-Remote-Group",
-                "--requestheader-username-headers=X-Remote-User",
-                f"--proxy-client-cert-file={pki}/front-proxy.crt",
-                f"--proxy-client-key-file={pki}/front-proxy.key",
-                "--default-not-ready-toleration-seconds=5",
-                "--default-unreachable-toleration-seconds=5",
-            ],
-        },
-        {
-            "name": "kube-controller-manager",
-            "after": api,
-            "arguments": [
-                "kube-controller-manager", f"--kubeconfig={pki}/controller-manager.conf",
-                f"--service-account-private-key-file={pki}/sa.key", f"--root-ca-file={pki}/ca.crt",
-                "--use-service-account-credentials", "--leader-elect=false", f"--cluster-cidr={cluster.pods}",
-                "--allocate-node-cidrs=false", f"--cluster-signing-cert-file={pki}/ca.crt",
-                f"--cluster-signing-key-file={pki}/ca.key", "--bind-address=127.0.0.1", "--kube-api-qps=300",
-                "--kube-api-burst=600", "--concurrent-replicaset-syncs=10", "--pvclaimbinder-sync-period=1s",
-                "--node-monitor-grace-period=20s",
-            ],
-        },
-        {
-            "name": "kube-scheduler",
-            "after": api,
-            "arguments": [
-                "kube-scheduler", f"--kubeconfig={pki}/scheduler.conf", "--kube-api-qps=300",
-                "--kube-api-burst=600", "--leader-elect=false", "--bind-address=127.0.0.1",
-            ],
-        },
-        {"name": "coredns", "after": api, "arguments": ["coredns", "-conf", f"{etc}/Corefile"]},
-    ]  # fmt: skip
-    every_node = [
-        {"name": "containerd", "arguments": ["containerd", f"--config={etc}/containerd.toml"]},
-        {
-            "name": "kubelet",
-            "after": CRI,
-            "arguments": [
-                "kubelet", f"--config={etc}/kubelet.yaml", f"--kubeconfig={etc}/kubelet.conf",
-                f"--hostname-override={node.name}", f"--node-ip={node.address}",
-            ],
-        },
-        {
-            "name": "kube-proxy",
-            "after": api,
-            "arguments": [
-                "kube-proxy", f"--kubeconfig={pki}/proxy.conf", "--proxy-mode=iptables",
-                f"--cluster-cidr={cluster.pods}", f"--hostname-override={node.name}",
-                "--healthz-bind-address=127.0.0.1", "--conntrack-max-per-core=0",
-                "--conntrack-tcp-timeout-established=0", "--conntrack-tcp-timeout-close-wait=0",
-            ],
-        },
-    ]  # fmt: skip
-    return [*(control_plane if node.index == 1 else []), *every_node]
+    if os.geteuid() != 0:
+        raise Missing("a cluster on this machine needs root")
+    if not (CGROUPS / "memory").is_dir():
+        raise Missing("a cluster on this machine needs the cgroup v1 hierarchies")
+    probe = f"igraph{os.getpid()}"
+    try:
+        (CGROUPS / "memory" / probe).mkdir()
+        (CGROUPS / "memory" / probe).rmdir()
+        run(*NAMESPACES, "mount", "-t", "tmpfs", "tmpfs", "/run")
+        run("ip", "link", "add", probe, "type", "veth")
+        run("ip", "link", "delete", probe)
+    except (Failed, OSError) as error:
+        raise Missing(f"a cluster on this machine needs cgroups, namespaces and mounts: {error}") from error
 
 
 def _storage(cluster: Cluster) -> Iterator[dict[str, Any]]:
@@ -637,32 +370,26 @@ def _wait(condition: Callable[[], bool], seconds: float, failure: str) -> None:
         time.sleep(0.1)
 
 
-def _run(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
-    if done.returncode:
-        raise Failed(f"`{' '.join(command)}` failed: {(done.stderr or done.stdout)[-2000:]}")
-    return done.stdout
-
-
 def main() -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.cluster.local", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("command", choices=["up", "down"])
+    parser.add_argument("command", choices=["up", "down", "check"])
     parser.add_argument("--nodes", type=int, default=1, help="up: how many nodes")
     arguments = parser.parse_args()
     cluster = Cluster()
     if arguments.command == "down":
         cluster.down()
         return
-    if given := os.environ.get("KUBECONFIG"):
-        print(f"KUBECONFIG is {given}: that cluster is used, none is started")
+    if arguments.command == "check":
+        check()
         return
     start = time.monotonic()
     cluster.up(arguments.nodes)
     print(f"Kubernetes is up after {time.monotonic() - start:.0f} s; `make cluster-down` ends it. Use it by")
     print(f"  export KUBECONFIG={cluster.kubeconfig} PATH={tools() / 'bin'}:$PATH")
+    print("and test on it instead of a fresh one by `make cluster-test TEST_KUBECONFIG=$KUBECONFIG`")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,7 @@
 
 import base64
 import json
-import os
 import re
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +16,8 @@ from imagegraph import wire
 from imagegraph.client import PICTURES, plain
 from tests.cluster.images import of_binary
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually
-from tests.cluster.test_plain import SCENE, ask, embedded, install, rows
+from tests.cluster.releases import SCENE, ask, embedded, install, rows
+from tests.cluster.shell import answers, free_ports, running
 from tests.cluster.toolchain import tools
 
 PARAMETERS = {"seed": 7, "steps": 4, "variants": 1}
@@ -65,15 +64,6 @@ def without_base64(row: Any) -> Any:
     return data.hex() if data.startswith(PICTURES) else row
 
 
-def free_ports(count: int) -> list[int]:
-    """Returns ports that nothing listens at."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 @pytest.fixture(scope="module")
 def kserve(images: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
     """The cluster with KServe's controller, a process of this machine that the API server asks by URL."""
@@ -102,32 +92,19 @@ def kserve(images: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Iter
         f"--webhook-port={port}", f"--metrics-addr=127.0.0.1:{metrics}",
         f"--health-probe-addr=127.0.0.1:{probes}",
     ]  # fmt: skip
-    environment = {**os.environ, "TMPDIR": str(folder), "POD_NAMESPACE": "kserve"}
+    environment = {"TMPDIR": str(folder), "POD_NAMESPACE": "kserve"}
+    hooks = webhooks(f"https://{address}:{port}", (certificates / "tls.crt").read_bytes())
     log = folder / "log"
-    with (
-        log.open("w") as output,
-        subprocess.Popen(command, env=environment, stdout=output, stderr=output) as manager,
-    ):
+    with running(*command, log=log, environment=environment) as check:
         try:
-
-            def ready() -> bool:
-                if manager.poll() is not None:
-                    pytest.fail(log.read_text()[-3000:])
-                try:
-                    return httpx.get(f"http://127.0.0.1:{probes}/readyz").status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            eventually("KServe's controller", ready, 60)
-            hooks = webhooks(f"https://{address}:{port}", (certificates / "tls.crt").read_bytes())
+            url = f"http://127.0.0.1:{probes}/readyz"
+            eventually("KServe's controller", lambda: answers(url, check), 120)
             images.apply(*hooks)
             yield images
-            for hook in hooks:
-                images.kubectl("delete", hook["kind"], hook["metadata"]["name"])
         finally:
-            manager.terminate()
-            manager.wait(30)
             print(re.sub(r"(?m)^.*\binfo\b.*$\n?", "", log.read_text())[-4000:])
+        for hook in hooks:
+            images.kubectl("delete", hook["kind"], hook["metadata"]["name"])
     images.kubectl("delete", "crd", *(one["metadata"]["name"] for one in definitions), timeout_s=120)
 
 
@@ -152,8 +129,10 @@ class TestReimagine:
 
     level = "baseline"  # KServe's controller gives its router no seccomp profile
 
-    def test_sequence_and_ensemble_answer_bit_equal_to_the_embedded_engine(self, release: Namespace) -> None:
-        with embedded("reimagine") as address:
+    def test_sequence_and_ensemble_answer_bit_equal_to_the_embedded_engine(
+        self, release: Namespace, tmp_path: Path
+    ) -> None:
+        with embedded("reimagine", tmp_path) as address:
             expected = ask(address, "reimagine", **PARAMETERS)
         picture = base64.b64encode(SCENE.read_bytes()).decode()
         inputs = [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [picture]}]

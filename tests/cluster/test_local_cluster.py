@@ -1,6 +1,7 @@
 """The local cluster is a real one, and leaves nothing behind."""
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from tests.cluster import local, toolchain
 from tests.cluster.conftest import unavailable
 from tests.cluster.kubernetes import CommandFailed, Kubernetes, Namespace, eventually
+from tests.cluster.shell import Failed
 
 # The pause image is on every node; it needs no other.
 POD = {
@@ -43,29 +45,30 @@ CLAIM = {
 }
 
 
-def on_this_machine() -> dict[str, set[str]]:
-    """Returns what a cluster could leave behind."""
+def traces(cluster: local.Cluster) -> dict[str, set[str]]:
+    """Returns what there is of a cluster on this machine, whatever else goes on here."""
 
     def lines(*command: str) -> set[str]:
         return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines())
 
+    folder = str(cluster.folder)
+    networks = (cluster.pods, cluster.services, cluster.addresses)
+    beginnings = tuple(network.rpartition(".")[0] for network in networks)
     return {
-        # Every pod has a network of its own: where none is left, none of its processes is.
-        "networks": set(filter(None, map(network_of, Path("/proc").glob("[0-9]*")))),
-        "links": {path.name for path in Path("/sys/class/net").iterdir()},
-        "routes": lines("ip", "route"),
-        "rules": {line for line in lines("iptables-save") if not line.startswith(("#", ":"))},
-        "mounts": {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()},
-        "cgroups": {str(path) for path in local.CGROUPS.glob("*/*") if path.is_dir()},
-        "states": {str(path) for path in local.STATE.glob("*")},
-        "forwarding": {Path("/proc/sys/net/ipv4/ip_forward").read_text()},
+        # Whatever runs in a node or in a container sees mounts of the cluster's folder.
+        "processes": {str(one) for one in Path("/proc").glob("[0-9]*") if folder in mounts_of(one)},
+        "links": {path.name for path in Path("/sys/class/net").iterdir() if path.name == cluster.link},
+        "routes": {line for line in lines("ip", "route") if cluster.link in line},
+        "rules": {line for line in lines("iptables-save") if any(one in line for one in beginnings)},
+        "cgroups": {str(path) for path in local.CGROUPS.glob(f"*/{cluster.name}-*")},
+        "states": {str(path) for path in local.STATE.glob(cluster.name)},
     }
 
 
-def network_of(process: Path) -> str:
-    """Returns the network namespace of a process; "" for one that has ended."""
+def mounts_of(process: Path) -> str:
+    """Returns what a process sees mounted; "" of one that has ended."""
     try:
-        return str((process / "ns/net").readlink())
+        return (process / "mountinfo").read_text()
     except OSError:
         return ""
 
@@ -78,17 +81,41 @@ def another() -> Iterator[local.Cluster]:
     made.down()
 
 
-def test_down_leaves_what_was_there_before(another: local.Cluster) -> None:
-    before = on_this_machine()
+def test_down_leaves_nothing(another: local.Cluster) -> None:
+    forwarding = Path("/proc/sys/net/ipv4/ip_forward").read_text()
     try:
         another.up(nodes=2)
     except toolchain.Missing as error:
         unavailable(str(error))
     nodes = Kubernetes(another.kubeconfig, another).get("nodes")["items"]
     assert [node["metadata"]["name"] for node in nodes] == ["node1", "node2"]
-    assert on_this_machine() != before
+    there = traces(another)
+    assert {kind for kind, found in there.items() if not found} <= {"rules"}, there
     another.down()
-    assert on_this_machine() == before
+    assert not any(traces(another).values()), traces(another)
+    assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == forwarding
+
+
+def test_a_fresh_one_replaces_what_a_killed_run_left_and_is_had_alone(another: local.Cluster) -> None:
+    another.up()
+    left = another.node(1).pid
+    with another.fresh():
+        assert another.node(1).pid not in (0, left)
+        with pytest.raises(Failed, match="cluster 'test' is in use"), another.fresh():
+            pass
+    assert not any(traces(another).values()), traces(another)
+
+
+def test_a_program_beside_the_tests_ends_with_them_even_when_they_are_killed(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from tests.cluster.shell import running; import time\n"
+        f"with running('sh', '-c', 'echo $$; exec sleep 1000', log=Path('{tmp_path}/log')): time.sleep(1000)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=local.ROOT) as tests:
+        eventually("the program", lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text())
+        tests.kill()
+    beside = Path("/proc", (tmp_path / "log").read_text().strip())
+    eventually("its end", lambda: not beside.exists() or "Z" in (beside / "stat").read_text(), 10)
 
 
 def test_a_pod_runs_on_a_volume_that_every_node_can_have(namespace: Namespace) -> None:

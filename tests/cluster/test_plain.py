@@ -2,108 +2,25 @@
 
 import json
 import os
-import re
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import httpx
-import numpy as np
 import pytest
-import yaml
 
 from imagegraph.catalogue import ROOT
 from imagegraph.client import Client
-from imagegraph.image import Image
-from tests.cluster.kubernetes import Kubernetes, Namespace, eventually
+from tests.cluster.kubernetes import CommandFailed, Kubernetes, Namespace, eventually
 from tests.cluster.load import PICTURE, Load
+from tests.cluster.releases import SCENE, SMALL, answered, ask, embedded, install
 from tests.cluster.toolchain import tools
 
-CHART = ROOT / "charts" / "imagegraph"
-SCENE = ROOT / "pocket" / "examples" / "scene.png"
-SMALL = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "3Gi"}}
-VALUES: dict[str, Any] = {
-    "node": {"resources": SMALL},
-    "engine": {"replicas": 1, "resources": SMALL},
-    "modelInit": {"resources": SMALL},
-    "cache": {"size": "1Gi"},
-    "probes": {"periodSeconds": 1},
-    "termination": {"preStopSeconds": 2, "drainSeconds": 20},
-}
 CANARY = {"image": {"tag": "canary"}}
-
-
-def install(namespace: Namespace, release: str, *, wait: bool = True, **values: Any) -> None:
-    """Installs the chart, or upgrades a release."""
-    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"{namespace.name}-{release}.yaml"
-    path.write_text(yaml.safe_dump(VALUES | values))
-    try:
-        namespace.helm(
-            "upgrade", "--install", release, str(CHART), f"--values={path}", "--reset-values",
-            *(["--wait", "--timeout=400s"] if wait else []), timeout_s=420,
-        )  # fmt: skip
-    finally:
-        path.unlink()
-
-
-def answered(address: str) -> dict[str, int]:
-    """Returns how many requests each predictor has answered."""
-    metrics = httpx.get(f"http://{address}/metrics", timeout=10).text
-    found: dict[str, int] = {}
-    for labels, count in re.findall(r"^imagegraph_requests_total\{(.*)\} (\S+)$", metrics, re.M):
-        predictor = re.search(r'predictor="([^"]*)"', labels)
-        assert predictor
-        found[predictor[1]] = found.get(predictor[1], 0) + int(float(count))
-    return found
-
-
-def rows(value: Any) -> list[Any]:
-    """Returns a value of an answer as a flat list, with bytes and texts as hex."""
-    if isinstance(value, list):
-        return [row for item in value for row in rows(item)]
-    if isinstance(value, np.ndarray):
-        return list(value.ravel().tolist())
-    if isinstance(value, Image):
-        return [value.data.hex()]
-    return [value.encode().hex() if isinstance(value, str) else value]
-
-
-def ask(address: str, model: str, **values: Any) -> dict[str, list[Any]]:
-    """Returns what REST answers."""
-    with Client(f"http://{address}") as client:
-        answer = client.infer(model, image=Image(SCENE.read_bytes()), timeout_s=300, **values)
-    return {name: rows(value) for name, value in answer.items()}
-
-
-@contextmanager
-def embedded(graph: str) -> Iterator[str]:
-    """Runs a whole graph in one process of this machine, with as many threads as a pod has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "imagegraph.cli", "serve", f"--graph={graph}", "--bundle=pocket",
-               "--device=cpu", f"--http-port={port}", "--grpc-port=0"]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
-        try:
-
-            def ready() -> bool:
-                if process.poll() is not None:
-                    pytest.fail(f"the server ended with {process.returncode}")
-                try:
-                    return httpx.get(f"http://127.0.0.1:{port}/v2/models/{graph}/ready").status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            eventually("the embedded graph", ready, 120)
-            yield f"127.0.0.1:{port}"
-        finally:
-            process.terminate()
+SPLIT = {"default": {"traffic": 80}, "canary": {"traffic": 20, **CANARY}}
 
 
 @pytest.fixture(scope="class")
@@ -131,8 +48,10 @@ class TestReimagine:
             assert container["ready"]
             assert container["restartCount"] == 0, pod["metadata"]["name"]
 
-    def test_rest_and_grpc_answer_bit_equal_to_the_embedded_engine(self, release: Namespace) -> None:
-        with embedded("reimagine") as address:
+    def test_rest_and_grpc_answer_bit_equal_to_the_embedded_engine(
+        self, release: Namespace, tmp_path: Path
+    ) -> None:
+        with embedded("reimagine", tmp_path) as address:
             expected = ask(address, "reimagine", seed=7, steps=4, variants=1)
         with release.address("reimagine-engine", 8080) as address:
             assert ask(address, "reimagine", seed=7, steps=4, variants=1) == expected
@@ -182,55 +101,70 @@ class TestEdges:
             eventually("an answer", lambda: ask(address, "edges"), 30)
             yield address
 
-    def test_a_canary_gets_its_share_and_no_request_is_lost(self, release: Namespace, address: str) -> None:
-        predictors = {"default": {"traffic": 80}, "canary": {"traffic": 20, **CANARY}}
+    def test_a_canary_gets_its_share_and_no_request_is_lost(
+        self, release: Namespace, address: str, figure: Callable[[str], None]
+    ) -> None:
         with Load(address, rate=20) as during:
-            install(release, "edges", graph="edges", predictors=predictors)
+            install(release, "edges", graph="edges", predictors=SPLIT)
             time.sleep(5)  # until the engine before is gone
         assert during.lost == 0, during.outcomes
         before = answered(address)
         with Load(address, threads=8, rate=200, most=1000) as load:
-            load.finish(120)
+            load.finish(240)
         assert load.outcomes == {"200": 1000}
         after = answered(address)
         split = {name: count - before.get(name, 0) for name, count in after.items()}
-        print(f"lost {during.lost} of {during.sent} while upgrading; split {split}")
+        figure(f"{during}; of 1000 requests the canary got {split['canary']}")
         assert split["default"] + split["canary"] == 1000
         assert 160 <= split["canary"] <= 240
 
     def test_one_id_stays_on_one_side_and_a_header_picks_it(self, release: Namespace, address: str) -> None:
-        for _ in range(5):
-            with Client(f"http://{address}") as client:
-                client.infer("edges", image=PICTURE, request_id="always-the-same")
         before = answered(address)
+        with Client(f"http://{address}") as client:
+            for _ in range(5):
+                client.infer("edges", image=PICTURE, request_id="always-the-same")
+        after = answered(address)
+        assert sorted(after[name] - before[name] for name in after) == [0, 5]
         with Client(f"http://{address}") as client:
             for _ in range(10):
                 client.infer("edges", image=PICTURE, predictor="canary")
-        assert answered(address)["canary"] - before["canary"] == 10
+        assert answered(address)["canary"] - after["canary"] == 10
 
-    def test_promoted_on_enough_data_it_gets_everything(
-        self, release: Namespace, address: str, prometheus: Callable[[str], AbstractContextManager[str]]
+    def test_taken_away_in_one_step_with_traffic_it_is_kept(self, release: Namespace) -> None:
+        with pytest.raises(CommandFailed, match="predictors.canary: it gets 20 % of the requests"):
+            install(release, "edges", graph="edges")
+
+    def test_rolled_back_it_goes_and_no_request_is_lost(
+        self, release: Namespace, address: str, figure: Callable[[str], None]
     ) -> None:
+        with Load(address, rate=20) as load:
+            rolled_back = self._canary(release, "rollback")
+        assert rolled_back.returncode == 0, rolled_back.stderr
+        figure(str(load))
+        assert self._images(release) == {"imagegraph:0.1.0"}
+        assert load.lost == 0, load.outcomes
+
+    def test_promoted_on_enough_data_it_gets_everything_and_no_request_is_lost(
+        self,
+        release: Namespace,
+        address: str,
+        prometheus: Callable[[str], AbstractContextManager[str]],
+        figure: Callable[[str], None],
+    ) -> None:
+        install(release, "edges", graph="edges", predictors=SPLIT)
         with prometheus(address) as url:
             options = [f"--prometheus={url}", "--min-requests=50", "--max-slowdown=100"]
             early = self._canary(release, "promote", *options)
             assert early.returncode != 0
             assert "too little data" in early.stderr
             with Load(address, threads=8, rate=100, most=800) as enough:
-                enough.finish(120)
+                enough.finish(240)
             time.sleep(3)  # until that is scraped
             with Load(address, rate=20) as load:
                 promoted = self._canary(release, "promote", *options)
         assert promoted.returncode == 0, promoted.stderr
+        figure(str(load))
         assert self._images(release) == {"imagegraph:canary"}
-        print(f"{promoted.stdout}lost {load.lost} of {load.sent} while promoting")
-        assert load.lost == 0, load.outcomes
-
-    def test_rolled_back_it_gets_nothing(self, release: Namespace, address: str) -> None:
-        with Load(address, rate=20) as load:
-            release.helm("rollback", "edges", "1", "--wait", "--timeout=200s", timeout_s=220)
-            eventually("only the old image", lambda: self._images(release) == {"imagegraph:0.1.0"})
-        print(f"lost {load.lost} of {load.sent} while rolling back")
         assert load.lost == 0, load.outcomes
 
     def test_a_shadow_gets_copies_and_its_failures_hurt_nobody(self, release: Namespace) -> None:
@@ -248,39 +182,55 @@ class TestEdges:
                 load.finish(60)
             assert load.outcomes == {"200": 100}
 
-    def test_a_rolling_restart_loses_no_request(self, release: Namespace) -> None:
+    def test_a_rolling_restart_loses_no_request(
+        self, release: Namespace, figure: Callable[[str], None]
+    ) -> None:
         install(release, "edges", graph="edges")
         with release.address("edges-engine", 8080) as address, Load(address, rate=30, reuse=False) as load:
             for deployment in ("edges-default-edges", "edges-engine"):
                 release.kubectl("rollout", "restart", f"deployment/{deployment}")
                 release.wait_ready(deployment)
             time.sleep(5)
-        print(f"lost {load.lost} of {load.sent} in two rolling restarts")
+        figure(str(load))
         assert load.lost == 0, load.outcomes
 
-    def test_a_killed_pod_costs_no_more_than_the_requests_it_held(self, release: Namespace) -> None:
+    def test_a_pod_killed_in_mid_request_costs_no_more_than_what_it_held(
+        self, release: Namespace, figure: Callable[[str], None]
+    ) -> None:
         install(release, "edges", graph="edges", node={"resources": SMALL, "replicas": 2})
-        with release.address("edges-engine", 8080) as address, Load(address, rate=30) as load:
+        with release.address("edges-engine", 8080) as address, Load(address, rate=60) as load:
             time.sleep(2)
-            pod = release.pods("imagegraph/node=edges")[0]["metadata"]["name"]
+            pod = self._ready(release)[0]["metadata"]["name"]
             release.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
-            eventually("two pods again", lambda: len(self._ready(release)) == 2, 120)
-        print(f"lost {load.lost} of {load.sent} when a pod was killed")
+            eventually("two pods again", lambda: len(self._ready(release)) == 2, 180)
+        figure(str(load))
         assert load.lost <= 4, load.outcomes  # one of each of the four threads
 
-    def test_a_process_that_hangs_is_started_again(self, release: Namespace) -> None:
-        pod = self._ready(release)[0]["metadata"]["name"]
-        (status,) = release.get("pod", pod)["status"]["containerStatuses"]
+    @pytest.mark.parametrize("signal", ["SIGKILL", "SIGSTOP"])
+    def test_a_process_that_ends_or_hangs_is_started_again(
+        self, release: Namespace, figure: Callable[[str], None], signal: str
+    ) -> None:
         here = release.cluster.local
         if here is None:
-            pytest.skip("only on a local cluster can a test stop a container's process")
-        here.node(1).signal(status["containerID"].removeprefix("containerd://"), "SIGSTOP")
+            pytest.skip("only on a local cluster can a test send a container's process a signal")
+        pod = self._ready(release)[0]["metadata"]["name"]
+        (before,) = release.get("pod", pod)["status"]["containerStatuses"]
 
         def restarted() -> bool:
-            (status,) = release.get("pod", pod)["status"]["containerStatuses"]
-            return status["restartCount"] == 1 and status["ready"]
+            (now,) = release.get("pod", pod)["status"]["containerStatuses"]
+            return now["restartCount"] == before["restartCount"] + 1 and now["ready"]
 
-        eventually("a restart by the liveness probe", restarted, 120)
+        with (
+            release.address("edges-engine", 8080) as address,
+            Load(address, rate=30, timeout_s=150) as load,
+        ):
+            time.sleep(2)
+            start = time.monotonic()
+            here.node(1).containerd.signal(before["containerID"].removeprefix("containerd://"), signal)
+            eventually("a restart", restarted, 180)
+            took_s = time.monotonic() - start
+        figure(f"{load}; the pod was ready again after {took_s:.0f} s")
+        assert load.lost <= 4, load.outcomes  # one of each of the four threads
 
     def _canary(self, release: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "imagegraph.cli", "canary", arguments[0], "edges", *arguments[1:]]

@@ -1,21 +1,16 @@
 """Where the chart's pods go on a large cluster: nodes that are only objects, the scheduler a real one."""
 
-import os
 import re
-import signal
-import socket
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually
-from tests.cluster.test_plain import CHART
+from tests.cluster.releases import CHART
+from tests.cluster.shell import answers, free_ports, running
 from tests.cluster.toolchain import tools
 
 # Pool: how many nodes, and the GPUs of each.
@@ -73,39 +68,26 @@ def fake_nodes(cluster: Kubernetes, tmp_path_factory: pytest.TempPathFactory) ->
     files = sorted(path for name in names for path in stages.glob(name) if path.stem != "kustomization")
     folder = tmp_path_factory.mktemp("kwok")
     (folder / "stages.yaml").write_text("\n---\n".join(path.read_text() for path in files))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [
         str(tools() / "bin" / "kwok"), f"--kubeconfig={cluster.kubeconfig}", f"--config={folder}/stages.yaml",
         "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
         "--node-lease-duration-seconds=40", f"--server-address={address}",
     ]  # fmt: skip
     nodes = [node(pool, number, gpus) for pool, (count, gpus) in POOLS.items() for number in range(count)]
-    with (folder / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as kwok:
+    with running(*command, log=folder / "log") as check:
+        eventually("KWOK", lambda: answers(f"http://{address}/healthz", check), 60)
+        cluster.kubectl("create", "--filename=-", stdin=yaml.safe_dump_all(nodes), timeout_s=180)
+
+        def all_ready() -> bool:
+            found = cluster.get("nodes", "--selector=type=kwok")["items"]
+            return sum(map(is_ready, found)) == len(nodes)
+
         try:
-
-            def healthy() -> bool:
-                if kwok.poll() is not None:
-                    pytest.fail((folder / "log").read_text()[-2000:])
-                try:
-                    return httpx.get(f"http://{address}/healthz").status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            eventually("KWOK", healthy, 30)
-            cluster.kubectl("create", "--filename=-", stdin=yaml.safe_dump_all(nodes), timeout_s=180)
-
-            def all_ready() -> bool:
-                found = cluster.get("nodes", "--selector=type=kwok")["items"]
-                return sum(map(is_ready, found)) == len(nodes)
-
-            eventually("200 nodes", all_ready, 120)
+            eventually("200 nodes", all_ready, 180)
             yield {one["metadata"]["name"]: one for one in nodes}
         finally:
             cluster.kubectl("delete", "nodes", "--selector=type=kwok", "--wait=false", timeout_s=120)
-            kwok.send_signal(signal.SIGTERM)
-            kwok.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +108,7 @@ def placed(cluster: Kubernetes, fake_nodes: dict[str, Any]) -> Iterator[Namespac
         nodes[name]["pool"] = pool
     values = {"bundle": "sdxl", "pools": pools, "nodes": nodes, "engine": {"replicas": 1}}
     with cluster.namespace("test-scheduling") as namespace:
-        path = Path(os.environ.get("TMPDIR", "/tmp")) / "test-scheduling.yaml"
-        path.write_text(yaml.safe_dump(values))
-        rendered = namespace.helm("template", "large", str(CHART), f"--values={path}")
-        path.unlink()
+        rendered = namespace.helm("template", "large", str(CHART), "--values=-", stdin=yaml.safe_dump(values))
         namespace.kubectl("apply", "--filename=-", stdin=rendered, timeout_s=120)
 
         def all_bound() -> bool:
