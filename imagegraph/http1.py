@@ -1,7 +1,7 @@
-"""HTTP/1.1 connections that nobody can hold open or fill up by never finishing a request's head.
+"""HTTP/1.1 connections that nobody can hold open by never finishing a head, or never reading an answer.
 
-uvicorn's httptools protocol limits neither: heads, chunk extensions and trailers may go on forever.
-Bodies are limited where they are read, see `rest`.
+uvicorn's httptools protocol limits neither: heads, chunk extensions and trailers may go on forever, and
+an answer waits in memory for whoever does not read it. Bodies are limited where they are read, see `rest`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,25 @@ _H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*\r\n", re.IGNORECASE)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Closes a connection whose next request's head is too large or does not come in time.
+    """Closes a connection whose next head is too large or late, or whose answer nobody reads.
 
     Between requests of a connection uvicorn's own keep-alive timeout counts.
     """
 
-    def __init__(self, *arguments: Any, max_head_s: float = MAX_HEAD_S, **named: Any) -> None:
-        """Takes what uvicorn gives its protocols, and how long a head may take."""
+    def __init__(self, *arguments: Any, max_head_s: float, max_stall_s: float, **named: Any) -> None:
+        """Takes what uvicorn gives its protocols.
+
+        Args:
+            max_head_s: how long a head may take.
+            max_stall_s: how long a client may read nothing of what waits for it.
+        """
         super().__init__(*arguments, **named)
         self._max_head_s = max_head_s
+        self._max_stall_s = max_stall_s
         self._in_message = False
         self._unproductive = 0  # bytes since the last that were body
         self._timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock of the first head."""
@@ -70,9 +77,35 @@ class BoundedProtocol(HttpToolsProtocol):
             self.send_400_response(f"More than {MAX_HEAD_BYTES} bytes of header.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Lets go of the clock."""
+        """Lets go of the clocks."""
         self._stop_clock()
+        self._stop_stall_clock()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Starts the clock of what waits for the client."""
+        super().pause_writing()
+        self._expect_reading()
+
+    def resume_writing(self) -> None:
+        """Stops the clock."""
+        self._stop_stall_clock()
+        super().resume_writing()
+
+    def _expect_reading(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._stall_timer = self.loop.call_later(self._max_stall_s, self._check_reading, left)
+
+    def _check_reading(self, left_before: int) -> None:
+        if self.transport.get_write_buffer_size() < left_before:
+            self._expect_reading()
+        else:
+            self.transport.abort()  # to close it would wait for the client once more
+
+    def _stop_stall_clock(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
     def _expect_head(self) -> None:
         self._stop_clock()

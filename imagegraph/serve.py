@@ -101,7 +101,9 @@ def _http_server(service: Service, options: Options) -> uvicorn.Server:
     rest.config.access_log = False
     # A callable that makes protocols, as uvicorn uses it; typed as a class.
     rest.config.http = functools.partial(
-        BoundedProtocol, max_head_s=min(MAX_HEAD_S, options.limits.timeout_s)
+        BoundedProtocol,
+        max_head_s=min(MAX_HEAD_S, options.limits.timeout_s),
+        max_stall_s=options.limits.timeout_s,
     )
     http: uvicorn.Server = rest._server
     # uvicorn would close its socket before anybody saw readiness go false.

@@ -345,6 +345,55 @@ def test_a_head_that_never_ends_closes_the_connection(hasty: Server) -> None:
     assert 1.8 < time.monotonic() - start < 5
 
 
+@pytest.fixture(scope="module")
+def echo(start: Start) -> Server:
+    """A node that answers what it got; nobody may do nothing for two seconds."""
+    return start("--component", "source", "--type", "TRANSFORMER", "--timeout", "2")
+
+
+LARGE = json.dumps(request(text="x" * 10_000_000)).encode()
+
+
+def ask_largely(server: Server) -> socket.socket:
+    line = socket.create_connection(("127.0.0.1", server.http_port), timeout=DEADLINE_S)
+    line.sendall(b"POST /v2/models/m/infer HTTP/1.1\r\nHost: a\r\n")
+    line.sendall(b"Content-Length: %d\r\n\r\n" % len(LARGE) + LARGE)
+    return line
+
+
+def test_an_answer_that_nobody_reads_is_forgotten_with_its_connection(echo: Server) -> None:
+    with ask_largely(echo) as line:
+        assert line.recv(1) == b"H"
+
+    def open_files() -> int:
+        return len(list(Path(f"/proc/{echo.process.pid}/fd").iterdir()))
+
+    before, memory = open_files(), resident_bytes(echo)
+    lines = [ask_largely(echo) for _ in range(10)]
+    for one in lines:
+        assert one.recv(1) == b"H"
+    assert open_files() > before + 5
+    end = time.monotonic() + 20
+    while open_files() > before and time.monotonic() < end:
+        time.sleep(0.1)
+    assert open_files() <= before
+    assert resident_bytes(echo) - memory < 5 * len(LARGE)
+    for one in lines:
+        one.close()
+
+
+def test_an_answer_that_is_read_slowly_arrives(echo: Server) -> None:
+    start = time.monotonic()
+    with ask_largely(echo) as line:
+        received = b""
+        while not received.endswith(b"]}"):
+            time.sleep(0.2)
+            received += line.recv(500_000, socket.MSG_WAITALL if len(received) < 9_000_000 else 0)
+    assert time.monotonic() - start > 3, "longer than it may do nothing"
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert len(received) > 10_000_000
+
+
 def test_slow_clients_do_not_hold_up_the_others(hasty: Server) -> None:
     slow = [socket.create_connection(("127.0.0.1", hasty.http_port), timeout=DEADLINE_S) for _ in range(200)]
     try:
