@@ -1,0 +1,108 @@
+"""Seldon Core's executor and operator as processes of this machine, and documents for them."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from imagegraph import documents, generated
+from imagegraph.catalogue import DEFAULT_PATH, Catalogue
+from tests.cluster.kubernetes import eventually
+from tests.cluster.shell import answers, free_ports, running
+from tests.deploy import chart
+from tests.serve.conftest import request
+
+# The executor reads annotations where the operator mounts them: at an absolute path.
+AT_PODINFO = (
+    'mount -t tmpfs podinfo /etc && mkdir /etc/podinfo && cp "$0" /etc/podinfo/annotations && exec "$@"'
+)
+
+
+def binary(variable: str) -> str:
+    """Returns the path that a variable of the environment gives; skips the test where it gives none."""
+    path = os.environ.get(variable)
+    if not path:
+        pytest.skip(f"{variable} is unset: it gives the path of that binary of Seldon Core 1.17.1")
+    found = shutil.which(path)
+    assert found, f"{variable}: expected the path of a program, got '{path}'"
+    return found
+
+
+def deployment(graph: str, *settings: str, catalogue: Path = DEFAULT_PATH) -> dict[str, Any]:
+    """Returns the SeldonDeployment that the chart renders for a graph.
+
+    Args:
+        settings: values, as `--set` takes them.
+        catalogue: its names stand in for those of the chart; copied to its folder.
+    """
+    folder = chart.CHART
+    if catalogue != DEFAULT_PATH:
+        folder = catalogue.parent / "chart"
+        shutil.copytree(chart.CHART, folder, dirs_exist_ok=True)
+        names = generated.chart_catalogue(documents.read(catalogue, Catalogue))
+        (folder / "catalogue.yaml").write_text(names)
+    values = ["platform=seldon", f"graph={graph}", *settings]
+    arguments = [argument for value in values for argument in ("--set", value)]
+    done = chart.helm("template", chart.RELEASE, str(folder), *arguments)
+    assert done.returncode == 0, done.stderr
+    [found] = chart.of_kind("SeldonDeployment", [one for one in yaml.safe_load_all(done.stdout) if one])
+    return found
+
+
+def containers(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the containers of the only predictor's nodes, by name."""
+    [predictor] = document["spec"]["predictors"]
+    found = [spec["spec"]["containers"] for spec in predictor["componentSpecs"]]
+    return {one["name"]: one for [one] in found}
+
+
+def connect(document: dict[str, Any], ports: Mapping[str, int]) -> None:
+    """Gives the nodes of a graph addresses on this machine, as the operator does for executors."""
+    units = [document["spec"]["predictors"][0]["graph"]]
+    for unit in units:
+        port = ports[unit["name"]]
+        # It is called at the one port, and must listen at the other before the executor is ready.
+        unit["endpoint"] = {"service_host": "127.0.0.1", "httpPort": port, "service_port": port}
+        units.extend(unit.get("children", []))
+
+
+@dataclass
+class Executor:
+    """A running executor; `http` asks it, `check` raises once it has ended."""
+
+    http: httpx.Client
+    check: Callable[[], None]
+
+    def infer(self, **values: Any) -> httpx.Response:
+        """POSTs numbers and texts as V2 JSON, and has every node asked by its own name."""
+        return self.http.post("/v2/models/infer", json=request(**values))
+
+
+@contextmanager
+def executor(program: str, document: dict[str, Any], folder: Path) -> Iterator[Executor]:
+    """Runs the executor for the predictor `default` of a document with addresses; ready when all listen."""
+    graph, annotations = folder / "graph.yaml", folder / "annotations"
+    graph.write_text(yaml.safe_dump(document))
+    pairs = document["spec"]["annotations"].items()
+    annotations.write_text("".join(f'{key}="{value}"\n' for key, value in pairs))
+    rest, grpc = free_ports(2)
+    command = [
+        "unshare", "--map-root-user", "--mount", "sh", "-c", AT_PODINFO, str(annotations),
+        program, f"--file={graph}", "--predictor=default", f"--sdep={chart.RELEASE}", "--namespace=default",
+        "--hostname=127.0.0.1", "--protocol=v2", "--transport=rest", f"--http_port={rest}",
+        f"--grpc_port={grpc}",
+    ]  # fmt: skip
+    url, quiet = f"http://127.0.0.1:{rest}", {"JAEGER_DISABLED": "true"}
+    with (
+        running(*command, log=folder / "executor.log", environment=quiet) as check,
+        httpx.Client(base_url=url, timeout=300) as http,
+    ):
+        eventually("the executor", lambda: answers(f"{url}/ready", check))
+        yield Executor(http, check)
