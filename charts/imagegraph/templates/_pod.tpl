@@ -141,8 +141,6 @@ lifecycle:
 {{- $init := .root.Values.modelInit -}}
 image: {{ include "imagegraph.image" (dict "image" $init.image "root" .root) }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-# What went wrong stands in the pod's status too.
-terminationMessagePolicy: FallbackToLogsOnError
 args:
   {{- toYaml .args | nindent 2 }}
 {{- $token := and $init.tokenSecret (not .readOnly) }}
