@@ -17,6 +17,8 @@ class Source(Component):
     As a TRANSFORMER it passes on all that it does not read, which is everything.
     """
 
+    inline = True
+
     def predict(self) -> Nothing:
         """Adds nothing."""
         return {}

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import orjson
 
 from imagegraph.errors import Cancelled, DeadlineExceeded, ImagegraphError, InputTooLarge
+from imagegraph.http1 import LEFT
 from imagegraph.journal import Entry, Journal
 
 Scope = MutableMapping[str, Any]
@@ -120,21 +121,28 @@ class Table:
     ) -> None:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         entry = self._journal.open("rest", route.template, headers)
-        answer = await self._answer(route, path, headers, receive, entry)
+        left = scope["state"][LEFT]
+        answer = await self._answer(route, path, headers, receive, left, entry)
         if isinstance(answer, Stream):
-            return await self._stream(answer, entry, receive, send)
+            return await self._stream(answer, entry, left, send)
         if route.body_bytes:
             self._journal.close(entry, answer.status)
             answer.headers.update(entry.echo)
         await _send(answer, send)
 
     async def _answer(
-        self, route: Route, path: dict[str, str], headers: dict[str, str], receive: Receive, entry: Entry
+        self,
+        route: Route,
+        path: dict[str, str],
+        headers: dict[str, str],
+        receive: Receive,
+        left: asyncio.Future[None],
+        entry: Entry,
     ) -> Answer | Stream:
         try:
             body = await self._body(receive, headers, route.body_bytes or IDLE_BYTES)
             work = route.handler(Request(path, headers, body, entry))
-            return await (while_connected(work, receive) if route.body_bytes else work)
+            return await (while_connected(work, left) if route.body_bytes else work)
         except ImagegraphError as error:
             entry.error = error
         except Exception as error:  # a fault of ours shall not look like a broken connection
@@ -151,10 +159,10 @@ class Table:
             error.status = 408
             raise error from None
 
-    async def _stream(self, stream: Stream, entry: Entry, receive: Receive, send: Send) -> None:
+    async def _stream(self, stream: Stream, entry: Entry, left: asyncio.Future[None], send: Send) -> None:
         try:
             async with aclosing(stream.pieces):
-                await while_connected(_send_stream(stream, entry, send), receive)
+                await while_connected(_send_stream(stream, entry, send), left)
         except Cancelled as error:
             entry.error = error
         finally:
@@ -181,7 +189,7 @@ async def _read(receive: Receive, headers: dict[str, str], size: int) -> bytes:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def while_connected(work: Awaitable[Result], receive: Receive) -> Result:
+async def while_connected(work: Awaitable[Result], left: asyncio.Future[None]) -> Result:
     """Awaits the work; cancels it when the client leaves.
 
     Raises:
@@ -190,24 +198,19 @@ async def while_connected(work: Awaitable[Result], receive: Receive) -> Result:
     # In the task that is here already: one more for each request would be felt.
     task = asyncio.current_task()
     assert task is not None
-    left = False
 
-    def leave(_: asyncio.Future[Any]) -> None:
-        nonlocal left
-        left = True
+    def leave(_: asyncio.Future[None]) -> None:
         task.cancel()
 
-    gone = asyncio.ensure_future(receive())
-    gone.add_done_callback(leave)
+    left.add_done_callback(leave)
     try:
         return await work
     except asyncio.CancelledError:
-        if left and not task.uncancel():
+        if left.done() and not task.uncancel():
             raise Cancelled("the client closed the connection") from None
         raise
     finally:
-        gone.remove_done_callback(leave)
-        gone.cancel()
+        left.remove_done_callback(leave)
 
 
 def _refusal(error: ImagegraphError) -> Answer:

@@ -32,9 +32,12 @@ class Component:
 
     Attributes:
         max_cost: most cost of jobs that are computed together; see `Batched`.
+        inline: whether it computes so little that handing it to a thread would take longer; it must
+            neither block nor look into pictures.
     """
 
     max_cost: ClassVar[float] = 16
+    inline: ClassVar[bool] = False
 
     if typing.TYPE_CHECKING:
         predict: ClassVar[Callable[..., Mapping[str, Any]]]
@@ -76,6 +79,8 @@ class Batched(Component):
 
 class Combiner(Component):
     """Makes one answer of the answers of all children: by default, unites them by name."""
+
+    inline = True
 
     def aggregate(self, answers: Sequence[Message]) -> Mapping[str, Any]:
         """Returns the united values.

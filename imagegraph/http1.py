@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 65536
 MAX_HEAD_S = 20.0
+LEFT = "imagegraph.left"  # in a scope's state: a future that is done once the client has left
 # Java's HTTP client offers HTTP/2 at the start of every connection; httptools then drops the body.
 _H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*\r\n", re.IGNORECASE)
 
@@ -38,6 +39,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unproductive = 0  # bytes since the last that were body
         self._timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._left: asyncio.Future[None] = self.loop.create_future()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock of the first head."""
@@ -49,6 +51,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_message = True
         self._expect_head()
         super().on_message_begin()
+        # To wait for ASGI's own event of it would take a task for every request.
+        self.scope["state"][LEFT] = self._left
 
     def on_headers_complete(self) -> None:
         """Stops the clock."""
@@ -77,9 +81,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self.send_400_response(f"More than {MAX_HEAD_BYTES} bytes of header.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Lets go of the clocks."""
+        """Lets go of the clocks, and tells whoever works for the client."""
         self._stop_clock()
         self._stop_stall_clock()
+        self._left.set_result(None)
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:

@@ -23,6 +23,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 PillowImage.MAX_IMAGE_PIXELS = None
 
 _SRGB = ImageCms.createProfile("sRGB")
+_BEGINNING = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTALL)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+={0,2}\s*")
 
 
@@ -103,18 +104,17 @@ class Image:
             return np.asarray(pixels).astype(np.float32) / 65535.0
         return np.asarray(pixels.convert("L"), dtype=np.float32) / 255.0
 
-    def check(self, field: str) -> Image:
-        """Looks at the header, and remembers the port that the picture came by for later errors.
+    def check(self, field: str) -> None:
+        """Looks at the first bytes, and remembers the port that the picture came by for later errors.
+
+        The rest is for whoever decodes it: most nodes that a picture passes through do not.
 
         Raises:
-            InvalidInput, InputTooLarge: as `rgb`, but for what only decoding shows.
+            InvalidInput: no JPEG, PNG or WebP begins like this.
         """
-        with self._lock:
-            self._field = field
-            if self._pixels is None:
-                assert self._data is not None
-                _open(self._data, field)
-        return self
+        self._field = field
+        if self._data is not None and not _BEGINNING.match(self._data):
+            raise _no_picture(self._data, field)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -143,25 +143,23 @@ class Image:
 
 def decode(data: bytes, field: str = "image") -> PillowImage.Image:
     """Decodes and uprights untrusted bytes within the limits of this module; see `Image.rgb`."""
-    picture = _open(data, field)
-    try:
-        picture.load()
-        return ImageOps.exif_transpose(picture)
-    except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error
-        raise InvalidInput(field, "a whole picture", f"{len(data)} bytes ({error})") from error
-
-
-def _open(data: bytes, field: str) -> PillowImage.Image:
-    """Reads and checks the header."""
     try:
         picture = PillowImage.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        got = f"{len(data)} bytes beginning with {data[:8]!r}" if data else "0 bytes"
-        raise InvalidInput(field, "a JPEG, PNG or WebP picture", got) from error
-    except Exception as error:  # as above
+        raise _no_picture(data, field) from error
+    except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error
         raise InvalidInput(field, "a whole picture", f"{len(data)} bytes ({error})") from error
     _check_header(picture, field)
-    return picture
+    try:
+        picture.load()
+        return ImageOps.exif_transpose(picture)
+    except Exception as error:  # as above
+        raise InvalidInput(field, "a whole picture", f"{len(data)} bytes ({error})") from error
+
+
+def _no_picture(data: bytes, field: str) -> InvalidInput:
+    got = f"{len(data)} bytes beginning with {data[:8]!r}" if data else "0 bytes"
+    return InvalidInput(field, "a JPEG, PNG or WebP picture", got)
 
 
 def _check_header(picture: PillowImage.Image, field: str) -> None:

@@ -38,9 +38,11 @@ from imagegraph.message import Message
 log = logging.getLogger("imagegraph.local")
 
 Kind = TypeVar("Kind", bound=Component)
+Answer = TypeVar("Answer")
 
 # While one model loads, torch makes the tensors of all threads without memory ("meta").
 _LOADING = threading.Lock()
+_ENDLESS = Progress()  # nobody cancels what is done at once
 PROBE_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # waits before the probes of a device; the last one stays
 
 
@@ -81,11 +83,12 @@ class LocalCall(Closing):
         Args:
             device: "cpu", "cuda" or "auto" (cuda if there is one).
             max_queue: most requests that wait for one component; more are refused.
-            observe: told of every batch.
+            observe: told of every batch; what is computed at once is one of its own.
         """
         self._catalogue = catalogue
         self._bundle = bundle
         self._device = device
+        self._observe = observe
         names = list(dict.fromkeys(entries))
         # One loader: importing torch libraries from several threads at once is not safe.
         self._loader = ThreadPoolExecutor(1, "load")
@@ -171,6 +174,8 @@ class LocalCall(Closing):
                 lambda: component.prepare(**signature.bind(message.values, defaults))
             )
             answer = await self._submit(node, "infer", component.predict_batch, context, job)
+        elif component.inline:
+            answer = self._compute_here(node, predict, context)
         else:
             answer = await self._submit(node, "infer", predict, context)
         kept = {} if node.type is NodeType.MODEL else message.values
@@ -179,7 +184,14 @@ class LocalCall(Closing):
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """Runs `aggregate` of a Combiner."""
         combiner = _as(Combiner, await self._loaded(node.entry), node)
-        answer = await self._submit(node, "aggregate", lambda _: combiner.aggregate(messages), context)
+
+        def aggregate(_: Progress) -> Mapping[str, Any]:
+            return combiner.aggregate(messages)
+
+        if combiner.inline:
+            answer = self._compute_here(node, aggregate, context)
+        else:
+            answer = await self._submit(node, "aggregate", aggregate, context)
         return messages[0].with_values(answer, node.name)
 
     async def route(self, node: Node, message: Message, context: Context) -> int:
@@ -189,7 +201,18 @@ class LocalCall(Closing):
         def route(_: Progress) -> int:
             return router.route(**Signature.of(router).bind(message.values, self._defaults[node.entry]))
 
+        if router.inline:
+            return int(self._compute_here(node, route, context))
         return int(await self._submit(node, "route", route, context))
+
+    def _compute_here(self, node: Node, work: Callable[[Progress], Answer], context: Context) -> Answer:
+        """Does the work of an inline component at once."""
+        start = time.monotonic()
+        answer = work(_ENDLESS)
+        context.turns[node.name] = Turn(0.0, 1)
+        if self._observe:
+            self._observe(Batch(1, time.monotonic() - start, (0.0,), 0))
+        return answer
 
     async def _submit(
         self, node: Node, method: Method, work: Callable[..., Any], context: Context, job: Job | None = None

@@ -98,17 +98,17 @@ class Port:
             else:
                 return annotation, array
 
-    @property
+    @functools.cached_property
     def kind(self) -> Any:
         """The bare Python type, such as int, str, Image or list[Image]."""
         return self._core[0]
 
-    @property
+    @functools.cached_property
     def is_list(self) -> bool:
         """Whether the port holds a list, on the wire a tensor of any length."""
         return get_origin(self.kind) is list
 
-    @property
+    @functools.cached_property
     def datatype(self) -> str:
         """Name of the datatype in the Open Inference Protocol."""
         kind, array = self._core
@@ -117,7 +117,7 @@ class Port:
         item = get_args(kind)[0] if self.is_list else kind
         return {bool: "BOOL", int: "INT64", float: "FP64"}.get(Port("", item, True).kind, "BYTES")
 
-    @property
+    @functools.cached_property
     def shape(self) -> tuple[int, ...]:
         """Shape on the wire."""
         _, array = self._core
@@ -166,7 +166,7 @@ class Port:
         """Returns a value as JSON knows it; arrays as nested lists, no pictures."""
         return self._adapter.dump_python(value, mode="json")
 
-    @property
+    @functools.cached_property
     def holds_images(self) -> bool:
         """Whether the port holds a picture or a list of pictures."""
         return self.kind is Image or (self.is_list and get_args(self.kind)[0] is Image)
@@ -183,7 +183,7 @@ class Port:
             raise InvalidInput(self.name, "one value", f"a tensor of shape {list(tensor.shape)}")
         return items[0]
 
-    @property
+    @functools.cached_property
     def _is_structured(self) -> bool:
         """Whether the port holds a mapping or a model, which travels as JSON text."""
         kind = get_origin(self.kind) or self.kind

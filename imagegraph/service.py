@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -128,12 +128,10 @@ class Service:
         """Says to everybody who asks that this process is going; requests are still answered."""
         self._draining = True
 
-    @contextlib.asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[None]:
+    def _admitted(self) -> AbstractContextManager[None]:
         if not self._loaded:
             raise self.failure or Unavailable(f"'{self.name}' is still loading its weights")
-        with self.journal.metrics.in_flight():
-            yield
+        return self.journal.metrics.in_flight()
 
     async def infer(self, messages: Sequence[Message], entry: Entry) -> Message:
         """Answers a request; several messages are the answers of an ensemble's steps.
@@ -144,7 +142,7 @@ class Service:
         if self.role is Combiner:
             return await self.aggregate(messages, entry)
         context = entry.context
-        async with self._admitted():
+        with self._admitted():
             message = messages[0] if len(messages) == 1 else replace(messages[0], values=merge(messages))
             if self._strict:
                 for name in message.values:
@@ -203,7 +201,7 @@ class Service:
 
     async def aggregate(self, messages: Sequence[Message], entry: Entry) -> Message:
         """Unites the answers of children."""
-        async with self._admitted():
+        with self._admitted():
             side = self._choose(entry)
             work = side.call.aggregate(side.root, messages, entry.context)
             answer = await engine.timed("aggregate", side.root, work, entry.context)
@@ -211,7 +209,7 @@ class Service:
 
     async def route(self, message: Message, entry: Entry) -> int:
         """Chooses a child."""
-        async with self._admitted():
+        with self._admitted():
             side = self._choose(entry)
             work = side.call.route(side.root, message, entry.context)
             return await engine.timed("route", side.root, work, entry.context)

@@ -20,6 +20,8 @@ class Picture(TypedDict):
 class Identity(Component):
     """Answers the picture that came."""
 
+    inline = True
+
     def predict(self, image: Image) -> Picture:
         """Returns the picture."""
         return {"image": image}

@@ -72,6 +72,9 @@ class Everything(Component):
         box: dict[str, float] | None = None,
         points: Annotated[np.ndarray, Array("float32", (-1, 2))] | None = None,
     ) -> Read:
+        for picture in [image, *images]:
+            if picture is not None:
+                picture.rgb()
         given = (number, seed, ratio, flag, text, words, image, images, box, points)
         return {"read": sum(one is not None for one in given)}
 

@@ -1,5 +1,7 @@
 import asyncio
 import contextlib
+import functools
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -60,6 +62,37 @@ def test_other_nodes_pass_on_what_they_did_not_write(tmp_path, type_):
 
 def test_the_entrys_defaults_stand_in(tmp_path):
     assert run_local(tmp_path, Node(name="add"), {}).values == {"number": 15}
+
+
+@pytest.mark.parametrize(("entry", "elsewhere"), [("double", True), ("source", False), ("unite", False)])
+def test_only_what_computes_next_to_nothing_stays_on_the_loop(tmp_path, entry, elsewhere, monkeypatch):
+    threads: list[bool] = []
+    kind = tiny.catalogue(tmp_path).entry(entry).kind
+    method = "aggregate" if issubclass(kind, component.Combiner) else "predict"
+    original = getattr(kind, method)
+
+    def look(*arguments: Any, **ports: Any) -> Any:
+        threads.append(threading.current_thread() is not threading.main_thread())
+        return original(*arguments, **ports)
+
+    monkeypatch.setattr(kind, method, functools.wraps(original)(look))
+    batches: list[int] = []
+
+    async def ask() -> Context:
+        context, message, node = Context(), Message({"number": 1}), Node(name="n", entry=entry)
+        if method == "aggregate":
+            await call.aggregate(node, [message], context)
+        else:
+            await call.infer(node, message, context)
+        return context
+
+    with LocalCall(
+        tiny.catalogue(tmp_path), "pocket", [entry], "cpu", observe=lambda batch: batches.append(batch.size)
+    ) as call:
+        context = asyncio.run(ask())
+    assert threads == [elsewhere]
+    assert batches == [1]
+    assert context.turns["n"].batch == 1
 
 
 def test_a_graph_of_components_runs(tmp_path):
