@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -315,8 +317,14 @@ def _report(answer: Message, files: list[Path], context: Context, embedded: Embe
         console.print(f"  {path}", highlight=False, soft_wrap=True)
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)
+
+
 def main() -> None:
     """Runs the command line; errors become one sentence and an exit code."""
+    # As the first process of a container, one without a handler would ignore the signal.
+    signal.signal(signal.SIGTERM, _end)
     # Libraries warn of their own old habits; the user of a command can do nothing about it.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning)

@@ -2,7 +2,8 @@
 
 KServe brings the protocol's messages and the frame; what it answers slowly or wrongly is answered
 here: see `rest` for HTTP. SIGTERM makes readiness false, waits until load balancers have seen it,
-and then lets REST and gRPC finish what they have, together, within one grace period.
+and then lets REST and gRPC finish what they have, together, within one grace period. What has not ended
+by then is left, and a second signal leaves everything at once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
+import os
 import signal
+import sys
 from dataclasses import dataclass, field
 
 import uvicorn
@@ -19,6 +23,11 @@ from imagegraph.http1 import MAX_HEAD_S, BoundedProtocol
 from imagegraph.protocol import RESTServer, kserve
 from imagegraph.rest import Limits, Vertex, application
 from imagegraph.service import Service
+from imagegraph.tracing import Tracing
+
+log = logging.getLogger("imagegraph.serve")
+
+TRACES_S = 5.0  # that spans may take to be sent when everything else has ended
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Options:
 
 
 def serve(service: Service, options: Options) -> None:
-    """Serves until SIGTERM or SIGINT.
+    """Serves until SIGTERM or SIGINT, and then ends the process.
 
     Raises:
         ImagegraphError: the weights cannot be loaded.
@@ -53,8 +62,14 @@ def serve(service: Service, options: Options) -> None:
 
 async def _serve(service: Service, options: Options) -> None:
     stopping = asyncio.Event()
+
+    def stop(number: int) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)
+        stopping.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
     http = _http_server(service, options)
     answering = asyncio.create_task(http.serve())
     grpc = None
@@ -73,16 +88,28 @@ async def _serve(service: Service, options: Options) -> None:
     finally:
         loading.cancel()
         waiting.cancel()
+        was_ready = service.ready
         service.drain()
         # Whoever keeps a connection is sent elsewhere: closing an idle one may cross its next request.
         http.config.encoded_headers.append((b"connection", b"close"))  # read once a second
-        if service.failure is None:
+        if was_ready:
             await asyncio.sleep(options.drain_delay_s)
         http.should_exit = True
         await asyncio.gather(answering, *([grpc.stop(options.grace_s)] if grpc else []))
         await service.close()
         if service.journal.tracing:
-            await asyncio.to_thread(service.journal.tracing.close)
+            await _close(service.journal.tracing)
+    # Python would wait for threads of components, however long they still load or compute.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+async def _close(tracing: Tracing) -> None:
+    try:
+        await asyncio.wait_for(asyncio.to_thread(tracing.close), TRACES_S)
+    except TimeoutError:
+        log.warning("the last spans could not be sent within %g s", TRACES_S)
 
 
 def _http_server(service: Service, options: Options) -> uvicorn.Server:
@@ -93,9 +120,9 @@ def _http_server(service: Service, options: Options) -> uvicorn.Server:
         server.dataplane,
         server.model_repository_extension,
         options.http_port,
-        grace_period=int(options.grace_s),
     )
     rest.create_application()
+    rest.config.timeout_graceful_shutdown = options.grace_s
     beneath = kserve.model_server.app
     rest.config.app = application(service, options.limits, options.vertex, beneath)
     rest.config.access_log = False

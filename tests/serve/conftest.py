@@ -22,6 +22,7 @@ from tests.serve.forked import Forked
 MORE = """
   identity: {component: serving:Identity, summary: Answers the picture it got, bundles: {pocket: {}}}
   asleep: {component: serving:Asleep, summary: Sleeps, bundles: {pocket: {}}}
+  stubborn: {component: serving:Stubborn, summary: Sleeps soundly, bundles: {pocket: {}}}
   everything: {component: serving:Everything, summary: Reads all kinds of ports, bundles: {pocket: {}}}
   painting: {component: serving:Painting, summary: Paints in steps, bundles: {pocket: {}}}
   hungry: {component: serving:Hungry, summary: Needs memory, smoke: {size: 1}, bundles: {pocket: {}}}

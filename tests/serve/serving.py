@@ -39,6 +39,14 @@ class Asleep(Component):
         return {"slept": seconds}
 
 
+class Stubborn(Component):
+    """Sleeps, and hears of nothing meanwhile."""
+
+    def predict(self, seconds: float = 60.0) -> Slept:
+        time.sleep(seconds)
+        return {"slept": seconds}
+
+
 class Later(Component):
     """Loads for two seconds and, where LATER names a file, until that is there."""
 

@@ -5,6 +5,8 @@ Deadlines are wide: what is measured is order and number, on machines that may b
 
 import asyncio
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -146,6 +148,61 @@ def test_rest_and_grpc_drain_together(start: Start) -> None:
         assert talk(server, ask).status_code == 200
         assert over_grpc.result().outputs[0].name == "slept"
     assert server.process.wait(timeout=30) == 0
+
+
+def ended(server: Server, since: float) -> tuple[int, float]:
+    """Returns the exit code of a process that ends, and the seconds that it took."""
+    return server.process.wait(timeout=60), time.monotonic() - since
+
+
+def test_a_signal_ends_a_node_that_loads(start: Start, tmp_path: Path) -> None:
+    server = start("--component", "gated", "--drain-delay", "60", wait=False, GATE=str(tmp_path / "gate"))
+    while loading(server):
+        time.sleep(0.05)
+    server.process.send_signal(signal.SIGTERM)
+    code, seconds = ended(server, time.monotonic())
+    assert code == 0
+    assert seconds < PATIENCE_S, "whoever loads gets no requests: nobody has to notice"
+
+
+def test_work_that_does_not_end_is_left_behind(start: Start) -> None:
+    server = start("--component", "stubborn", "--grace", "1")
+
+    async def ask(line: httpx.AsyncClient) -> tuple[int, float]:
+        calls = [asyncio.create_task(line.post(INFER, json=request(seconds=60.0))) for _ in range(3)]
+        await asyncio.sleep(0.5)
+        server.process.send_signal(signal.SIGTERM)
+        since = time.monotonic()
+        await asyncio.gather(*calls, return_exceptions=True)
+        return await asyncio.to_thread(ended, server, since)
+
+    code, seconds = talk(server, ask)
+    assert code == 0
+    assert 1 <= seconds < 1 + PATIENCE_S
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_node_at_once(start: Start, second: signal.Signals) -> None:
+    server = start("--component", "stubborn", "--grace", "60", "--drain-delay", "60")
+    server.process.send_signal(signal.SIGTERM)
+    while server.http.get("/v2/health/ready").status_code == 200:
+        time.sleep(0.05)
+    server.process.send_signal(second)
+    code, seconds = ended(server, time.monotonic())
+    assert code == 128 + second
+    assert seconds < PATIENCE_S
+
+
+def test_a_signal_is_heard_while_everything_is_imported() -> None:
+    command = [sys.executable, "-m", "imagegraph.cli", "serve", "--component", "depth", "--device", "cpu"]
+    with subprocess.Popen(command) as process:
+        status, end = Path(f"/proc/{process.pid}/status"), time.monotonic() + 60
+        while not int(status.read_text().split("SigCgt:")[1].split()[0], 16) & 1 << signal.SIGTERM - 1:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+        process.send_signal(signal.SIGTERM)
+        # By a handler: the first process of a container is not ended by a signal without.
+        assert process.wait(timeout=PATIENCE_S) == 128 + signal.SIGTERM
 
 
 def test_while_weights_load_requests_are_refused_and_none_after(start: Start, tmp_path: Path) -> None:
