@@ -279,7 +279,7 @@ def check(way: Way) -> None:
     """Waits until the server is there and makes sure that it answers the picture that it gets."""
     load = way.load(1, 0)
     if load.grpc:
-        return  # asked over HTTP as well, by another way
+        return  # asked over HTTP as well, by another way, or waited for by gRPC's own client
     way.server.wait(load)
     body = ask(load)
     if JPEG not in body and base64.b64encode(JPEG) not in body:
@@ -312,6 +312,9 @@ def identity(rounds: int, seconds: float) -> None:
         server, port = kserve(stack, "identity")
         base = http_way("KServe, JSON", server, port, text)
         ways = [base, grpc_way("KServe, gRPC", server, port + 1, grpc), *peers(stack, "identity")]
+        port = free_ports(1)
+        server = stack.enter_context(Server([PYTHON, HERE / "grpc_echo.py", str(port)]))
+        ways.append(grpc_way("grpc.aio alone, bytes", server, port, grpc))
         server, port = ours(stack, "--bundle", "bench", "--component", "identity")
         for goal, way in (
             (1.8, http_way("ours, JSON", server, port, text)),
