@@ -14,11 +14,13 @@ import yaml
 
 from imagegraph import documents, generated
 from imagegraph.catalogue import DEFAULT_PATH, Catalogue
-from tests.cluster.kubernetes import eventually
-from tests.cluster.shell import answers, free_ports, running
+from tests.cluster.kubernetes import Namespace, eventually
+from tests.cluster.shell import answers, free_ports, run, running
 from tests.deploy import chart
 from tests.serve.conftest import request
 
+EXECUTOR_IMAGE = "seldonio/seldon-core-executor:1.17.1"
+VALIDATE = "/validate-machinelearning-seldon-io-v1-seldondeployment"
 # The executor reads annotations where the operator mounts them: at an absolute path.
 AT_PODINFO = (
     'mount -t tmpfs podinfo /etc && mkdir /etc/podinfo && cp "$0" /etc/podinfo/annotations && exec "$@"'
@@ -106,3 +108,38 @@ def executor(program: str, document: dict[str, Any], folder: Path) -> Iterator[E
     ):
         eventually("the executor", lambda: answers(f"{url}/ready", check))
         yield Executor(http, check)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A running operator for one namespace; `webhook` is where it checks documents."""
+
+    place: Namespace
+    webhook: str
+
+
+@contextmanager
+def operator(program: str, place: Namespace, folder: Path) -> Iterator[Operator]:
+    """Runs the operator for a namespace in which no pod can start: only what is made counts."""
+    none = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
+    place.apply({**none, "spec": {"hard": {"pods": "0"}}})
+    certificates = folder / "k8s-webhook-server" / "serving-certs"
+    certificates.mkdir(parents=True)
+    run(
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc",
+        "-days", "2", "-subj", "/CN=seldon", "-keyout", "tls.key", "-out", "tls.crt", cwd=certificates,
+    )  # fmt: skip
+    webhook, metrics = free_ports(2)
+    command = [program, f"--webhook-port={webhook}", f"--metrics-addr=127.0.0.1:{metrics}"]
+    environment = {
+        "TMPDIR": str(folder),
+        "KUBECONFIG": str(place.cluster.kubeconfig),
+        "POD_NAMESPACE": place.name,
+        "WATCH_NAMESPACE": place.name,
+        "EXECUTOR_CONTAINER_IMAGE_AND_VERSION": EXECUTOR_IMAGE,
+        "EXECUTOR_CONTAINER_USER": "8888",
+        "KEDA_ENABLED": "true",
+    }
+    with running(*command, log=folder / "operator.log", environment=environment) as check:
+        eventually("the operator", lambda: answers(f"http://127.0.0.1:{metrics}/metrics", check))
+        yield Operator(place, f"https://127.0.0.1:{webhook}{VALIDATE}")
