@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
@@ -20,6 +21,8 @@ from imagegraph.transport import opened, post, read, refusal
 # Shorter than servers keep idle connections, so that a request seldom meets one that is just closed.
 KEEP_ALIVE_S = 4.0
 ATTEMPTS = 2
+# A machine that dies does not say so: a connection without a sign of life for so long is given up.
+SILENCE_S = 10
 PROBE_S = 0.5
 ANSWER_S = 5.0  # that a pod may take to say whether it is ready
 
@@ -110,9 +113,22 @@ class HttpCall:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:  # it belongs to the loop that runs the graph
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S)
+            connector = aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=KEEP_ALIVE_S, socket_factory=_watched_socket
+            )
             self._session = aiohttp.ClientSession(connector=connector)
         return self._session
+
+
+def _watched_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """Makes a socket that breaks when the other machine is silent, however long an answer takes."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # of Linux
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+            made.setsockopt(socket.IPPROTO_TCP, option, max(SILENCE_S // 2, 1))
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_S * 1000)
+    return made
 
 
 async def until(ready: Callable[[], Awaitable[bool]]) -> None:

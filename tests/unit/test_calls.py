@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import functools
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +14,7 @@ import pytest
 import tiny
 from aiohttp import web
 
-from imagegraph import component, engine, steps, wire
+from imagegraph import component, engine, remote, steps, wire
 from imagegraph.calls import PortsCall
 from imagegraph.catalogue import entry_names
 from imagegraph.component import Signature
@@ -455,6 +456,26 @@ def test_a_node_that_nobody_serves_is_unavailable():
             await engine.run(Node(name="c"), Message({}), call)
 
     asyncio.run(main())
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux lets us choose how long")
+def test_a_machine_that_is_silent_is_unavailable_long_before_the_deadline(monkeypatch):
+    monkeypatch.setattr(remote, "SILENCE_S", 1)
+
+    async def main(port: int) -> float:
+        call = HttpCall({"a": f"127.0.0.1:{port}"})
+        start = time.monotonic()
+        with pytest.raises(Unavailable, match="node 'a': cannot reach"):
+            await engine.run(Node(name="a"), Message({}), call, Context(deadline=start + 60))
+        await call.close()
+        return time.monotonic() - start
+
+    with socket.socket() as full:  # nobody accepts, and beyond its backlog nothing is answered
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            assert 1 < asyncio.run(main(port)) < 30
 
 
 def test_a_connection_that_breaks_is_unavailable():
