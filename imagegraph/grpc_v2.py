@@ -25,6 +25,8 @@ from imagegraph.streaming import Happening
 
 log = logging.getLogger("imagegraph.grpc")
 
+MAX_SILENCE_S = 20.0  # that a client may take to answer a ping
+
 
 class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """Answers GRPCInferenceService; a deadline and a cancelled call reach the work itself."""
@@ -174,11 +176,17 @@ async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -
     Raises:
         ImagegraphError: the port is taken.
     """
+    silence_ms = int(1000 * min(MAX_SILENCE_S, timeout_s))
     server = aio.server(
         options=[
             ("grpc.max_receive_message_length", max_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
+            # Who does not even answer a ping reads no answer either: its connection is closed.
+            ("grpc.keepalive_time_ms", int(1000 * timeout_s)),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.keepalive_timeout_ms", silence_ms),
+            ("grpc.http2.ping_timeout_ms", silence_ms),
         ]
     )
     servicer = Servicer(service, timeout_s)

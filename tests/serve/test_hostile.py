@@ -420,6 +420,14 @@ def test_slow_clients_do_not_hold_up_the_others(hasty: Server) -> None:
             line.close()
 
 
+def test_a_grpc_client_that_answers_no_ping_is_let_go(echo: Server) -> None:
+    with socket.create_connection(("127.0.0.1", echo.grpc_port), timeout=20) as line:
+        line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0")
+        with contextlib.suppress(ConnectionResetError):
+            while line.recv(65536):
+                pass  # and says nothing
+
+
 @pytest.fixture(scope="module")
 def line(node: Server) -> Iterator[grpc.Channel]:
     with grpc.insecure_channel(f"127.0.0.1:{node.grpc_port}") as channel:
