@@ -38,7 +38,6 @@ from imagegraph.message import Message
 log = logging.getLogger("imagegraph.local")
 
 Kind = TypeVar("Kind", bound=Component)
-Answer = TypeVar("Answer")
 
 # While one model loads, torch makes the tensors of all threads without memory ("meta").
 _LOADING = threading.Lock()
@@ -83,12 +82,11 @@ class LocalCall(Closing):
         Args:
             device: "cpu", "cuda" or "auto" (cuda if there is one).
             max_queue: most requests that wait for one component; more are refused.
-            observe: told of every batch; what is computed at once is one of its own.
+            observe: told of every batch; what is computed inline is in none.
         """
         self._catalogue = catalogue
         self._bundle = bundle
         self._device = device
-        self._observe = observe
         names = list(dict.fromkeys(entries))
         # One loader: importing torch libraries from several threads at once is not safe.
         self._loader = ThreadPoolExecutor(1, "load")
@@ -175,7 +173,7 @@ class LocalCall(Closing):
             )
             answer = await self._submit(node, "infer", component.predict_batch, context, job)
         elif component.inline:
-            answer = self._compute_here(node, predict, context)
+            answer = predict(_ENDLESS)
         else:
             answer = await self._submit(node, "infer", predict, context)
         kept = {} if node.type is NodeType.MODEL else message.values
@@ -184,35 +182,23 @@ class LocalCall(Closing):
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """Runs `aggregate` of a Combiner."""
         combiner = _as(Combiner, await self._loaded(node.entry), node)
-
-        def aggregate(_: Progress) -> Mapping[str, Any]:
-            return combiner.aggregate(messages)
-
         if combiner.inline:
-            answer = self._compute_here(node, aggregate, context)
+            answer = combiner.aggregate(messages)
         else:
-            answer = await self._submit(node, "aggregate", aggregate, context)
+            answer = await self._submit(node, "aggregate", lambda _: combiner.aggregate(messages), context)
         return messages[0].with_values(answer, node.name)
 
     async def route(self, node: Node, message: Message, context: Context) -> int:
         """Runs `route` of a Router."""
         router = _as(Router, await self._loaded(node.entry), node)
+        defaults = self._defaults[node.entry]
 
         def route(_: Progress) -> int:
-            return router.route(**Signature.of(router).bind(message.values, self._defaults[node.entry]))
+            return int(router.route(**Signature.of(router).bind(message.values, defaults)))
 
         if router.inline:
-            return int(self._compute_here(node, route, context))
+            return route(_ENDLESS)
         return int(await self._submit(node, "route", route, context))
-
-    def _compute_here(self, node: Node, work: Callable[[Progress], Answer], context: Context) -> Answer:
-        """Does the work of an inline component at once."""
-        start = time.monotonic()
-        answer = work(_ENDLESS)
-        context.turns[node.name] = Turn(0.0, 1)
-        if self._observe:
-            self._observe(Batch(1, time.monotonic() - start, (0.0,), 0))
-        return answer
 
     async def _submit(
         self, node: Node, method: Method, work: Callable[..., Any], context: Context, job: Job | None = None

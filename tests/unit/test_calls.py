@@ -92,8 +92,8 @@ def test_only_what_computes_next_to_nothing_stays_on_the_loop(tmp_path, entry, e
     ) as call:
         context = asyncio.run(ask())
     assert threads == [elsewhere]
-    assert batches == [1]
-    assert context.turns["n"].batch == 1
+    assert batches == [1] * elsewhere
+    assert ("n" in context.turns) == elsewhere
 
 
 def test_a_graph_of_components_runs(tmp_path):
