@@ -123,8 +123,8 @@ async def run(graph: Node, message: Message, call: Call, context: Context | None
         async with asyncio.timeout(seconds) if seconds is not None else nullcontext():
             return await _walk(graph, message, call, context)
     except TimeoutError as error:
-        running = _running(context)
-        raise DeadlineExceeded(f"out of time in node {', '.join(running) or graph.name}") from error
+        running = ", ".join(_running(context))
+        raise DeadlineExceeded(f"out of time in node {running}" if running else "out of time") from error
 
 
 async def _walk(node: Node, message: Message, call: Call, context: Context) -> Message:

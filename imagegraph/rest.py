@@ -170,7 +170,8 @@ class Work:
         messages = instances(request.body, request.entry.context.id)
         answers = await asyncio.gather(*(self._service.infer([one], request.entry) for one in messages))
         start = time.perf_counter()
-        body = predictions(answers)
+        interface = self._service.interface
+        body = predictions(answers, {**interface.inputs, **interface.outputs})
         self._metrics.phase("encode", time.perf_counter() - start)
         return Answer(body)
 

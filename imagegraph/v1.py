@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from imagegraph import wire
 from imagegraph.errors import InvalidInput
-from imagegraph.message import Message
+from imagegraph.message import Message, Tensor
+from imagegraph.ports import Port
 
 
 def instances(body: bytes, request_id: str) -> list[Message]:
@@ -25,6 +27,15 @@ def instances(body: bytes, request_id: str) -> list[Message]:
     return [Message({**common, **one}, id=request_id) for one in found]
 
 
-def predictions(answers: Sequence[Message]) -> bytes:
-    """Encodes the answers, in the order of the instances."""
-    return wire.plain({"predictions": [one.values for one in answers]})
+def predictions(answers: Sequence[Message], ports: Mapping[str, Port]) -> bytes:
+    """Encodes the answers, in the order of the instances.
+
+    Args:
+        ports: that are known; they tell a list of one from a scalar in what comes from pods or a cache.
+    """
+
+    def plain(name: str, value: Any) -> Any:
+        return ports[name].read(value) if name in ports and isinstance(value, Tensor) else value
+
+    rows = [{name: plain(name, value) for name, value in one.values.items()} for one in answers]
+    return wire.plain({"predictions": rows})

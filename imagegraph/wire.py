@@ -130,16 +130,21 @@ def _json_data(one: Tensor) -> Any:
 
 
 def plain(values: Any) -> bytes:
-    """Writes values as plain JSON, as the V1 protocol has them; pictures as base64."""
+    """Writes values as plain JSON, as the V1 protocol has them: pictures as base64, shape [1] as a scalar."""
 
     def default(value: Any) -> Any:
         if isinstance(value, Image):
             return pybase64.b64encode_as_string(value.data)
+        if isinstance(value, bytes):
+            return _as_text(value)
         if isinstance(value, Tensor):
-            return _json_data(value)
+            items = value.data if value.datatype == "BYTES" else value.array()
+            return items[0] if value.shape == (1,) else items
         raise TypeError(f"no JSON for {type(value).__name__}")
 
-    return orjson.dumps(values, default=default, option=orjson.OPT_SERIALIZE_NUMPY)
+    # Tensors are dataclasses, of which orjson would write the fields.
+    option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS
+    return orjson.dumps(values, default=default, option=option)
 
 
 def _as_text(item: bytes) -> str:

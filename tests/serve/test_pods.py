@@ -65,6 +65,12 @@ def test_a_line_of_pods_answers(engine: Server, pods: dict[str, Server]) -> None
         assert line["status"] == 200
 
 
+def test_pods_answer_v1_in_plain_values(engine: Server) -> None:
+    instances = {"instances": [{"number": 4}, {"number": 5}], "parameters": {"seconds": 0.01}}
+    answer = engine.http.post("/v1/models/m:predict", json=instances)
+    assert answer.json() == {"predictions": [{"slept": 0.01}, {"slept": 0.01}]}
+
+
 @pytest.mark.parametrize(
     ("values", "status", "words"),
     [
