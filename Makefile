@@ -88,9 +88,10 @@ LOCK_MODEL_INIT := $(LOCK) --constraints requirements/lock.txt model-init/pyproj
 
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows
 	$(LOCK) --all-extras --excludes requirements/excludes-cpu.txt pyproject.toml --output-file requirements/lock.txt
-	$(LOCK_IMAGE) --excludes requirements/excludes-cpu.txt --output-file requirements/image-cpu.txt
+	$(LOCK_IMAGE) --excludes requirements/excludes-cpu.txt --excludes requirements/excludes-image-cpu.txt \
+	  --output-file requirements/image-cpu.txt
 	$(LOCK_IMAGE) --output-file requirements/image-cuda.txt
-	$(LOCK) requirements/sbom.in --output-file requirements/sbom.txt
+	$(LOCK) requirements/image-tools.in --output-file requirements/image-tools.txt
 	$(LOCK_MODEL_INIT) --output-file model-init/requirements.txt
 	$(LOCK_MODEL_INIT) --extra gcs --extra s3 --output-file model-init/requirements-cloud.txt
 

@@ -61,7 +61,7 @@ def build() -> None:
     elif shutil.which("docker"):
         arguments = [f"--build-arg=BASE_IMAGE={base}"] if (base := os.environ.get("BASE_IMAGE")) else []
         for name, dockerfile in IMAGES.items():
-            _run("docker", "build", *arguments, f"--tag={name}", f"--file={dockerfile}", ".")
+            _run("docker", "build", *arguments, *_arguments(), f"--tag={name}", f"--file={dockerfile}", ".")
     else:
         raise Missing("images are built by buildah or docker; run `make cluster-tools`, or install one")
 
@@ -139,18 +139,21 @@ def _forget_old_layers(base: str) -> None:
 
 def _base() -> str:
     """Returns a base image of Debian's Python, made once."""
-    name = f"localhost/imagegraph-base:{SUITE}-{hashlib.sha256(PACKAGES.encode()).hexdigest()[:8]}"
+    unneeded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
+    # It copies them from this machine.
+    foreign = '--customize-hook=rm "$1/etc/hostname" "$1/etc/resolv.conf"'
+    command = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", *unneeded, foreign, SUITE]
+    name = f"localhost/imagegraph-base:{SUITE}-{hashlib.sha256(' '.join(command).encode()).hexdigest()[:8]}"
     if _buildah("images", "--quiet", name, check=False):
         return name
     _say(f"making a base image of Debian {SUITE}; BASE_IMAGE=… saves that")
     archive = CACHE / "base.tar"
-    unneeded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
     log = CACHE / "base.log"
     CACHE.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
-        command = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", *unneeded, SUITE, str(archive)]
-        if subprocess.run(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output).returncode:
-            raise Missing(f"no base image could be made: {log.read_text()[-2000:]}")
+        made = subprocess.run([*command, archive], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    if made.returncode:
+        raise Missing(f"no base image could be made: {log.read_text()[-2000:]}")
     container = _buildah("from", "scratch")
     _buildah("add", container, str(archive), "/")
     _buildah("config", "--env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", container)
@@ -164,9 +167,19 @@ def _buildah_build(name: str, dockerfile: str, base: str) -> None:
     lent = [f"--volume={LENT}:{LENT}:ro"] if Path(LENT).exists() else []
     _buildah(
         "build", "--layers", "--isolation=chroot", "--network=host", *lent, f"--build-arg=BASE_IMAGE={base}",
-        f"--build-arg=VERSION={VERSION}", f"--tag={name}", f"--file={dockerfile}", ".",
+        *_arguments(), f"--tag={name}", f"--file={dockerfile}", ".",
     )  # fmt: skip
-    _say(f"built {name} in {time.monotonic() - start:.0f} s")
+    layers = " + ".join(f"{layer.size / 1e6:.1f}" for layer in built(name).layers)
+    _say(f"built {name} in {time.monotonic() - start:.0f} s; layers of {layers} MB")
+
+
+def _arguments() -> list[str]:
+    """Returns what the images' labels say of the source."""
+    arguments = [f"--build-arg=VERSION={VERSION}"]
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        revision = _run("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        arguments.append(f"--build-arg=REVISION={revision}")
+    return arguments
 
 
 def _buildah(*arguments: str, check: bool = True) -> str:
