@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -26,8 +27,10 @@ _KINDS = {
     504: DeadlineExceeded,
 }
 _CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 413: "RESOURCE_EXHAUSTED"}
-# Nothing was answered: nobody was there, or whoever had been there closed an idle connection.
-_UNANSWERED = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+# Whoever had been there closed an idle connection, or ended: the request may have been begun.
+_UNANSWERED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+# Before connecting again: for about a second a Service may name a pod that has just ended.
+PAUSES_S = (0.1, 0.3, 0.9)
 
 
 async def post(
@@ -41,7 +44,8 @@ async def post(
     """Sends a V2 body and returns the answer's, with the length of its JSON part if it has binary tensors.
 
     Args:
-        attempts: how often to try while nothing is answered.
+        attempts: how often to send it while nothing is answered; with more than one, a server that
+            cannot be reached is tried again for a second too.
 
     Raises:
         DeadlineExceeded: no answer came in time.
@@ -72,19 +76,26 @@ async def opened(
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Like `post`, with the answer's body still to be read."""
     timeout = aiohttp.ClientTimeout(total=timeout_s)
+    pauses_s = iter(PAUSES_S if attempts > 1 else ())
     while True:
         attempts -= 1
         try:
             async with session.post(
                 url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
-                attempts = 0
+                attempts, pauses_s = 0, iter(())
                 if answer.status != 200:
                     raise error(answer.status, await answer.read())
                 yield answer
                 return
         except TimeoutError as cause:
             raise DeadlineExceeded(f"no answer from {url} in time") from cause
+        except aiohttp.ClientConnectorError as cause:
+            pause_s = next(pauses_s, None)
+            if pause_s is None:
+                raise Unavailable(f"cannot reach {url}: {cause}") from cause
+            attempts += 1
+            await asyncio.sleep(pause_s)
         except _UNANSWERED as cause:
             if attempts <= 0:
                 raise Unavailable(f"cannot reach {url}: {cause}") from cause

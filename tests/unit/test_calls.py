@@ -478,6 +478,28 @@ def test_a_machine_that_is_silent_is_unavailable_long_before_the_deadline(monkey
             assert 1 < asyncio.run(main(port)) < 30
 
 
+def test_a_node_that_comes_back_within_a_second_costs_no_request():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+
+    async def main() -> Message:
+        app = web.Application()
+        app.router.add_post("/v2/models/{node}/{method}", binary)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        call = HttpCall({"a": f"127.0.0.1:{port}"})
+        asked = asyncio.create_task(engine.run(Node(name="a"), Message({"number": 1}), call))
+        await asyncio.sleep(0.2)
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        try:
+            return await asked
+        finally:
+            await call.close()
+            await runner.cleanup()
+
+    assert asyncio.run(main()).values["number"].array().item() == 1
+
+
 def test_a_connection_that_breaks_is_unavailable():
     async def handler(request: web.Request) -> web.Response:
         assert request.transport
