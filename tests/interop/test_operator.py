@@ -15,7 +15,7 @@ import yaml
 
 from imagegraph.catalogue import ROOT
 from tests.cluster import crds
-from tests.cluster.kubernetes import Kubernetes, Namespace, eventually
+from tests.cluster.kubernetes import CommandFailed, Kubernetes, Namespace, eventually
 from tests.deploy import chart
 from tests.interop import seldon
 
@@ -63,6 +63,7 @@ def operator(cluster: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> I
         cluster.namespace("test-seldon") as place,
         seldon.operator(program, place, tmp_path_factory.mktemp("operator")) as running,
     ):
+        place.kubectl("label", "namespace", place.name, "pod-security.kubernetes.io/warn=restricted")
         yield running
 
 
@@ -183,9 +184,13 @@ def test_every_node_gets_the_pod_that_the_document_says_and_nothing_is_lost(made
 
 
 def as_kept(place: Namespace, spec: dict[str, Any]) -> dict[str, Any]:
-    """Returns the spec of a Deployment with the defaults and the spelling that a server gives it."""
+    """Returns the spec of a Deployment with the defaults and the spelling that a server gives it.
+
+    Raises:
+        CommandFailed: the server warns, as of what Pod Security's level restricted forbids.
+    """
     document = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "kept"}, "spec": spec}
-    arguments = ["create", "--dry-run=server", "--output=json", "--filename=-"]
+    arguments = ["create", "--dry-run=server", "--warnings-as-errors", "--output=json", "--filename=-"]
     kept: dict[str, Any] = json.loads(place.kubectl(*arguments, stdin=json.dumps(document)))["spec"]
     return kept
 
@@ -235,6 +240,8 @@ def test_executors_get_the_graph_with_the_services_of_its_nodes(made: Made) -> N
         assert {"--protocol", "v2"} <= set(container["args"])
         [graph] = [one["value"] for one in container["env"] if one["name"] == "ENGINE_PREDICTOR"]
         assert tree(json.loads(base64.b64decode(graph))["graph"], name, made.place) == predictor["graph"]
+        with pytest.raises(CommandFailed, match="violate PodSecurity"):
+            as_kept(made.place, {"selector": spec["selector"], "template": template})
         front = made.of_kind("Service")[name]["spec"]
         assert [one["port"] for one in front["ports"]] == [8000, 5001]
         assert front["selector"].items() <= template["metadata"]["labels"].items()
