@@ -25,10 +25,10 @@ $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml
 	  --editable . --editable model-init
 	touch $@
 
-.PHONY: help setup run test lint tools unit cluster-test on-cluster bench generate lock clean
+.PHONY: help setup run test lint tools unit cluster-test on-cluster interop-seldon bench generate lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(READY) ## Install everything into .venv
 
@@ -73,6 +73,10 @@ cluster-test: $(READY) cluster-tools images ## Run the tests on a fresh Kubernet
 
 on-cluster:
 	$(BIN)/pytest --durations 10 tests/cluster
+
+# Nothing here builds or fetches Seldon Core: whoever has its binaries gives their paths.
+interop-seldon: $(READY) cluster-tools ## Test with Seldon Core 1.17.1 (SELDON_EXECUTOR=… SELDON_OPERATOR=…)
+	$(BIN)/pytest --durations 10 -rs tests/interop
 
 bench: $(READY) ## Measure, and write docs/performance.md
 	$(BIN)/python load-tests/report.py
