@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -15,6 +15,7 @@ from imagegraph import headers as beside
 from imagegraph import openapi, steps, wire
 from imagegraph.asgi import Answer, Application, Handler, Request, Route, Stream, Table
 from imagegraph.errors import ImagegraphError
+from imagegraph.journal import Entry
 from imagegraph.message import Message
 from imagegraph.references import PATH, content_type
 from imagegraph.service import Service, metadata
@@ -23,6 +24,8 @@ from imagegraph.v1 import instances, predictions
 
 BINARY = "application/octet-stream"
 EVENTS = "text/event-stream"
+
+One = TypeVar("One")
 
 
 @dataclass(frozen=True)
@@ -111,47 +114,35 @@ class Work:
 
     async def _watch(self, request: Request, asked: wire.Request) -> Stream:
         happenings = self._service.watch(asked.messages, request.entry)
+
+        def write(one: Happening | Message | ImagegraphError) -> bytes:
+            if isinstance(one, Happening):
+                return _event(one)
+            if isinstance(one, ImagegraphError):
+                facts = {"error": str(one), "status": one.status}
+                return b"event: error\ndata: " + orjson.dumps(facts) + b"\n\n"
+            return b"event: answer\ndata: " + self._encode(one, asked, binary=False).body + b"\n\n"
+
         # Until something happens, the request can still be refused with a status.
         first = await anext(happenings)
-
-        async def pieces() -> AsyncGenerator[bytes]:
-            one: Happening | Message = first
-            try:
-                while isinstance(one, Happening):
-                    yield _event(one)
-                    one = await anext(happenings)
-                yield b"event: answer\ndata: " + self._encode(one, asked, binary=False).body + b"\n\n"
-            except ImagegraphError as error:
-                request.entry.error = error
-                facts = {"error": str(error), "status": error.status}
-                yield b"event: error\ndata: " + orjson.dumps(facts) + b"\n\n"
-            finally:
-                await happenings.aclose()
-
-        return Stream(pieces(), EVENTS)
+        return Stream(_pieces(first, happenings, write, request.entry), EVENTS)
 
     async def _tell_steps(self, request: Request, asked: wire.Request) -> Answer | Stream:
         """Answers the engine before us: with frames once there is a step, else as ever."""
         told = self._service.tell_steps(asked.messages, request.entry)
+
+        def write(one: Message | ImagegraphError) -> bytes:
+            if isinstance(one, ImagegraphError):
+                one = steps.failure(one.status, str(one))
+            elif asked.outputs is not None and steps.EVENT not in one.parameters:
+                one = one.only(asked.outputs)
+            return steps.frame(*wire.encode(one, "outputs"))
+
         first = await anext(told)
-        if steps.EVENT not in first.parameters:
-            await told.aclose()
-            return self._encode(first, asked)
-
-        async def pieces() -> AsyncGenerator[bytes]:
-            one = first
-            try:
-                while steps.EVENT in one.parameters:
-                    yield _frame(one)
-                    one = await anext(told)
-                yield _frame(one if asked.outputs is None else one.only(asked.outputs))
-            except ImagegraphError as error:
-                request.entry.error = error
-                yield _frame(steps.failure(error.status, str(error)))
-            finally:
-                await told.aclose()
-
-        return Stream(pieces(), steps.FRAMES)
+        if steps.EVENT in first.parameters:
+            return Stream(_pieces(first, told, write, request.entry), steps.FRAMES)
+        await told.aclose()
+        return self._encode(first, asked)
 
     async def aggregate(self, request: Request) -> Answer:
         """Unites the answers of children, for whoever runs the graph."""
@@ -214,8 +205,19 @@ def _event(happening: Happening) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (happening.kind.encode(), orjson.dumps(happening.facts))
 
 
-def _frame(message: Message) -> bytes:
-    return steps.frame(*wire.encode(message, "outputs"))
+async def _pieces(
+    first: One, others: AsyncGenerator[One], write: Callable[[One | ImagegraphError], bytes], entry: Entry
+) -> AsyncGenerator[bytes]:
+    """Writes one thing after the other, and as the last one the error that comes instead of an answer."""
+    try:
+        yield write(first)
+        async for one in others:
+            yield write(one)
+    except ImagegraphError as error:
+        entry.error = error
+        yield write(error)
+    finally:
+        await others.aclose()
 
 
 class Health:
