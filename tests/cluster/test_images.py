@@ -24,7 +24,7 @@ NODE, MODEL_INIT = images.IMAGES
 # Without weights. Both have a base image of 177 MB, or another's.
 LARGEST_MB = {NODE: 2500, MODEL_INIT: 300}
 BUNDLE = "pocket"
-# Mounts go with the last process.
+# Whatever is in there ends with the shell that enters, and that with us; mounts go with the last process.
 ISOLATED = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child")
 ENTER = """
 set -e
@@ -34,7 +34,8 @@ mount --types proc proc proc
 mount --types tmpfs tmpfs tmp
 mount --bind "$3" models
 shift 3
-exec chroot --userspec=1000:1000 . "$@"
+chroot --userspec=1000:1000 . "$@"
+exit
 """
 SMOKE = """
 import asyncio
