@@ -88,15 +88,20 @@ class Executor:
 
 
 @contextmanager
-def executor(program: str, document: dict[str, Any], folder: Path) -> Iterator[Executor]:
-    """Runs the executor for the predictor `default` of a document with addresses; ready when all listen."""
-    graph, annotations = folder / "graph.yaml", folder / "annotations"
+def executor(
+    program: str, document: dict[str, Any], annotations: Mapping[str, str], folder: Path
+) -> Iterator[Executor]:
+    """Runs the executor for the predictor `default` of a document with addresses; ready when all listen.
+
+    Args:
+        annotations: those of its pod; the operator gives none to a pod of its own.
+    """
+    graph, podinfo = folder / "graph.yaml", folder / "annotations"
     graph.write_text(yaml.safe_dump(document))
-    pairs = document["spec"]["annotations"].items()
-    annotations.write_text("".join(f'{key}="{value}"\n' for key, value in pairs))
+    podinfo.write_text("".join(f'{key}="{value}"\n' for key, value in annotations.items()))
     rest, grpc = free_ports(2)
     command = [
-        "unshare", "--map-root-user", "--mount", "sh", "-c", AT_PODINFO, str(annotations),
+        "unshare", "--map-root-user", "--mount", "sh", "-c", AT_PODINFO, str(podinfo),
         program, f"--file={graph}", "--predictor=default", f"--sdep={chart.RELEASE}", "--namespace=default",
         "--hostname=127.0.0.1", "--protocol=v2", "--transport=rest", f"--http_port={rest}",
         f"--grpc_port={grpc}",
