@@ -196,7 +196,9 @@ async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -
     )
     more = grpc.method_handlers_generic_handler(SERVICE, {"ModelStreamInfer": stream})
     server.add_generic_rpc_handlers((more,))
-    if not server.add_insecure_port(f"[::]:{port}"):
-        raise ImagegraphError(f"port {port} is taken")
+    try:
+        server.add_insecure_port(f"[::]:{port}")
+    except RuntimeError as error:
+        raise ImagegraphError(f"port {port} is taken") from error
     await server.start()
     return server

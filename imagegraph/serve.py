@@ -16,9 +16,11 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import uvicorn
 
+from imagegraph.errors import ImagegraphError
 from imagegraph.http1 import MAX_HEAD_S, BoundedProtocol
 from imagegraph.protocol import RESTServer, kserve
 from imagegraph.rest import Limits, Vertex, application
@@ -50,14 +52,14 @@ class Options:
 
 
 def serve(service: Service, options: Options) -> None:
-    """Serves until SIGTERM or SIGINT, and then ends the process.
-
-    Raises:
-        ImagegraphError: the weights cannot be loaded.
-    """
+    """Serves until SIGTERM or SIGINT, or until the weights cannot be loaded, and then ends the process."""
     import uvloop
 
-    uvloop.run(_serve(service, options))
+    try:
+        uvloop.run(_serve(service, options))
+    except ImagegraphError as error:
+        print(f"error: {error}", file=sys.stderr)
+        _leave(1)
 
 
 async def _serve(service: Service, options: Options) -> None:
@@ -99,10 +101,15 @@ async def _serve(service: Service, options: Options) -> None:
         await service.close()
         if service.journal.tracing:
             await _close(service.journal.tracing)
-    # Python would wait for threads of components, however long they still load or compute.
+    _leave(0)
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends the process; Python would wait for components' threads, however long they load or compute."""
     logging.shutdown()
     sys.stdout.flush()
-    os._exit(0)
+    sys.stderr.flush()
+    os._exit(code)
 
 
 async def _close(tracing: Tracing) -> None:

@@ -8,8 +8,7 @@ the response, with binary tensors. A node that has no steps to tell of answers a
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from imagegraph.engine import Context, Event
 from imagegraph.graph import Node
@@ -36,7 +35,7 @@ def failure(status: int, words: str) -> Message:
 def answer(message: Message) -> Message:
     """Returns an answer that nobody can take for a step, whatever parameters its request had."""
     parameters = {name: value for name, value in message.parameters.items() if name != EVENT}
-    return Message(message.values, message.id, message.origin, parameters)
+    return replace(message, parameters=parameters)
 
 
 def frame(body: bytes, head: int | None) -> bytes:
@@ -46,7 +45,7 @@ def frame(body: bytes, head: int | None) -> bytes:
 
 def told(message: Message, node: Node, context: Context) -> bool:
     """Tells whoever watches of a step; returns False if the message is the answer."""
-    facts: Mapping[str, Any] = message.parameters
+    facts = message.parameters
     if EVENT not in facts:
         return False
     if facts[EVENT] == "progress":

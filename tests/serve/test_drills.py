@@ -5,6 +5,7 @@ Deadlines are wide: what is measured is order and number, on machines that may b
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -179,6 +180,17 @@ def test_work_that_does_not_end_is_left_behind(start: Start) -> None:
     code, seconds = talk(server, ask)
     assert code == 0
     assert 1 <= seconds < 1 + PATIENCE_S
+
+
+def test_a_port_that_is_taken_is_named(start: Start, tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("0.0.0.0", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        # The last of two options of one name counts.
+        server = start("--component", "gated", "--grpc-port", str(port), wait=False, GATE=str(tmp_path / "g"))
+        assert server.process.wait(timeout=60) == 1
+    assert server.log.read_text().strip().endswith(f"error: port {port} is taken")
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
