@@ -28,20 +28,10 @@ MANIFESTS = sorted(path.name for path in (ROOT / "manifests" / "seldon").iterdir
 SCENARIOS = {
     "canary": "predictors.default.traffic=90,predictors.canary.traffic=10,predictors.canary.image.tag=next",
     "shadow": "predictors.trial.shadow=true,predictors.trial.traffic=10,predictors.trial.image.tag=next",
-    "hpa": ",".join(
-        f"nodes.edges.autoscaling.{one}" for one in ("minReplicas=2", "maxReplicas=4", "cpuPercent=70")
-    ),
-    "keda": ",".join(
-        f"nodes.edges.keda.{one}"
-        for one in (
-            "minReplicas=2",
-            "maxReplicas=4",
-            "triggers[0].type=prometheus",
-            "triggers[0].metadata.serverAddress=http://prometheus:9090",
-            "triggers[0].metadata.query=vector(1)",
-            "triggers[0].metadata.threshold=x",
-        )
-    ),
+    "hpa": "nodes.edges.autoscaling.minReplicas=2,nodes.edges.autoscaling.maxReplicas=4,"
+    "nodes.edges.autoscaling.cpuPercent=70",
+    "keda": "nodes.edges.keda.minReplicas=2,nodes.edges.keda.maxReplicas=4,"
+    "nodes.edges.keda.triggers[0].type=prometheus,nodes.edges.keda.triggers[0].metadata.query=vector(1)",
     "gpu": "bundle=sd15,pools.gpu.gpu.count=1,pools.gpu.nodeSelector.pool=gpu,nodes.depth.replicas=3",
 }
 # What the operator adds to a node's container and pod.
@@ -55,9 +45,16 @@ ENVIRONMENT = {
 ADDED = {"env": ENVIRONMENT, "ports": {"metrics"}, "volumeMounts": {"seldon-podinfo"}}
 
 
+@pytest.fixture(scope="session")
+def program() -> str:
+    return seldon.binary("SELDON_OPERATOR")
+
+
 @pytest.fixture(scope="module")
-def operator(cluster: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[seldon.Operator]:
-    program = seldon.binary("SELDON_OPERATOR")
+def operator(
+    program: str, cluster: Kubernetes, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[seldon.Operator]:
+    """Runs the operator; no cluster is started where there is none."""
     with (
         crds.installed(cluster),
         cluster.namespace("test-seldon") as place,
