@@ -129,7 +129,7 @@ def _config(store: Path, image: str) -> bytes:
 def _forget_old_layers(base: str) -> None:
     """Removes layers that no image has by name, when what the largest is made of has changed."""
     digest = hashlib.sha256(base.encode())
-    for path in sorted((ROOT / "requirements").glob("*.txt")):
+    for path in sorted((ROOT / "requirements").glob("*.*")):
         digest.update(path.read_bytes())
     stamp = CACHE / "made-of"
     if stamp.exists() and stamp.read_text() != digest.hexdigest():
