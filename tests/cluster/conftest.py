@@ -74,15 +74,20 @@ def cluster() -> Iterator[Kubernetes]:
 
 @pytest.fixture(scope="session")
 def images(cluster: Kubernetes) -> Kubernetes:
-    """The cluster with the project's images on it."""
+    """The cluster with the project's images on its nodes."""
     if cluster.local:
-        try:
-            node, model_init = (built_images.built(name) for name in built_images.IMAGES)
-        except toolchain.Missing as error:
-            unavailable(str(error))
-        for image in (node, model_init, replace(node, name=CANARY)):
-            cluster.local.load(image)
+        load_images(cluster.local)
     return cluster
+
+
+def load_images(cluster: local.Cluster) -> None:
+    """Makes the project's images known to all nodes."""
+    try:
+        node, model_init = (built_images.built(name) for name in built_images.IMAGES)
+    except toolchain.Missing as error:
+        unavailable(str(error))
+    for image in (node, model_init, replace(node, name=CANARY)):
+        cluster.load(image)
 
 
 @pytest.fixture

@@ -263,6 +263,10 @@ class Node:
         """Its images and containers."""
         return Containerd(self.pid, self.folder)
 
+    def run(self, *command: str) -> str:
+        """Runs a command that sees the node's mounts; returns what it prints."""
+        return run("nsenter", f"--target={self.pid}", "--mount", *command)
+
     def stop(self) -> None:
         """Kills it and removes what it leaves."""
         if pid := self.pid:

@@ -66,7 +66,8 @@ class Hub:
         speed: bytes/s of one connection; None for as fast as can be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", other_host: str = "localhost") -> None:
+        """Takes the address to listen at, and the name by which large files come from another host."""
         self.repos: dict[str, Repo] = {}
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
@@ -74,9 +75,10 @@ class Hub:
         self.speed: float | None = None
         self.token: str | None = None
         self.lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server((host, 0), _handler(self))
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{host}:{self.port}"
+        self.other_url = f"http://{other_host}:{self.port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
@@ -204,7 +206,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                     302,
                     b"",
                     {
-                        "Location": f"http://localhost:{hub.port}/cdn/{name}/{path}",
+                        "Location": f"{hub.other_url}/cdn/{name}/{path}",
                         "X-Repo-Commit": revision,
                         "X-Linked-Etag": f'"{etag(path, data)}"',
                         "X-Linked-Size": str(len(data)),
