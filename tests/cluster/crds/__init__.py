@@ -35,9 +35,10 @@ DROPPED = {
     "x-kubernetes-list-type", "x-kubernetes-patch-merge-key", "x-kubernetes-patch-strategy",
     "x-kubernetes-unions",
 }  # fmt: skip
+NUMBER_OR_TEXT = {"x-kubernetes-int-or-string": True}
 EITHER = {
-    "io.k8s.apimachinery.pkg.api.resource.Quantity": {"x-kubernetes-int-or-string": True},
-    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {"x-kubernetes-int-or-string": True},
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": NUMBER_OR_TEXT,
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": NUMBER_OR_TEXT,
 }
 
 
@@ -62,15 +63,15 @@ def installed(cluster: Kubernetes) -> Iterator[None]:
 
 def definitions(cluster: Kubernetes) -> dict[str, str]:
     """Returns all definitions by name, as an API server takes them."""
-    published = dict(EITHER)
+    published: Schema = {}
     for path in PUBLISHED:
-        found = json.loads(cluster.kubectl("get", f"--raw=/openapi/v3/{path}"))["components"]["schemas"]
-        published = {**found, **published}
+        found = json.loads(cluster.kubectl("get", f"--raw=/openapi/v3/{path}"))
+        published |= found["components"]["schemas"]
     texts = {}
     for file in sorted(HERE.glob("*.yaml")):
-        definition, *schemas = yaml.safe_load_all(file.read_text())
-        resolved = _resolved(definition, {**published, **(schemas[0] if schemas else {})}, ())
-        texts[definition["metadata"]["name"]] = json.dumps(resolved)
+        definition, *own = yaml.safe_load_all(file.read_text())
+        schemas = {name: schema for some in (published, EITHER, *own) for name, schema in some.items()}
+        texts[definition["metadata"]["name"]] = json.dumps(_resolved(definition, schemas, ()))
     for other in OTHERS:
         group, plural = Path(other).stem.split("_")
         texts[f"{plural}.{group}"] = (tools() / other).read_text()
