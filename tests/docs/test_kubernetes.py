@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -23,6 +24,21 @@ def test_its_values_render(tmp_path: Path) -> None:
     values.write_text(block)
     done = chart.template("--values", str(values))
     assert done.returncode == 0, done.stderr
+
+
+def test_the_smallest_main_job_asks_for_what_it_says() -> None:
+    def asked(pod: chart.Pod, resource: str) -> int:
+        def of(container: dict[str, Any]) -> int:
+            value = str(container["resources"]["requests"][resource])
+            return int(value.removesuffix("m").removesuffix("Mi"))
+
+        # Init containers run before the others.
+        first = [of(one) for one in pod.spec.get("initContainers", [])]
+        return max(*first, of(pod.spec["containers"][0])) if first else of(pod.spec["containers"][0])
+
+    pods = list(chart.pods(chart.objects("--values", str(chart.CHART / "ci" / "plain-values.yaml"))))
+    cpu, memory = (sum(asked(pod, resource) for pod in pods) for resource in ("cpu", "memory"))
+    assert f"asks for {cpu / 1000:g} CPU and {memory / 1024:g} GiB" in TEXT
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
