@@ -101,6 +101,10 @@ def kserve(images: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Iter
             eventually("KServe's controller", lambda: answers(url, check), 120)
             images.apply(*hooks)
             yield images
+            # Nobody else ends them, and their definitions could not go.
+            kinds = "inferenceservices,inferencegraphs"
+            left = lambda: images.get(kinds, "--all-namespaces")["items"]  # noqa: E731
+            eventually("the end of KServe's objects", lambda: not left(), 120)
         finally:
             print(re.sub(r"(?m)^.*\binfo\b.*$\n?", "", log.read_text())[-4000:])
         for hook in hooks:
