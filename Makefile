@@ -87,7 +87,7 @@ generate: $(READY) ## Write all generated files
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 # What the images get is what the tests ran with.
 LOCK_IMAGE := $(LOCK) --constraints requirements/lock.txt pyproject.toml \
-  --extra models --extra serve --extra redis --extra otel
+  --extra models --extra serve --extra redis --extra otel --extra gcs
 LOCK_MODEL_INIT := $(LOCK) --constraints requirements/lock.txt model-init/pyproject.toml
 
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows

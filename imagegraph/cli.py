@@ -101,6 +101,7 @@ def serve(
     """Serve a component, a graph, or the predictors of a manifest over V2 REST and gRPC."""
     from prometheus_client import REGISTRY
 
+    from imagegraph.artifacts import bring
     from imagegraph.assembly import Assembly, Settings
     from imagegraph.grpc_call import GrpcCall
     from imagegraph.journal import Journal
@@ -114,6 +115,8 @@ def serve(
     if sum(one is not None for one in (component, graph_name, manifest)) != 1:
         given = {"component": component, "graph": graph_name, "manifest": manifest}
         raise InvalidInput("component", "one of --component, --graph and --manifest", given)
+    if artifacts := os.environ.get("AIP_STORAGE_URI"):
+        bring(artifacts)
     catalogue = Catalogue.read()
     settings = Settings(device, max_queue, cache_mib * 2**20, cache_redis, cache_lifetime, wait)
     deployment = _deployment(str(graph_name), bundle, manifest, catalogue) if component is None else None

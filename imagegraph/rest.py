@@ -107,7 +107,9 @@ class Work:
         asked = self._decode(request)
         if beside.PROGRESS in request.headers:
             return await self._tell_steps(request, asked)
-        if EVENTS in request.headers.get("accept", ""):
+        # Seldon's executor hands a client's Accept to every node, and can read no events of theirs.
+        by_executor = beside.SELDON_ID in request.headers
+        if EVENTS in request.headers.get("accept", "") and not by_executor:
             return await self._watch(request, asked)
         answer = await self._service.infer(asked.messages, request.entry)
         return self._encode(answer, asked)

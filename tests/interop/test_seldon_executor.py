@@ -227,7 +227,6 @@ def test_a_picture_of_10_mb_comes_back_byte_for_byte(run: Run) -> None:
     assert base64.b64decode(answered) == picture
 
 
-@pytest.mark.xfail(strict=True, reason="the executor hands the client's Accept to every node, which streams")
 @pytest.mark.parametrize("graph", ["chain", "sum", "ways"])
 def test_a_client_that_would_watch_gets_the_answer_at_once(run: Run, graph: str) -> None:
     with run(graph) as executor:

@@ -182,6 +182,13 @@ def test_work_that_does_not_end_is_left_behind(start: Start) -> None:
     assert 1 <= seconds < 1 + PATIENCE_S
 
 
+def test_artifacts_that_are_no_weights_are_named(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "model.bin").touch()
+    server = start("--component", "double", wait=False, AIP_STORAGE_URI=str(tmp_path))
+    assert server.process.wait(timeout=60) == 1
+    assert "holds no weights: expected folders models--" in server.log.read_text().splitlines()[-1]
+
+
 def test_a_port_that_is_taken_is_named(start: Start, tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("0.0.0.0", 0))

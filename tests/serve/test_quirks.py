@@ -149,7 +149,8 @@ def test_integers_beyond_doubles_are_exact_here_and_refused_where_a_graph_would_
 
 def test_forwarded_headers_change_nothing(double: Server) -> None:
     headers = {
-        "Accept": "text/html,*/*;q=0.8",
+        "Accept": "text/html,text/event-stream,*/*;q=0.8",
+        "Seldon-Puid": "of-the-executor",
         "Accept-Encoding": "gzip, deflate, br, zstd",
         "Authorization": "Bearer of-the-client",
         "Cookie": "session=1",
