@@ -87,8 +87,9 @@ def test_a_full_volume_is_told_and_filled_once_there_is_room(
     assert ended["exitCode"] == 4
     assert "must be fetched, but /models" in ended["message"]
     (pod,) = namespace.pods("imagegraph/node=depth")
-    log = namespace.kubectl("logs", pod["metadata"]["name"], "--container=model-init", "--previous")
-    assert ended["message"].strip().removeprefix("model-init: ") in log
+    words = ended["message"].strip().removeprefix("model-init: ")
+    log = ("logs", pod["metadata"]["name"], "--container=model-init")
+    eventually("the same in the log of one of its attempts", lambda: words in namespace.kubectl(*log))
     node.run("mount", "-o", "remount,size=100m", path)
     namespace.wait_ready()
     figure(f'status and log said "{ended["message"].strip()}"')
