@@ -31,20 +31,21 @@ def second(images: Kubernetes) -> Iterator[Node]:
     images.kubectl("delete", "node", node.name, "--wait=false")
 
 
+@pytest.fixture(scope="class")
+def release(second: Node, shared_namespace: Namespace) -> Namespace:
+    install(
+        shared_namespace,
+        "edges",
+        graph="edges",
+        node={"resources": SMALL, "replicas": 2},
+        engine={"replicas": 2, "resources": SMALL},
+        pools={"cpu": {"spread": {"topologyKey": "kubernetes.io/hostname"}}},
+    )
+    return shared_namespace
+
+
 class TestEdges:
     """Two pods of the node and two of the engine, one of each on every machine."""
-
-    @pytest.fixture(scope="class")
-    def release(self, second: Node, shared_namespace: Namespace) -> Namespace:
-        install(
-            shared_namespace,
-            "edges",
-            graph="edges",
-            node={"resources": SMALL, "replicas": 2},
-            engine={"replicas": 2, "resources": SMALL},
-            pools={"cpu": {"spread": {"topologyKey": "kubernetes.io/hostname"}}},
-        )
-        return shared_namespace
 
     def test_a_drained_node_costs_no_request(
         self, release: Namespace, second: Node, figure: Callable[[str], None]
