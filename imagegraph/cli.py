@@ -41,6 +41,7 @@ app.add_typer(canary.commands, name="canary")
 console = Console()
 
 DEFAULT_BUNDLE = generated.DEFAULT_BUNDLE
+INTERRUPTED = 130  # what shells expect of whom SIGINT ended
 
 Result = TypeVar("Result")
 GraphName = Annotated[str, typer.Argument(help="A graph or a component of the catalogue")]
@@ -337,6 +338,12 @@ def main() -> None:
     except ImagegraphError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2 if 400 <= error.status < 499 else 1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            # Python would wait for threads of components, however long they still load or compute.
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        raise
 
 
 if __name__ == "__main__":
