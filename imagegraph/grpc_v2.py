@@ -89,10 +89,10 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         What happens is a response without outputs, whose parameters `event` and `facts` (JSON) say it.
         An engine before us gets `steps` instead, and errors as ModelInfer has them.
         """
+        by_engine = beside.PROGRESS in dict(context.invocation_metadata() or ())
         async for request in requests:
             entry = self._open("ModelStreamInfer", context)
             request_id = request.id or entry.context.id
-            by_engine = beside.PROGRESS in dict(context.invocation_metadata() or ())
             try:
                 asked = self._decode(request)
                 watch = self._tell_steps(asked, entry) if by_engine else self._watch(asked, entry, request_id)
