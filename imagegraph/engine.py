@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from imagegraph.component import Router
 from imagegraph.errors import DeadlineExceeded, ImagegraphError
@@ -24,8 +24,7 @@ Method = Literal["infer", "aggregate", "route"]
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something happened at a node: started, a step of progress, finished or failed.
 
     Attributes:
@@ -44,8 +43,7 @@ class Event:
     message: Message | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """How a node's work came to be done: how long it waited (s), and how many were computed together."""
 
     waited_s: float

@@ -70,7 +70,7 @@ class Message:
 
     def with_values(self, values: Mapping[str, Any], origin: str) -> Message:
         """Returns this message with other values, as answered by the node `origin`."""
-        return replace(self, values=values, origin=origin)
+        return Message(values, self.id, origin, self.parameters)
 
     def only(self, names: Sequence[str]) -> Message:
         """Returns this message with the named values alone.

@@ -155,7 +155,7 @@ class Service:
             parameters = dict(answer.parameters)
             if context.cache_hits:
                 parameters["cache_hits"] = ",".join(context.cache_hits)
-            return replace(answer, id=message.id or context.id, origin=self.name, parameters=parameters)
+            return Message(answer.values, message.id or context.id, self.name, parameters)
 
     def watch(self, messages: Sequence[Message], entry: Entry) -> AsyncGenerator[Happening | Message]:
         """Answers as `infer` does, and says what happens meanwhile; see `streaming.follow`."""
@@ -205,7 +205,7 @@ class Service:
             side = self._choose(entry)
             work = side.call.aggregate(side.root, messages, entry.context)
             answer = await engine.timed("aggregate", side.root, work, entry.context)
-            return replace(answer, id=answer.id or entry.context.id, origin=self.name)
+            return Message(answer.values, answer.id or entry.context.id, self.name, answer.parameters)
 
     async def route(self, message: Message, entry: Entry) -> int:
         """Chooses a child."""

@@ -331,7 +331,7 @@ def fields(entry: Any, at: str) -> tuple[str, str, tuple[int, ...], Mapping[str,
     name, datatype, shape = entry.get("name"), entry.get("datatype"), entry.get("shape")
     if not isinstance(name, str) or not name:
         raise InvalidInput(f"{at}.name", "a name", name)
-    if not isinstance(datatype, str) or datatype not in ("BYTES", *DATATYPES):
+    if not isinstance(datatype, str) or (datatype != "BYTES" and datatype not in DATATYPES):
         raise InvalidInput(f"{at}.datatype", f"BYTES or one of {', '.join(DATATYPES)}", datatype)
     if not _is_shape(shape):
         raise InvalidInput(f"{at}.shape", f"up to {MAX_DIMENSIONS} sizes, in all below 2**31", shape)
@@ -339,13 +339,15 @@ def fields(entry: Any, at: str) -> tuple[str, str, tuple[int, ...], Mapping[str,
 
 
 def _is_shape(shape: Any) -> TypeGuard[list[int]]:
-    return (
-        isinstance(shape, list)
-        and len(shape) <= MAX_DIMENSIONS
-        and all(type(size) is int and size >= 0 for size in shape)
+    if not isinstance(shape, list) or len(shape) > MAX_DIMENSIONS:
+        return False
+    count = 1
+    for size in shape:
+        if type(size) is not int or size < 0:
+            return False
         # Beside a zero the others could be of any size, which numpy does not allow either.
-        and math.prod(max(1, size) for size in shape) < 2**31
-    )
+        count *= size or 1
+    return count < 2**31
 
 
 def from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:

@@ -7,7 +7,7 @@ Every server has an environment of its own, made from serving/*.txt at first use
 own, stopped while another is asked. Rounds alternate in shuffled order, so that a slow minute of the
 machine hits all alike; ratios are medians over rounds of the ratio within a round. All servers get the
 same picture as the same V2 JSON, decode its base64 and encode it again; ours and KServe's are asked in
-their other protocols, too. Prints Markdown tables.
+their other protocols, too. Needs h2load, which Debian has in nghttp2-client. Prints Markdown tables.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import grpc
 import orjson
 import yaml
 
@@ -45,7 +46,7 @@ from imagegraph.protocol import pb
 
 HERE = Path(__file__).resolve().parent / "serving"
 sys.path.insert(0, str(HERE))
-from generator import Load, Outcome, measure  # noqa: E402
+from generator import GRPC_METHOD, Load, Outcome, framed, measure  # noqa: E402
 
 ENVIRONMENTS = HERE / ".environments"
 START_S = 120.0
@@ -183,7 +184,7 @@ class Way:
 
     name: str
     server: Server
-    load: Callable[[int, float], Load]
+    load: Callable[[int, int], Load]
     goals: Mapping[int, float] = field(default_factory=dict)
     outcomes: dict[int, list[Outcome]] = field(default_factory=dict)
 
@@ -210,17 +211,24 @@ def http_way(
     path: str = V2,
 ) -> Way:
     """Asks over HTTP."""
-    return Way(name, server, lambda many, seconds: Load(port, body, many, seconds, path, headers))
+    return Way(name, server, lambda many, requests: Load(port, body, many, requests, path, headers))
 
 
 def grpc_way(name: str, server: Server, port: int, body: bytes) -> Way:
-    """Asks over gRPC."""
-    return Way(name, server, lambda many, seconds: Load(port, body, many, seconds, grpc=True))
+    """Asks over gRPC, once now: an answer under load that is shorter is none."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        grpc.channel_ready_future(channel).result(START_S)
+        answer = channel.unary_unary(GRPC_METHOD)(body, timeout=START_S)
+    if JPEG not in answer:
+        raise RuntimeError(f"{name} answers {answer[:300]!r}, not the picture")
+    size = len(framed(answer))
+    return Way(name, server, lambda many, requests: Load(port, body, many, requests, grpc_answer=size))
 
 
 def run(ways: Sequence[Way], concurrencies: Sequence[int], rounds: int, seconds: float) -> None:
     """Measures all ways in alternating rounds, in a new order each; first a short round to warm up."""
     shuffle = random.Random(1).shuffle
+    rates: dict[tuple[str, int], float] = {}
     for way in ways:
         way.server.pause()
     for turn in range(rounds + 1):
@@ -229,8 +237,12 @@ def run(ways: Sequence[Way], concurrencies: Sequence[int], rounds: int, seconds:
             shuffle(order)
             for way in order:
                 way.server.resume()
-                outcome = measure(way.load(concurrency, seconds if turn else seconds / 4))
+                # As many as the time will allow by what the round before has shown.
+                least = 2 * concurrency
+                many = max(least, round(seconds * rates[way.name, concurrency])) if turn else 2 * least
+                outcome = measure(way.load(concurrency, many))
                 way.server.pause()
+                rates[way.name, concurrency] = outcome.requests_per_s
                 if turn:
                     way.outcomes.setdefault(concurrency, []).append(outcome)
     for way in ways:
@@ -277,9 +289,9 @@ def peers(stack: ExitStack, kind: str) -> list[Way]:
 
 def check(way: Way) -> None:
     """Waits until the server is there and makes sure that it answers the picture that it gets."""
-    load = way.load(1, 0)
-    if load.grpc:
-        return  # asked over HTTP as well, by another way, or waited for by gRPC's own client
+    load = way.load(1, 1)
+    if load.grpc_answer is not None:
+        return  # asked when it was made
     way.server.wait(load)
     body = ask(load)
     if JPEG not in body and base64.b64encode(JPEG) not in body:
@@ -307,19 +319,19 @@ def table(ways: Sequence[Way], other: Way, concurrencies: Sequence[int]) -> str:
 def identity(rounds: int, seconds: float) -> None:
     """A picture in and out, nothing done to it."""
     concurrencies = (1, 8, 64)
-    text, grpc = json_request(JPEG), grpc_request(JPEG)
+    text, message = json_request(JPEG), grpc_request(JPEG)
     with ExitStack() as stack:
         server, port = kserve(stack, "identity")
         base = http_way("KServe, JSON", server, port, text)
-        ways = [base, grpc_way("KServe, gRPC", server, port + 1, grpc), *peers(stack, "identity")]
+        ways = [base, grpc_way("KServe, gRPC", server, port + 1, message), *peers(stack, "identity")]
         port = free_ports(1)
         server = stack.enter_context(Server([PYTHON, HERE / "grpc_echo.py", str(port)]))
-        ways.append(grpc_way("grpc.aio alone, bytes", server, port, grpc))
+        ways.append(grpc_way("grpc.aio alone, bytes", server, port, message))
         server, port = ours(stack, "--bundle", "bench", "--component", "identity")
         for goal, way in (
             (1.8, http_way("ours, JSON", server, port, text)),
             (2.4, http_way("ours, binary", server, port, *binary_request(JPEG))),
-            (2.6, grpc_way("ours, gRPC", server, port + 1, grpc)),
+            (2.6, grpc_way("ours, gRPC", server, port + 1, message)),
         ):
             way.goals = dict.fromkeys(concurrencies, goal)
             ways.append(way)
@@ -353,7 +365,7 @@ def sleep(rounds: int, seconds: float) -> None:
 def batch(rounds: int, seconds: float) -> None:
     """A model that gains from batches, against one that gets its pictures one by one."""
     concurrencies = (1, 8, 64)
-    text, grpc = json_request(JPEG), grpc_request(JPEG)
+    text, message = json_request(JPEG), grpc_request(JPEG)
     with ExitStack() as stack:
         server, port = kserve(stack, "batch")
         base = http_way("KServe, JSON, no batches", server, port, text)
@@ -362,7 +374,7 @@ def batch(rounds: int, seconds: float) -> None:
         for way in (
             http_way("ours, JSON", server, port, text),
             http_way("ours, binary", server, port, *binary_request(JPEG)),
-            grpc_way("ours, gRPC", server, port + 1, grpc),
+            grpc_way("ours, gRPC", server, port + 1, message),
         ):
             way.goals = dict(zip(concurrencies, (1.0, 2.9, 6.4), strict=True))
             ways.append(way)
@@ -434,7 +446,7 @@ def engine(rounds: int, seconds: float) -> None:
                     if name == "ours":
                         ways.append(http_way(f"{name}, binary", server, port, binary, headers))
                 for way in ways:
-                    way.server.wait(way.load(1, 0))
+                    way.server.wait(way.load(1, 1))
                 kept[payload][graph_name] = ways
             every = [way for ways in kept[payload].values() for way in ways if way.server is not node]
             run([*every], (1,), rounds, seconds)

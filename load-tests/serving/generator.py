@@ -1,29 +1,21 @@
-"""Sends one request over and over on several connections at once and says how long answers took.
+"""Sends one request over and over, several at once, and says how long answers took.
 
-A process of its own, fed with a pickled `Load` on standard input; `measure` starts it. HTTP/1.1 is
-spoken on bare sockets and gRPC without decoding messages, so that the generator costs far less than
-any server that it asks, and all servers the same.
+nghttp2's `h2load` sends: it takes far less of the machine than any server that it asks, over HTTP/1.1
+as over gRPC, and decodes no messages.
 """
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import json
-import pickle
 import re
-import select
-import socket
 import statistics
 import subprocess
-import sys
-import time
+import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 GRPC_METHOD = "/inference.GRPCInferenceService/ModelInfer"
-ANSWER_S = 60.0
+SILENCE_S = 60
 
 
 @dataclass(frozen=True)
@@ -32,17 +24,19 @@ class Load:
 
     Attributes:
         path: for HTTP; gRPC has one method.
-        concurrency: connections (HTTP) or calls (gRPC) at once.
-        seconds: how long to go on beginning requests; at least one a connection is sent.
+        concurrency: connections (HTTP) or calls on one connection (gRPC) at once.
+        requests: how many in all.
+        grpc_answer: length of the right answer, framed, if gRPC is to be spoken. A gRPC call that fails
+            has status 200 like any other, but sends nothing.
     """
 
     port: int
     body: bytes
     concurrency: int
-    seconds: float
+    requests: int
     path: str = "/v2/models/m/infer"
     headers: Mapping[str, str] = field(default_factory=dict)
-    grpc: bool = False
+    grpc_answer: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,154 +49,43 @@ class Outcome:
     errors: int
 
 
+def framed(message: bytes) -> bytes:
+    """Returns a message as gRPC sends it, uncompressed."""
+    return b"\0" + len(message).to_bytes(4, "big") + message
+
+
 def measure(load: Load) -> Outcome:
-    """Runs a load in a process of its own."""
-    limit_s = load.seconds + 2 * ANSWER_S
-    command = [sys.executable, str(Path(__file__))]
-    run = subprocess.run(
-        command, input=pickle.dumps(load), stdout=subprocess.PIPE, timeout=limit_s, check=True
-    )
-    return Outcome(**json.loads(run.stdout))
+    """Sends a load.
 
-
-def http_head(load: Load) -> bytes:
-    """Returns the head of the request."""
-    lines = [f"POST {load.path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(load.body)}"]
-    lines += [f"{name}: {value}" for name, value in load.headers.items()]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-class Connection:
-    """One HTTP connection and the request that is under way on it."""
-
-    def __init__(self, port: int, request: bytes) -> None:
-        """Connects."""
-        self._request = memoryview(request)
-        self._line = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_S)
-        self._line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._line.setblocking(False)
-        self.begin()
-
-    def fileno(self) -> int:
-        """For epoll."""
-        return self._line.fileno()
-
-    def begin(self) -> None:
-        """Makes the next request ready to be sent."""
-        self._left_to_send = self._request
-        self._left_to_read: int | None = None  # not known before the head of the answer is there
-        self._chunked = False
-        self._head = self._tail = b""
-        self.ok = False
-        self.since = time.perf_counter()
-
-    def send(self) -> bool:
-        """Sends what the socket takes; returns whether all is sent."""
-        self._left_to_send = self._left_to_send[self._line.send(self._left_to_send) :]
-        return not self._left_to_send
-
-    def receive(self, buffer: bytearray) -> bool:
-        """Reads what is there; returns whether the answer is complete."""
-        count = self._line.recv_into(buffer)
-        if not count:
-            raise ConnectionResetError("the server closed the connection")
-        self._tail = (self._tail + buffer[max(0, count - 5) : count])[-5:]
-        if self._left_to_read is not None:
-            self._left_to_read -= count
-        else:
-            self._head += buffer[:count]
-            head, found, body = self._head.partition(b"\r\n\r\n")
-            if not found:
-                return False
-            self.ok = head.startswith(b"HTTP/1.1 200")
-            length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)", head)
-            # Go sends large answers in chunks; no JSON holds what ends the last one.
-            self._chunked = length is None
-            self._left_to_read = int(length[1]) - len(body) if length else 0
-        return self._tail == b"0\r\n\r\n" if self._chunked else self._left_to_read == 0
-
-    def close(self) -> None:
-        """Closes the socket."""
-        self._line.close()
-
-
-def drive_http(load: Load) -> tuple[list[float], int, float]:
-    """Returns the seconds that each answer took, the number of errors, and the seconds of all."""
-    request = http_head(load) + load.body
-    buffer = bytearray(2**20)
-    times: list[float] = []
-    errors = 0
-    poll = select.epoll()
-    lines = {one.fileno(): one for one in (Connection(load.port, request) for _ in range(load.concurrency))}
-    for number in lines:
-        poll.register(number, select.EPOLLOUT)
-    start = time.perf_counter()
-    while lines:
-        ready = poll.poll(ANSWER_S)
-        if not ready:
-            raise TimeoutError(f"no answer within {ANSWER_S:g} s")
-        for number, event in ready:
-            line = lines[number]
-            try:
-                if event & select.EPOLLOUT and not event & select.EPOLLIN:
-                    if line.send():
-                        poll.modify(number, select.EPOLLIN)
-                    continue
-                if not line.receive(buffer):
-                    continue
-            except ConnectionError:
-                line.ok = False
-            now = time.perf_counter()
-            if line.ok:
-                times.append(now - line.since)
-            errors += not line.ok
-            if line.ok and now - start < load.seconds:
-                line.begin()
-                # Most requests fit into the socket's buffer: no need to wait until it says so.
-                poll.modify(number, select.EPOLLIN if line.send() else select.EPOLLOUT)
-            else:
-                poll.unregister(number)
-                lines.pop(number).close()
-    return times, errors, time.perf_counter() - start
-
-
-async def drive_grpc(load: Load) -> tuple[list[float], int, float]:
-    """As `drive_http`, over one gRPC channel."""
-    from grpc import aio
-
-    times: list[float] = []
-    errors = itertools.count()
-    unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-    async with aio.insecure_channel(f"127.0.0.1:{load.port}", options=unlimited) as channel:
-        await channel.channel_ready()
-        call = channel.unary_unary(GRPC_METHOD)
-        start = time.perf_counter()
-
-        async def client() -> None:
-            while True:
-                since = time.perf_counter()
-                try:
-                    await call(load.body, timeout=ANSWER_S)
-                except aio.AioRpcError:
-                    next(errors)
-                    return
-                now = time.perf_counter()
-                times.append(now - since)
-                if now - start >= load.seconds:
-                    return
-
-        await asyncio.gather(*(client() for _ in range(load.concurrency)))
-        return times, next(errors), time.perf_counter() - start
-
-
-def main() -> None:
-    """Reads a load, drives it, and prints the outcome as JSON."""
-    load = pickle.load(sys.stdin.buffer)
-    times, errors, seconds = asyncio.run(drive_grpc(load)) if load.grpc else drive_http(load)
-    quantiles = statistics.quantiles(times, n=100) if len(times) > 1 else [(times or [0.0])[0]] * 99
-    outcome = Outcome(len(times) / seconds, 1000 * quantiles[49], 1000 * quantiles[98], errors)
-    print(json.dumps(asdict(outcome)))
-
-
-if __name__ == "__main__":
-    main()
+    Raises:
+        RuntimeError: there is no h2load.
+    """
+    at_once = str(load.concurrency)
+    if load.grpc_answer is None:
+        body, path, headers = load.body, load.path, dict(load.headers)
+        how = ["--h1", "--clients", at_once]
+    else:
+        body, path = framed(load.body), GRPC_METHOD
+        headers = {"content-type": "application/grpc", "te": "trailers"}
+        how = ["--clients", "1", "--max-concurrent-streams", at_once]
+    with tempfile.TemporaryDirectory() as folder:
+        data, log = Path(folder, "data"), Path(folder, "log")
+        data.write_bytes(body)
+        command = ["h2load", *how, "--requests", str(load.requests), "--data", data, "--log-file", log]
+        command += [f"--header={name}: {value}" for name, value in headers.items()]
+        command += ["--connection-inactivity-timeout", str(SILENCE_S), f"http://127.0.0.1:{load.port}{path}"]
+        try:
+            report = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        except FileNotFoundError as error:
+            raise RuntimeError("no h2load on the path; Debian has it in nghttp2-client") from error
+        rows = [line.split("\t") for line in log.read_text().splitlines()]
+    answers = [(int(since), int(took)) for since, status, took in rows if status == "200"]
+    failed = load.requests - len(answers)
+    if load.grpc_answer is not None and (sent := re.search(r"\(([0-9]+)\) data$", report, re.MULTILINE)):
+        failed = load.requests - round(int(sent[1]) / load.grpc_answer)
+    if not answers:
+        return Outcome(0.0, 0.0, 0.0, failed)
+    seconds = (max(since + took for since, took in answers) - min(since for since, _ in answers)) / 1e6
+    times = [took / 1000 for _, took in answers]
+    quantiles = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
+    return Outcome((load.requests - failed) / seconds, quantiles[49], quantiles[98], failed)
