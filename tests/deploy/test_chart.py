@@ -160,6 +160,12 @@ def test_only_the_engine_and_prometheus_reach_nodes(rendered: Objects, values: V
     callers = [peer for peer in rule["from"] if peer not in values["networkPolicy"]["prometheus"]]
     assert callers
     assert all("podSelector" in peer and "namespaceSelector" not in peer for peer in callers)
+    # The label by which Seldon's operator marks executors, and KServe's controller routers.
+    label = {"seldon": "seldon-app", "kserve": "serving.kserve.io/inferencegraph"}.get(values["platform"])
+    if label:
+        names = [f"{chart.RELEASE}-{name}" for name in values["predictors"]]
+        marked = {"matchExpressions": [{"key": label, "operator": "In", "values": names}]}
+        assert {"podSelector": marked} in callers
 
 
 def test_gpu_nodes_go_to_their_pool_with_a_gpu(catalogue: Catalogue) -> None:
