@@ -49,6 +49,12 @@ class Kubernetes:
         option = ["--server-side"] if server_side else []
         self.kubectl("apply", *option, "--filename=-", stdin=yaml.safe_dump_all(documents), timeout_s=120)
 
+    def wait_established(self, *definitions: str) -> None:
+        """Waits until the API server knows the kinds of CustomResourceDefinitions, given as kind/name."""
+        # One that was just made has no conditions, which `wait` takes for an error.
+        wait = ("wait", *definitions, "--for=condition=Established", "--timeout=20s")
+        eventually("the definitions", lambda: self.kubectl(*wait))
+
     @contextmanager
     def namespace(self, name: str, *, level: str = "restricted") -> Iterator["Namespace"]:
         """Makes a namespace that enforces a level of Pod Security, and removes it with all that is in it."""

@@ -74,8 +74,7 @@ def kserve(images: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Iter
     images.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kserve"}})
     definitions = documents(tools() / "kserve" / "crd")
     images.apply(*definitions, server_side=True)
-    for one in definitions:
-        images.kubectl("wait", "crd", one["metadata"]["name"], "--for=condition=Established", "--timeout=30s")
+    images.wait_established(*(f"crd/{one['metadata']['name']}" for one in definitions))
     images.apply(configuration())
     address = images.local.node(1).gateway
     port, metrics, probes = free_ports(3)

@@ -43,7 +43,8 @@ class TestReimagine:
         depth = next(pod for pod in pods if "-depth-" in pod["metadata"]["name"])
         (pulled,) = depth["status"]["initContainerStatuses"]
         assert pulled["state"]["terminated"]["exitCode"] == 0
-        assert "depth" in release.kubectl("logs", depth["metadata"]["name"], "--container=model-init")
+        log = release.kubectl("logs", depth["metadata"]["name"], "--container=model-init")
+        assert "complete: 1 repositories" in log  # whichever of the pods that use it came first
         for pod in pods:
             (container,) = pod["status"]["containerStatuses"]
             assert container["ready"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.kubernetes import Kubernetes, eventually
+from tests.cluster.kubernetes import Kubernetes
 from tests.cluster.toolchain import tools
 
 Schema = dict[str, Any]
@@ -52,9 +52,7 @@ def installed(cluster: Kubernetes) -> Iterator[None]:
         if missing:
             texts = "\n---\n".join(missing.values())
             cluster.kubectl("apply", "--server-side", "--filename=-", stdin=texts, timeout_s=120)
-            # One that was just made has no conditions, which `wait` takes for an error.
-            wait = ("wait", *names, "--for=condition=Established", "--timeout=20s")
-            eventually("the definitions", lambda: cluster.kubectl(*wait))
+            cluster.wait_established(*names)
         yield
     finally:
         if missing:
