@@ -79,7 +79,7 @@ on-cluster:
 interop-seldon: $(READY) cluster-tools ## Test with Seldon Core 1.17.1 (SELDON_EXECUTOR=… SELDON_OPERATOR=…)
 	$(BIN)/pytest --durations 10 -rs tests/interop
 
-bench: $(READY) ## Measure, and write docs/performance.md
+bench: $(READY) ## Measure, and write docs/performance.md (needs h2load)
 	$(BIN)/python load-tests/report.py
 
 generate: $(READY) ## Write all generated files

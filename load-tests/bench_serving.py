@@ -340,6 +340,7 @@ def identity(rounds: int, seconds: float) -> None:
         run(ways, concurrencies, rounds, seconds)
     print(f"A JPEG of {len(JPEG) / 1024:.0f} KiB in and out, ratio to KServe's REST:\n")
     print(table(ways, base, concurrencies))
+    print("\n`grpc.aio alone` hands back the bytes that come: no server on that library does more.")
 
 
 def sleep(rounds: int, seconds: float) -> None:

@@ -22,18 +22,17 @@ BENCHMARKS = {
     "bench_serving.py": "Serving: beside other servers, batches, and the engine in front of pods",
     "bench_model_init.py": "Weights: second run, verification, download",
 }
-HEAD = "# Performance\n\nWritten by `make bench`; ratios were measured in one alternating run each."
+HEAD = """# Performance
+
+Written by `make bench`, which needs nghttp2's h2load (in Debian's nghttp2-client); ratios were measured in
+one alternating run each."""
 
 
 def section(script: str) -> str:
     """Runs a benchmark; returns its part of the page, with the machine that it ran on."""
-    run = subprocess.run(
-        [sys.executable, HERE / script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=True,
-    )
+    run = subprocess.run([sys.executable, HERE / script], capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"{script} failed:\n{run.stderr[-3000:]}")
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     return f"`python load-tests/{script}`, {date.today()}, {machine}\n\n{run.stdout.strip()}"
 
