@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/cluster/" in item.path.as_posix():
             item.add_marker(pytest.mark.cluster)
-    # The last one: it leaves its definitions to the end of the cluster, rather than wait for theirs.
+    # The last one: on a fresh cluster it leaves its definitions there, rather than wait until they go.
     items.sort(key=lambda item: item.path.name == "test_kserve.py")
 
 

@@ -92,14 +92,24 @@ def kserve(images: Kubernetes, tmp_path_factory: pytest.TempPathFactory) -> Iter
         f"--health-probe-addr=127.0.0.1:{probes}",
     ]  # fmt: skip
     environment = {"TMPDIR": str(folder), "POD_NAMESPACE": "kserve"}
-    authority = (certificates / "tls.crt").read_bytes()
+    hooks = webhooks(f"https://{address}:{port}", (certificates / "tls.crt").read_bytes())
     log = folder / "log"
     with running(*command, log=log, environment=environment) as check:
         try:
             url = f"http://127.0.0.1:{probes}/readyz"
             eventually("KServe's controller", lambda: answers(url, check), 120)
-            images.apply(*webhooks(f"https://{address}:{port}", authority))
+            images.apply(*hooks)
             yield images
+            if not images.fresh:
+                # Nobody else ends them, and their definitions could not go.
+                kinds = "inferenceservices,inferencegraphs"
+                left = lambda: images.get(kinds, "--all-namespaces")["items"]  # noqa: E731
+                eventually("the end of KServe's objects", lambda: not left(), 120)
+                for hook in hooks:
+                    images.kubectl("delete", hook["kind"], hook["metadata"]["name"])
+                names = [one["metadata"]["name"] for one in definitions]
+                images.kubectl("delete", "crd", *names, timeout_s=120)
+                images.kubectl("delete", "namespace", "kserve", timeout_s=120)
         finally:
             print(re.sub(r"(?m)^.*\binfo\b.*$\n?", "", log.read_text())[-4000:])
 
