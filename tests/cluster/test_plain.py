@@ -31,6 +31,13 @@ def release(request: pytest.FixtureRequest, images: Kubernetes, shared_namespace
     return shared_namespace
 
 
+@pytest.fixture(scope="class")
+def near(images: Kubernetes) -> None:
+    """Skips where a Service cannot be asked by its own address."""
+    if images.local is None:
+        pytest.skip("of a cluster elsewhere a port is forwarded, to one pod, and goes with that pod")
+
+
 class TestReimagine:
     """The main job, every node a pod."""
 
@@ -92,15 +99,11 @@ class TestReimagine:
         }
 
 
+@pytest.mark.usefixtures("near")
 class TestEdges:
     """Versions of a small graph, and what happens to its pods, under load."""
 
     graph = "edges"
-
-    @pytest.fixture(scope="class", autouse=True)
-    def _reach_the_service(self, images: Kubernetes) -> None:
-        if images.local is None:
-            pytest.skip("of a cluster elsewhere a port is forwarded, to one pod, and goes with that pod")
 
     @pytest.fixture
     def address(self, release: Namespace) -> Iterator[str]:
