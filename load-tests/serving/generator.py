@@ -81,8 +81,9 @@ def measure(load: Load) -> Outcome:
         rows = [line.split("\t") for line in log.read_text().splitlines()]
     answers = [(int(since), int(took)) for since, status, took in rows if status == "200"]
     failed = load.requests - len(answers)
-    if load.grpc_answer is not None and (sent := re.search(r"\(([0-9]+)\) data$", report, re.MULTILINE)):
-        failed = load.requests - round(int(sent[1]) / load.grpc_answer)
+    if load.grpc_answer is not None:
+        (sent,) = re.findall(r"(?m)\(([0-9]+)\) data$", report)
+        failed = load.requests - round(int(sent) / load.grpc_answer)
     if not answers:
         return Outcome(0.0, 0.0, 0.0, failed)
     seconds = (max(since + took for since, took in answers) - min(since for since, _ in answers)) / 1e6

@@ -154,8 +154,9 @@ def test_a_full_pool_leaves_a_pod_pending_and_says_why(placed: Namespace) -> Non
         pods = placed.pods(f"{PREDICTOR},imagegraph/node=depth")
         pending = [pod for pod in pods if "nodeName" not in pod["spec"]]
         assert len(pending) == 1
-        (condition,) = pending[0]["status"].get("conditions", [{}])
-        return str(condition.get("message", ""))
+        conditions = pending[0]["status"].get("conditions", [])
+        assert conditions
+        return str(conditions[0]["message"])
 
     message = eventually("a pod that does not fit", reason, 30)
     assert re.search(r"60 Insufficient nvidia.com/gpu", message), message
