@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from imagegraph import wire
+from imagegraph import tensors, wire
 from imagegraph.component import Signature
 from imagegraph.engine import Call, Context
 from imagegraph.graph import Node, NodeType
@@ -184,9 +184,9 @@ class CachedCall:
 
 def content_hash(value: Any) -> str:
     """Returns a hash of a value's datatype, shape and content, the same from Python or the wire."""
-    tensor = wire.tensor(value)
+    tensor = tensors.of(value)
     digest = hashlib.sha256(f"{tensor.datatype}{tensor.shape}".encode())
-    for part in wire.raw(tensor):
+    for part in tensors.raw(tensor):
         digest.update(part)
     return digest.hexdigest()
 

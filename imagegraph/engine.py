@@ -7,8 +7,8 @@ siblings of a failed child are cancelled at once, and a route out of range is an
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -66,7 +66,7 @@ class Context:
         turns: of the nodes that were computed in this process.
     """
 
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=lambda: os.urandom(16).hex())
     deadline: float | None = None
     listener: Callable[[Event], None] | None = None
     events: list[Event] = field(default_factory=list)

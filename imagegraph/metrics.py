@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from imagegraph.batching import Batch
 
@@ -19,14 +21,16 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """The metrics of one model, each labelled with `model_name`."""
+    """The metrics of one model, each labelled with `model_name`; one thread writes and reads them."""
 
     def __init__(self, model_name: str, registry: CollectorRegistry) -> None:
         """Takes the name that the label carries."""
         self._registry = registry
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-            return Histogram(name, text, ["model_name", *labels], buckets=buckets, registry=registry)
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> _Histogram:
+            one = _Histogram(name, text, {"model_name": model_name}, labels, buckets)
+            registry.register(one)
+            return one
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, ["model_name", *labels], registry=registry)
@@ -49,7 +53,8 @@ class Metrics:
         self._store_errors = counter("imagegraph_cache_errors", "Failures of the store of results")
         self._queued = gauge("imagegraph_queue_depth", "Requests in the queue")
         self._loading = gauge("imagegraph_load_seconds", "Time to load")
-        self._in_flight = gauge("imagegraph_in_flight", "Requests under way")
+        self.in_flight = _InFlight()
+        gauge("imagegraph_in_flight", "Requests under way").set_function(lambda: self.in_flight.count)
         registry.register(_DeviceMemory())
         self.model_name = model_name
         # Looking up a child by its labels costs more than counting.
@@ -58,26 +63,22 @@ class Metrics:
     def request(self, protocol: str, status: int, seconds: float, predictor: str) -> None:
         """Counts a request that was answered, by the predictor that did."""
         self._child(self._requests, protocol, str(status), predictor).inc()
-        self._child(self._seconds, protocol, predictor).observe(seconds)
-
-    def in_flight(self) -> AbstractContextManager[None]:
-        """Counts a request while it is under way."""
-        return self._in_flight.track_inprogress()
+        self._seconds.observe(seconds, protocol, predictor)
 
     def phase(self, phase: str, seconds: float) -> None:
         """Counts time in decode, predict or encode."""
-        self._child(self._phases, phase).observe(seconds)
+        self._phases.observe(seconds, phase)
 
     def node(self, predictor: str, node: str, outcome: str, seconds: float) -> None:
         """Counts a call of a node."""
-        self._child(self._nodes, predictor, node, outcome).observe(seconds)
+        self._nodes.observe(seconds, predictor, node, outcome)
 
     def batch(self, batch: Batch) -> None:
         """Counts a batch."""
-        self._child(self._batches).observe(batch.size)
+        self._batches.observe(batch.size)
         self.phase("predict", batch.seconds)
         for waited in batch.waited_s:
-            self._child(self._waits).observe(waited)
+            self._waits.observe(waited)
         self._queued.set(batch.queued)
 
     def loaded(self, seconds: float) -> None:
@@ -100,6 +101,53 @@ class Metrics:
         """Returns the page for Prometheus and its content type."""
         encoder, content_type = choose_encoder(accept)
         return encoder(self._registry), content_type
+
+
+class _Histogram(Collector):
+    """A histogram that one thread writes: prometheus_client's takes ten calls and two locks to count."""
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        fixed: dict[str, str],
+        labels: tuple[str, ...],
+        bounds: tuple[float, ...],
+    ) -> None:
+        """Takes the labels that never change, the names of the others, and the buckets' upper bounds."""
+        self._family = functools.partial(HistogramMetricFamily, name, text, labels=[*fixed, *labels])
+        self._fixed = tuple(fixed.values())
+        self._bounds = bounds
+        # By the values of the labels: the observations in each bucket, and last their sum.
+        self._rows: dict[tuple[str, ...], list[float]] = {}
+
+    def observe(self, value: float, *labels: str) -> None:
+        """Counts a value."""
+        row = self._rows.get(labels)
+        if row is None:
+            row = self._rows[labels] = [0.0] * (len(self._bounds) + 2)
+        row[bisect_left(self._bounds, value)] += 1
+        row[-1] += value
+
+    def collect(self) -> Iterator[Metric]:
+        family = self._family()
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        for labels, (*counts, total) in self._rows.items():
+            buckets = list(zip(names, accumulate(counts), strict=True))
+            family.add_metric([*self._fixed, *labels], buckets, total)
+        yield family
+
+
+class _InFlight:
+    """Counts those inside."""
+
+    count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
 
 
 class _DeviceMemory(Collector):

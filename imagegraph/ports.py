@@ -149,7 +149,10 @@ class Port:
                 if isinstance(item, bool):
                     raise InvalidInput(self.name, "a number", item)
         try:
-            checked = self._adapter.validate_python(value)
+            if self.kind is Image and isinstance(value, bytes):
+                checked = Image.from_bytes(value)  # as pydantic would, which takes longer
+            else:
+                checked = self._adapter.validate_python(value)
         except pydantic.ValidationError as error:
             detail = error.errors(include_url=False)[0]
             steps = [part for part in detail["loc"] if part != "[key]"]

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from typing import Any
 
-from imagegraph import wire
+from imagegraph import tensors
 from imagegraph.cache import Store
 from imagegraph.errors import Expired
 from imagegraph.message import Tensor
@@ -61,11 +61,11 @@ def _key(digest: str) -> str:
 
 
 def _contents(value: Any) -> tuple[Tensor, list[tuple[str, bytes]]]:
-    tensor = wire.tensor(value)
+    tensor = tensors.of(value)
     if tensor.datatype == "BYTES":
         items = [item.encode() if isinstance(item, str) else bytes(item) for item in tensor.data]
     else:
-        items = wire.raw(tensor)
+        items = tensors.raw(tensor)
     return tensor, [(hashlib.sha256(item).hexdigest(), item) for item in items]
 
 

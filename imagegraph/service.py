@@ -131,7 +131,7 @@ class Service:
     def _admitted(self) -> AbstractContextManager[None]:
         if not self._loaded:
             raise self.failure or Unavailable(f"'{self.name}' is still loading its weights")
-        return self.journal.metrics.in_flight()
+        return self.journal.metrics.in_flight
 
     async def infer(self, messages: Sequence[Message], entry: Entry) -> Message:
         """Answers a request; several messages are the answers of an ensemble's steps.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imagegraph import wire
+from imagegraph import tensors, wire
 from imagegraph.errors import InvalidInput
 from imagegraph.message import Message, Tensor
 from imagegraph.protocol import pb
@@ -74,27 +74,26 @@ def set_parameters(message: Any, parameters: Mapping[str, Any]) -> None:
             message.parameters[name].string_param = value
 
 
-def _fill(message: Message, target: Any, tensors: Any, contents: Any) -> None:
+def _fill(message: Message, target: Any, entries: Any, contents: Any) -> None:
     set_parameters(target, message.parameters)
     for name, value in message.values.items():
         if value is not None:
-            one = wire.tensor(value)
-            tensors.add(name=name, datatype=one.datatype, shape=one.shape)
-            contents.append(b"".join(wire.raw(one)))
+            one = tensors.of(value)
+            entries.add(name=name, datatype=one.datatype, shape=one.shape)
+            contents.append(b"".join(tensors.raw(one)))
 
 
-def _values(tensors: Sequence[Any], raws: Sequence[bytes], kind: str) -> dict[str, Tensor]:
-    if raws and len(raws) != len(tensors):
-        raise InvalidInput(f"raw_{kind[:-1]}_contents", f"{len(tensors)}, one a tensor", f"{len(raws)}")
+def _values(entries: Sequence[Any], raws: Sequence[bytes], kind: str) -> dict[str, Tensor]:
+    if raws and len(raws) != len(entries):
+        raise InvalidInput(f"raw_{kind[:-1]}_contents", f"{len(entries)}, one a tensor", f"{len(raws)}")
     values: dict[str, Tensor] = {}
-    for index, entry in enumerate(tensors):
+    for index, entry in enumerate(entries):
         at = f"{kind}[{index}]"
-        facts = {"name": entry.name, "datatype": entry.datatype, "shape": list(entry.shape)}
-        name, datatype, shape, _ = wire.fields(facts, at)
+        name, datatype, shape = tensors.check(entry.name, entry.datatype, list(entry.shape), at)
         if name in values:
             raise InvalidInput(at, "every name once", name)
         if raws:
-            values[name] = wire.from_raw(memoryview(raws[index]), datatype, shape, at)
+            values[name] = tensors.from_raw(raws[index], datatype, shape, at)
         else:
             values[name] = _from_contents(entry.contents, datatype, shape, at)
     return values
@@ -104,7 +103,7 @@ def _from_contents(contents: Any, datatype: str, shape: tuple[int, ...], at: str
     if datatype not in _CONTENTS:
         raise InvalidInput(at, f"raw contents for {datatype}", "typed contents")
     items = list(getattr(contents, _CONTENTS[datatype]))
-    found = items if datatype == "BYTES" else wire.numbers(items, datatype, at)
+    found = items if datatype == "BYTES" else tensors.numbers(items, datatype, at)
     if len(found) != math.prod(shape):
         expected = f"{math.prod(shape)} values for shape {list(shape)}"
         raise InvalidInput(at, expected, f"{len(found)} values")
@@ -112,5 +111,7 @@ def _from_contents(contents: Any, datatype: str, shape: tuple[int, ...], at: str
 
 
 def _parameters(message: Any) -> dict[str, Any]:
+    if not message.parameters:
+        return {}
     kinds = {name: (one, one.WhichOneof("parameter_choice")) for name, one in message.parameters.items()}
     return {name: getattr(one, kind) if kind else None for name, (one, kind) in kinds.items()}

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 import numpy as np
 import pytest
 
-from imagegraph import engine, wire
+from imagegraph import engine, tensors
 from imagegraph.cache import CachedCall, MemoryStore, Purity, content_hash
 from imagegraph.calls import FakeCall
 from imagegraph.component import Component, Signature
@@ -43,7 +43,7 @@ class Adder:
         if self.fail:
             raise ImagegraphError("broken")
         self.finished += 1
-        a, b = (int(np.ravel(wire.tensor(message.values.get(name, 0)).data)[0]) for name in ("a", "b"))
+        a, b = (int(np.ravel(tensors.of(message.values.get(name, 0)).data)[0]) for name in ("a", "b"))
         return message.with_values({"total": a + b}, "add")
 
 
@@ -57,7 +57,7 @@ async def ask(call: CachedCall, node: Node = NODE, **values: Any) -> tuple[Messa
 
 
 def total(message: Message) -> int:
-    return int(wire.tensor(message.values["total"]).array()[0])
+    return int(tensors.of(message.values["total"]).array()[0])
 
 
 def test_an_equal_request_is_not_computed_again_and_says_so() -> None:

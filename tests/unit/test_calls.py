@@ -14,7 +14,7 @@ import pytest
 import tiny
 from aiohttp import web
 
-from imagegraph import component, engine, remote, steps, wire
+from imagegraph import component, engine, remote, steps, tensors, wire
 from imagegraph.calls import PortsCall
 from imagegraph.catalogue import entry_names
 from imagegraph.component import Signature
@@ -106,7 +106,7 @@ def test_a_graph_of_components_runs(tmp_path):
 
 
 def test_values_from_the_wire_are_read_and_checked(tmp_path):
-    assert run_local(tmp_path, A, {"number": wire.tensor(3)}).values == {"doubled": 6}
+    assert run_local(tmp_path, A, {"number": tensors.of(3)}).values == {"doubled": 6}
     with pytest.raises(InvalidInput, match="node 'a': number: expected a value, got 'nothing'"):
         run_local(tmp_path, A, {})
 
@@ -531,7 +531,7 @@ def test_a_node_that_takes_too_long_is_out_of_time():
 
 
 def test_what_a_node_does_not_read_stays_here_untouched():
-    large = wire.tensor(b"\xff" * 10_000_000)
+    large = tensors.of(b"\xff" * 10_000_000)
     bodies: list[int] = []
 
     async def handler(request: web.Request) -> web.Response:

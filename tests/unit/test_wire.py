@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from imagegraph import wire
+from imagegraph import tensors, wire
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
 from imagegraph.message import DATATYPES, Message, Tensor, same
@@ -35,7 +35,7 @@ def names(values):
 
 
 def as_tensors(message):
-    return {name: wire.tensor(value) for name, value in message.values.items()}
+    return {name: tensors.of(value) for name, value in message.values.items()}
 
 
 def assert_same(one, other):
@@ -95,7 +95,7 @@ def test_pictures_travel_as_they_are_or_as_base64_in_json():
     ],
 )
 def test_python_values_have_one_form_on_the_wire(value, datatype, shape):
-    one = wire.tensor(value)
+    one = tensors.of(value)
     assert (one.datatype, one.shape) == (datatype, shape)
     body, length = wire.encode(Message({"x": value}))
     assert same(wire.decode(body, length).values["x"], one)
@@ -109,7 +109,7 @@ def test_values_that_are_none_do_not_travel():
 
 def test_arrays_without_a_datatype_are_a_fault_of_ours():
     with pytest.raises(TypeError, match="complex128"):
-        wire.tensor(np.zeros(1, np.complex128))
+        tensors.of(np.zeros(1, np.complex128))
 
 
 def test_a_combiner_reads_seldons_list_and_kserves_object():
