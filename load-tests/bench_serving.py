@@ -13,257 +13,36 @@ their other protocols, too. Needs h2load, which Debian has in nghttp2-client. Pr
 from __future__ import annotations
 
 import argparse
-import base64
-import hashlib
-import http.client
 import os
 import random
 import signal
-import socket
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import grpc
-import orjson
 import yaml
 
-from imagegraph import wire
-from imagegraph.catalogue import ROOT
 from imagegraph.graph import Node
-from imagegraph.image import Image
 from imagegraph.manifest import seldon_deployment
-from imagegraph.message import Message
-from imagegraph.protocol import pb
 
-HERE = Path(__file__).resolve().parent / "serving"
-sys.path.insert(0, str(HERE))
-from generator import GRPC_METHOD, Load, Outcome, framed, measure  # noqa: E402
-
-ENVIRONMENTS = HERE / ".environments"
-START_S = 120.0
-STOP_S = 15.0
-JPEG = (ROOT / "pocket" / "examples" / "photo.jpg").read_bytes()
-PYTHON = Path(sys.executable)
-UV = PYTHON.with_name("uv")
-JSON_HEADERS = {"Content-Type": "application/json"}
-V2 = "/v2/models/m/infer"
-
-
-def environment(name: str) -> Path:
-    """Returns the interpreter of a server's own environment; makes it if its requirements are new."""
-    requirements = HERE / f"{name}.txt"
-    folder = ENVIRONMENTS / f"{name}-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
-    python = folder / "bin" / "python"
-    done = folder / "complete"
-    if not done.exists():
-        print(f"making {folder.name}", file=sys.stderr)
-        subprocess.run([UV, "venv", "--quiet", "--clear", "--python", PYTHON, folder], check=True)
-        install = [UV, "pip", "install", "--quiet", "--no-deps", "--python", python]
-        subprocess.run([*install, "--requirement", requirements], check=True)
-        done.touch()
-    return python
-
-
-def free_ports(count: int) -> int:
-    """Returns the first of several free ports in a row."""
-    while True:
-        with ExitStack() as stack:
-            first = random.randrange(20000, 30000)
-            try:
-                for port in range(first, first + count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
-
-
-class Server:
-    """A server process with all its children; use as a context manager."""
-
-    def __init__(self, command: Sequence[str | Path], variables: Mapping[str, str] | None = None) -> None:
-        """Starts it, in a folder and a session of its own."""
-        self._folder = tempfile.TemporaryDirectory()
-        self._log = Path(self._folder.name) / "log"
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [str(part) for part in command],
-                cwd=self._folder.name,
-                env={**os.environ, "OMP_NUM_THREADS": "1", **(variables or {})},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def wait(self, load: Load) -> None:
-        """Waits until the load's request is answered."""
-        end = time.monotonic() + START_S
-        while time.monotonic() < end and self._process.poll() is None:
-            try:
-                ask(load)
-                return
-            except OSError:
-                time.sleep(0.1)
-        raise RuntimeError(f"{self._process.args} does not answer:\n{self._log.read_text()[-3000:]}")
-
-    def pause(self) -> None:
-        """Stops it for a while: some servers are busy even when nobody asks them."""
-        os.killpg(self._process.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Has it go on."""
-        os.killpg(self._process.pid, signal.SIGCONT)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(ProcessLookupError):
-            self.resume()
-            self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_S)
-            os.killpg(self._process.pid, signal.SIGKILL)  # also what it left behind
-        self._process.wait()
-        self._folder.cleanup()
-
-
-def ask(load: Load) -> bytes:
-    """Sends a load's request once over HTTP and returns the answer's body.
-
-    Raises:
-        OSError: nobody answers, or not with 200.
-    """
-    connection = http.client.HTTPConnection("127.0.0.1", load.port, timeout=30)
-    try:
-        connection.request("POST", load.path, load.body, dict(load.headers))
-        answer = connection.getresponse()
-        body = answer.read()
-    except http.client.HTTPException as error:
-        raise OSError(str(error)) from error
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise OSError(f"{answer.status}: {body[:500]!r}")
-    return body
-
-
-def json_request(data: bytes) -> bytes:
-    """Returns a V2 request with one BYTES tensor as base64."""
-    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(data).decode()]}
-    return orjson.dumps({"inputs": [tensor]})
-
-
-def binary_request(data: bytes) -> tuple[bytes, dict[str, str]]:
-    """Returns a V2 request with one binary tensor, and its headers."""
-    body, length = wire.encode(Message({"image": Image(data)}))
-    return body, {"Content-Type": "application/octet-stream", wire.HEADER_LENGTH: str(length)}
-
-
-def grpc_request(data: bytes) -> bytes:
-    """Returns a ModelInferRequest with raw contents."""
-    tensor = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[1])
-    raw = len(data).to_bytes(4, "little") + data
-    message = pb.ModelInferRequest(model_name="m", inputs=[tensor], raw_input_contents=[raw])
-    return bytes(message.SerializeToString())
-
-
-@dataclass
-class Way:
-    """One way to ask one server, and what came of it: by concurrency, an outcome a round."""
-
-    name: str
-    server: Server
-    load: Callable[[int, int], Load]
-    goals: Mapping[int, float] = field(default_factory=dict)
-    outcomes: dict[int, list[Outcome]] = field(default_factory=dict)
-
-    def median(self, concurrency: int, value: Callable[[Outcome], float]) -> float:
-        """Returns the median over rounds."""
-        return statistics.median(value(one) for one in self.outcomes[concurrency])
-
-    def errors(self) -> int:
-        """Returns how many requests failed in all rounds."""
-        return sum(one.errors for outcomes in self.outcomes.values() for one in outcomes)
-
-    def ratio(self, concurrency: int, other: Way) -> float:
-        """Returns the median over rounds of the requests a second for one of the other's."""
-        pairs = zip(self.outcomes[concurrency], other.outcomes[concurrency], strict=True)
-        return statistics.median(mine.requests_per_s / theirs.requests_per_s for mine, theirs in pairs)
-
-
-def http_way(
-    name: str,
-    server: Server,
-    port: int,
-    body: bytes,
-    headers: Mapping[str, str] = JSON_HEADERS,
-    path: str = V2,
-) -> Way:
-    """Asks over HTTP."""
-    return Way(name, server, lambda many, requests: Load(port, body, many, requests, path, headers))
-
-
-def grpc_way(name: str, server: Server, port: int, body: bytes) -> Way:
-    """Asks over gRPC, once now: an answer under load that is shorter is none."""
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        grpc.channel_ready_future(channel).result(START_S)
-        answer = channel.unary_unary(GRPC_METHOD)(body, timeout=START_S)
-    if JPEG not in answer:
-        raise RuntimeError(f"{name} answers {answer[:300]!r}, not the picture")
-    size = len(framed(answer))
-    return Way(name, server, lambda many, requests: Load(port, body, many, requests, grpc_answer=size))
-
-
-def run(ways: Sequence[Way], concurrencies: Sequence[int], rounds: int, seconds: float) -> None:
-    """Measures all ways in alternating rounds, in a new order each; first a short round to warm up."""
-    shuffle = random.Random(1).shuffle
-    rates: dict[tuple[str, int], float] = {}
-    for way in ways:
-        way.server.pause()
-    for turn in range(rounds + 1):
-        for concurrency in concurrencies:
-            order = list(ways)
-            shuffle(order)
-            for way in order:
-                way.server.resume()
-                # As many as the time will allow by what the round before has shown.
-                least = 2 * concurrency
-                many = max(least, round(seconds * rates[way.name, concurrency])) if turn else 2 * least
-                outcome = measure(way.load(concurrency, many))
-                way.server.pause()
-                rates[way.name, concurrency] = outcome.requests_per_s
-                if turn:
-                    way.outcomes.setdefault(concurrency, []).append(outcome)
-    for way in ways:
-        way.server.resume()
-
-
-def ours(stack: ExitStack, *arguments: str) -> tuple[Server, int]:
-    """Starts our server; returns it and its HTTP port, which gRPC's follows."""
-    port = free_ports(2)
-    paths = os.pathsep.join([str(ROOT), str(HERE)])
-    variables = {"IMAGEGRAPH_CATALOGUE": str(HERE / "catalogue.yaml"), "PYTHONPATH": paths}
-    command = [PYTHON, "-m", "imagegraph.cli", "serve", "--device", "cpu"]
-    ports = ["--http-port", str(port), "--grpc-port", str(port + 1)]
-    return stack.enter_context(Server([*command, *arguments, *ports], variables)), port
-
-
-def kserve(stack: ExitStack, kind: str) -> tuple[Server, int]:
-    """Starts KServe's own server; returns it and its HTTP port, which gRPC's follows."""
-    port = free_ports(2)
-    command = [environment("kserve"), HERE / "kserve_server.py", kind, str(port), str(port + 1)]
-    return stack.enter_context(Server(command)), port
+sys.path.insert(0, str(Path(__file__).resolve().parent / "serving"))
+from servers import HERE, PYTHON, Server, environment, free_ports, kserve, ours
+from ways import (
+    JPEG,
+    V2,
+    Way,
+    binary_request,
+    check,
+    grpc_request,
+    grpc_way,
+    http_way,
+    json_request,
+    run,
+    table,
+)
 
 
 def peers(stack: ExitStack, kind: str) -> list[Way]:
@@ -285,35 +64,6 @@ def peers(stack: ExitStack, kind: str) -> list[Way]:
     server = stack.enter_context(Server([*command, "--working-dir", str(HERE)], variables))
     ways.append(http_way("BentoML, JSON", server, port, body, path="/infer"))
     return ways
-
-
-def check(way: Way) -> None:
-    """Waits until the server is there and makes sure that it answers the picture that it gets."""
-    load = way.load(1, 1)
-    if load.grpc_answer is not None:
-        return  # asked when it was made
-    way.server.wait(load)
-    body = ask(load)
-    if JPEG not in body and base64.b64encode(JPEG) not in body:
-        raise RuntimeError(f"{way.name} answers {body[:300]!r}, not the picture")
-
-
-def table(ways: Sequence[Way], other: Way, concurrencies: Sequence[int]) -> str:
-    """Returns the ratios to `other` and the figures behind them as Markdown."""
-    many = " / ".join(map(str, concurrencies))
-    rows = [
-        f"| server | ratio at {many} at once | goal | requests/s | p50 ms | p99 ms | errors |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for way in ways:
-        ratios = [f"{way.ratio(one, other):.2f}" for one in concurrencies]
-        goals = [f"{way.goals[one]:g}" for one in concurrencies] if way.goals else []
-        rates = [f"{way.median(one, lambda out: out.requests_per_s):.0f}" for one in concurrencies]
-        halves = [f"{way.median(one, lambda out: out.p50_ms):.1f}" for one in concurrencies]
-        tails = [f"{way.median(one, lambda out: out.p99_ms):.1f}" for one in concurrencies]
-        cells = [ratios, goals, rates, halves, tails]
-        rows.append(f"| {way.name} | {' | '.join(' / '.join(cell) for cell in cells)} | {way.errors()} |")
-    return "\n".join(rows)
 
 
 def identity(rounds: int, seconds: float) -> None:
@@ -358,9 +108,9 @@ def sleep(rounds: int, seconds: float) -> None:
     print("Added to a model that takes 20 ms, one client:\n")
     print("| server | p50, ms added | goal | p99, ms added | errors |\n|---|---|---|---|---|")
     for way in ways:
-        half, tail = (way.median(1, value) - 20 for value in (lambda out: out.p50_ms, lambda out: out.p99_ms))
         goal = "2" if way.name.startswith("ours") else ""
-        print(f"| {way.name} | {half:.1f} | {goal} | {tail:.1f} | {way.errors()} |")
+        added = [f"{way.p50_ms(1) - 20:.1f}", goal, f"{way.p99_ms(1) - 20:.1f}"]
+        print(f"| {way.name} | {' | '.join(added)} | {way.errors()} |")
 
 
 def batch(rounds: int, seconds: float) -> None:
@@ -465,9 +215,10 @@ def print_engine(payload: str, graphs: Mapping[str, Sequence[Way]]) -> None:
     for graph, ways in graphs.items():
         seldon = next((way for way in ways if way.name.startswith("Seldon")), None)
         for way in ways:
-            half, tail = (way.median(1, value) for value in (lambda out: out.p50_ms, lambda out: out.p99_ms))
-            times = f"{seldon.median(1, lambda out: out.p50_ms) / half:.2f} x" if seldon else ""
-            cells = [graph, way.name, f"{half:.2f}", f"{tail:.2f}", f"{half / calls[graph]:.2f}", times]
+            half = way.p50_ms(1)
+            times = f"{seldon.p50_ms(1) / half:.2f} x" if seldon else ""
+            a_call = f"{half / calls[graph]:.2f}"
+            cells = [graph, way.name, f"{half:.2f}", f"{way.p99_ms(1):.2f}", a_call, times]
             print(f"| {' | '.join(cells)} | {way.errors()} |")
 
 

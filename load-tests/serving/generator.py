@@ -6,6 +6,7 @@ as over gRPC, and decodes no messages.
 
 from __future__ import annotations
 
+import http.client
 import re
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 
 GRPC_METHOD = "/inference.GRPCInferenceService/ModelInfer"
 SILENCE_S = 60
+START_S = 120.0  # until a server answers for the first time
 
 
 @dataclass(frozen=True)
@@ -90,3 +92,23 @@ def measure(load: Load) -> Outcome:
     times = [took / 1000 for _, took in answers]
     quantiles = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
     return Outcome((load.requests - failed) / seconds, quantiles[49], quantiles[98], failed)
+
+
+def ask(load: Load) -> bytes:
+    """Sends a load's request once over HTTP and returns the answer's body.
+
+    Raises:
+        OSError: nobody answers, or not with 200.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", load.port, timeout=30)
+    try:
+        connection.request("POST", load.path, load.body, dict(load.headers))
+        answer = connection.getresponse()
+        body = answer.read()
+    except http.client.HTTPException as error:
+        raise OSError(str(error)) from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise OSError(f"{answer.status}: {body[:500]!r}")
+    return body
