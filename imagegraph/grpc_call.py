@@ -17,7 +17,6 @@ from imagegraph.errors import (
     Cancelled,
     DeadlineExceeded,
     ImagegraphError,
-    InvalidInput,
     Overloaded,
     Unavailable,
     Unsupported,
@@ -25,7 +24,7 @@ from imagegraph.errors import (
 from imagegraph.graph import Node
 from imagegraph.message import Message
 from imagegraph.protocol import SERVICE, StreamResponse, pb, stubs
-from imagegraph.remote import ANSWER_S, nameless, noted, until
+from imagegraph.remote import ANSWER_S, decoded, nameless, noted, until
 
 _KINDS: dict[str, type[ImagegraphError]] = {
     "CANCELLED": Cancelled,
@@ -110,7 +109,8 @@ class GrpcCall:
             answer = await _hear(call, node, context)
             if answer is not None:
                 return answer
-        return _decode(await line.stub.ModelInfer(request, timeout=seconds, metadata=metadata))
+        response = await line.stub.ModelInfer(request, timeout=seconds, metadata=metadata)
+        return decoded(wire_grpc.decode_answer, response)
 
 
 class _Line:
@@ -142,7 +142,7 @@ async def _hear(call: Any, node: Node, context: Context) -> Message | None:
             begun = True
             if one.error_message:
                 raise ImagegraphError(one.error_message)
-            message = _decode(one.infer_response)
+            message = decoded(wire_grpc.decode_answer, one.infer_response)
             if not steps.told(message, node, context):
                 answer = message
     except aio.AioRpcError as error:
@@ -156,18 +156,6 @@ async def _hear(call: Any, node: Node, context: Context) -> Message | None:
     if answer is None:
         raise Unavailable("the stream ended without an answer")
     return answer
-
-
-def _decode(response: Any) -> Message:
-    """Decodes what a node answered.
-
-    Raises:
-        ImagegraphError: it is no V2 response, which is the node's fault and not that of who asked us.
-    """
-    try:
-        return wire_grpc.decode_answer(response)
-    except InvalidInput as error:
-        raise ImagegraphError(f"answered no V2 response: {error}") from error
 
 
 def _answered(error: aio.AioRpcError) -> bool:

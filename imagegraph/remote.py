@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import aiohttp
 import orjson
@@ -62,18 +63,18 @@ class HttpCall:
         try:
             async with opened(self._opened(), url, body, headers, seconds, ATTEMPTS) as answer:
                 if context.listener and answer.content_type == steps.FRAMES:
-                    decoded = await _hear(answer, node, context)
+                    told = await _hear(answer, node, context)
                 else:
-                    decoded = _decode(*await read(answer))
+                    told = decoded(wire.decode, *await read(answer))
         except ImagegraphError as error:
             raise nameless(error, node) from error.__cause__
-        return noted(node, decoded, message.id, context)
+        return noted(node, told, message.id, context)
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """POSTs /v2/models/NODE/aggregate with the list of answers."""
         body, head = wire.encode_answers(messages)
-        decoded = _decode(*await self._post(node, "aggregate", body, head, context))
-        return noted(node, decoded, messages[0].id, context)
+        answer = await self._post(node, "aggregate", body, head, context)
+        return noted(node, decoded(wire.decode, *answer), messages[0].id, context)
 
     async def route(self, node: Node, message: Message, context: Context) -> int:
         """POSTs /v2/models/NODE/route; the answer is a JSON list of one index."""
@@ -147,7 +148,7 @@ async def _hear(answer: aiohttp.ClientResponse, node: Node, context: Context) ->
     while True:
         try:
             head, size = steps.LENGTHS.unpack(await content.readexactly(steps.LENGTHS.size))
-            message = _decode(await content.readexactly(size), head)
+            message = decoded(wire.decode, await content.readexactly(size), head)
         except asyncio.IncompleteReadError as cause:
             raise Unavailable(f"{answer.url} ended without an answer") from cause
         if message.parameters.get(steps.EVENT) == "error":
@@ -157,14 +158,14 @@ async def _hear(answer: aiohttp.ClientResponse, node: Node, context: Context) ->
             return message
 
 
-def _decode(body: bytes, header_length: int | None) -> Message:
+def decoded(decode: Callable[..., Message], *answer: Any) -> Message:
     """Decodes what a node answered.
 
     Raises:
         ImagegraphError: it is no V2 response, which is the node's fault and not that of who asked us.
     """
     try:
-        return wire.decode(body, header_length)
+        return decode(*answer)
     except InvalidInput as error:
         raise ImagegraphError(f"answered no V2 response: {error}") from error
 
