@@ -108,6 +108,7 @@ def test_pods_have_probes_requests_and_time_to_finish(rendered: Objects, values:
         pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
         drain = int(environment["IMAGEGRAPH_SERVE_GRACE"])
         assert pod.spec["terminationGracePeriodSeconds"] > pause + drain
+        assert pause < container["livenessProbe"]["terminationGracePeriodSeconds"] < drain
 
 
 def test_names_are_unique_and_fit_and_selectors_find_their_pods(rendered: Objects) -> None:

@@ -130,6 +130,8 @@ livenessProbe:
   periodSeconds: {{ $probes.periodSeconds }}
   timeoutSeconds: 10
   failureThreshold: 6
+  {{- /* Who has been silent for so long finishes nothing: what it holds need not wait for the whole drain. */}}
+  terminationGracePeriodSeconds: {{ add .root.Values.termination.preStopSeconds 5 }}
 lifecycle:
   preStop:
     exec:
