@@ -106,10 +106,23 @@ class Router(Component):
 
 @dataclass(frozen=True)
 class Weights(Mapping[str, Path]):
-    """The folders of an entry's weights by role, and the device to put them on ("cpu", "cuda")."""
+    """The folders of an entry's weights by role, and the device to put them on.
+
+    Attributes:
+        choice: "cpu", "cuda" or "auto" (cuda if there is one).
+    """
 
     paths: Mapping[str, Path]
-    device: str = "cpu"
+    choice: str = "cpu"
+
+    @functools.cached_property
+    def device(self) -> str:
+        """What to put them on: looked for only if somebody asks, since torch takes 250 MB to say it."""
+        if self.choice != "auto":
+            return self.choice
+        import torch
+
+        return "cuda" if torch.cuda.is_available() else "cpu"
 
     def __getitem__(self, role: str) -> Path:
         return self.paths[role]

@@ -120,8 +120,6 @@ class LocalCall(Closing):
             if other in names and names.index(other) < names.index(name)
         }
         component = entry.build(self._bundle, uses)
-        if self._device == "auto":
-            self._device = _best_device()
         with _LOADING:
             component.load(entry.weights(self._bundle, self._device))
         self.load_seconds[name] = time.perf_counter() - start
@@ -299,12 +297,6 @@ def _as(kind: type[Kind], component: Component, node: Node) -> Kind:
         asked = "aggregate" if kind is Combiner else "route"
         raise Unsupported(f"cannot {asked}: '{node.entry}' is no {kind.__name__}")
     return component
-
-
-def _best_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _release_memory() -> None:

@@ -1,6 +1,8 @@
 """Every entry of the catalogue: nobody lists names here, adding an entry adds its tests."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,24 @@ def test_entry_answers_its_smoke_input_with_just_its_ports_and_the_same_again(na
     for port, value in first.items():
         entry.signature.outputs[port].read(value)
         assert same(value, again[port]), f"{port} changed between two equal requests"
+
+
+LIGHT = """
+import asyncio, sys
+from imagegraph.catalogue import Catalogue
+from imagegraph.local import LocalCall
+with LocalCall(Catalogue.read(), sys.argv[1], sys.argv[2:]) as call:
+    asyncio.run(call.ready())
+print("torch" in sys.modules)
+"""
+
+
+def test_what_computes_next_to_nothing_takes_no_memory_for_torch() -> None:
+    names = [name for name in ENTRIES if CATALOGUE.entry(name).kind.inline]
+    assert names
+    command = [sys.executable, "-c", LIGHT, BUNDLE, *names]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize(("name", "bundle"), VARIANTS)
