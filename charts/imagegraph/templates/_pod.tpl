@@ -129,7 +129,7 @@ livenessProbe:
     port: 8080
   periodSeconds: {{ $probes.periodSeconds }}
   timeoutSeconds: 10
-  failureThreshold: 6
+  failureThreshold: 3
   {{- /* Who has been silent for so long finishes nothing: what it holds need not wait for the whole drain. */}}
   terminationGracePeriodSeconds: {{ add .root.Values.termination.preStopSeconds 5 }}
 lifecycle:
