@@ -311,7 +311,7 @@ class SeldonDeployment(_Part):
 
 def share(request_id: str, percents: Sequence[int]) -> int:
     """Returns the index of the share that a request falls into: by hash, so that it stays there."""
-    if len(percents) == 1:
+    if len(percents) == 1:  # the hash would be the dearest step of the choice
         return 0
     point = int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:8]) % 100
     for index, percent in enumerate(percents):

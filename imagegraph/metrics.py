@@ -21,14 +21,18 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """The metrics of one model, each labelled with `model_name`; one thread writes and reads them."""
+    """The metrics of one model, each labelled with `model_name`; one thread writes and reads them.
+
+    Attributes:
+        in_flight: a context manager that counts a request while it is under way.
+    """
 
     def __init__(self, model_name: str, registry: CollectorRegistry) -> None:
         """Takes the name that the label carries."""
         self._registry = registry
 
         def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> _Histogram:
-            one = _Histogram(name, text, {"model_name": model_name}, labels, buckets)
+            one = _Histogram(name, text, model_name, labels, buckets)
             registry.register(one)
             return one
 
@@ -110,13 +114,13 @@ class _Histogram(Collector):
         self,
         name: str,
         text: str,
-        fixed: dict[str, str],
+        model_name: str,
         labels: tuple[str, ...],
         bounds: tuple[float, ...],
     ) -> None:
-        """Takes the labels that never change, the names of the others, and the buckets' upper bounds."""
-        self._family = functools.partial(HistogramMetricFamily, name, text, labels=[*fixed, *labels])
-        self._fixed = tuple(fixed.values())
+        """Takes the names of the labels beside `model_name`, and the buckets' upper bounds."""
+        self._family = functools.partial(HistogramMetricFamily, name, text, labels=["model_name", *labels])
+        self._model_name = model_name
         self._bounds = bounds
         # By the values of the labels: the observations in each bucket, and last their sum.
         self._rows: dict[tuple[str, ...], list[float]] = {}
@@ -134,7 +138,7 @@ class _Histogram(Collector):
         names = [*map(floatToGoString, self._bounds), "+Inf"]
         for labels, (*counts, total) in self._rows.items():
             buckets = list(zip(names, accumulate(counts), strict=True))
-            family.add_metric([*self._fixed, *labels], buckets, total)
+            family.add_metric([self._model_name, *labels], buckets, total)
         yield family
 
 

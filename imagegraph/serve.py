@@ -88,7 +88,7 @@ async def _serve(service: Service, options: Options) -> None:
         if loading.done():
             loading.result()
             gc.freeze()  # looking through all that was loaded would stop every request for 0.1 s
-            gc.set_threshold(10_000)  # what a request leaves needs no search after every other one
+            gc.set_threshold(10_000)  # the default of 700 new objects is a few requests long
             await asyncio.wait({answering, waiting}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         loading.cancel()

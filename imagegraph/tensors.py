@@ -107,7 +107,7 @@ def _is_shape(shape: Any) -> TypeGuard[list[int]]:
     return count < 2**31
 
 
-def from_raw(raw: bytes | memoryview, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
+def from_raw(data: bytes | memoryview, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
     """Reads the values that `raw` writes.
 
     Raises:
@@ -116,17 +116,17 @@ def from_raw(raw: bytes | memoryview, datatype: str, shape: tuple[int, ...], at:
     count = math.prod(shape)
     if datatype != "BYTES":
         dtype = DATATYPES[datatype].newbyteorder("<")
-        if len(raw) != count * dtype.itemsize:
-            raise InvalidInput(at, f"{count * dtype.itemsize} bytes for shape {list(shape)}", f"{len(raw)}")
-        return Tensor(datatype, shape, np.frombuffer(raw, dtype))
+        if len(data) != count * dtype.itemsize:
+            raise InvalidInput(at, f"{count * dtype.itemsize} bytes for shape {list(shape)}", f"{len(data)}")
+        return Tensor(datatype, shape, np.frombuffer(data, dtype))
     items: list[bytes | str] = []
     offset = 0
-    while offset < len(raw):
-        size = int.from_bytes(raw[offset : offset + 4], "little")
-        if offset + 4 + size > len(raw):
+    while offset < len(data):
+        size = int.from_bytes(data[offset : offset + 4], "little")
+        if offset + 4 + size > len(data):
             expected = f"4 bytes of length and {size} of element {len(items)}"
-            raise InvalidInput(at, expected, f"{len(raw) - offset} bytes")
-        items.append(bytes(raw[offset + 4 : offset + 4 + size]))
+            raise InvalidInput(at, expected, f"{len(data) - offset} bytes")
+        items.append(bytes(data[offset + 4 : offset + 4 + size]))
         offset += 4 + size
     if len(items) != count:
         raise InvalidInput(at, f"{count} elements for shape {list(shape)}", f"{len(items)}")
