@@ -177,6 +177,7 @@ class CachedCall:
         purity = self._purity(node)
         assert purity is not None
         own = {name: value for name, value in answer.values.items() if name in purity.signature.outputs}
+        await wire.encode_pictures(own)
         packed = _pack(own)
         await self._store.put(key, packed)
         return packed

@@ -11,7 +11,7 @@ import grpc
 from grpc import aio
 
 from imagegraph import headers as beside
-from imagegraph import steps, wire_grpc
+from imagegraph import steps, wire, wire_grpc
 from imagegraph.engine import Context
 from imagegraph.errors import (
     Cancelled,
@@ -74,6 +74,7 @@ class GrpcCall:
 
         Calls once more if nobody answered the first time.
         """
+        await wire.encode_pictures(message.values)
         request = wire_grpc.encode_request(message, node.name)
         line = self._opened(node.name)
         try:

@@ -85,6 +85,11 @@ class Image:
                 self._data = encode_png(self._pixels)
             return self._data
 
+    @property
+    def is_encoded(self) -> bool:
+        """Whether `data` is there, so that asking for it takes no time."""
+        return self._data is not None
+
     def rgb(self) -> PillowImage.Image:
         """Returns the picture upright, opaque, in 8-bit sRGB.
 

@@ -58,6 +58,7 @@ class HttpCall:
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """POSTs /v2/models/NODE/infer, and tells of the node's steps if the request is watched."""
+        await wire.encode_pictures(message.values)
         body, head = wire.encode(message, "inputs")
         url, headers, seconds = self._request(node, "infer", head, context)
         try:
@@ -72,12 +73,15 @@ class HttpCall:
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """POSTs /v2/models/NODE/aggregate with the list of answers."""
+        for message in messages:
+            await wire.encode_pictures(message.values)
         body, head = wire.encode_answers(messages)
         answer = await self._post(node, "aggregate", body, head, context)
         return noted(node, decoded(wire.decode, *answer), messages[0].id, context)
 
     async def route(self, node: Node, message: Message, context: Context) -> int:
         """POSTs /v2/models/NODE/route; the answer is a JSON list of one index."""
+        await wire.encode_pictures(message.values)
         body, head = wire.encode(message, "inputs")
         answer, _ = await self._post(node, "route", body, head, context)
         try:

@@ -22,6 +22,7 @@ from imagegraph.message import Message, merge
 from imagegraph.ports import Port
 from imagegraph.references import References
 from imagegraph.streaming import PREVIEWS, Happening, follow, tell_steps
+from imagegraph.wire import encode_pictures
 
 log = logging.getLogger("imagegraph.service")
 
@@ -152,6 +153,7 @@ class Service:
             for shadow in self._shadows:
                 self._copy(shadow, message, entry)
             answer = await engine.run(side.root, message, side.call, context)
+            await encode_pictures(answer.values)
             parameters = dict(answer.parameters)
             if context.cache_hits:
                 parameters["cache_hits"] = ",".join(context.cache_hits)
@@ -205,6 +207,7 @@ class Service:
             side = self._choose(entry)
             work = side.call.aggregate(side.root, messages, entry.context)
             answer = await engine.timed("aggregate", side.root, work, entry.context)
+            await encode_pictures(answer.values)
             return Message(answer.values, answer.id or entry.context.id, self.name, answer.parameters)
 
     async def route(self, message: Message, entry: Entry) -> int:

@@ -7,6 +7,7 @@ Source: Open Inference Protocol, "Binary Tensor Data Extension" of Triton's HTTP
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,22 @@ def encode_answers(messages: Sequence[Message]) -> tuple[bytes, int | None]:
     """
     chunks: list[bytes] = []
     return _join([_head(message, "outputs", chunks) for message in messages], chunks)
+
+
+async def encode_pictures(values: Mapping[str, Any]) -> None:
+    """Encodes what are only pixels yet, in threads, so that the loop answers others meanwhile.
+
+    To be awaited before values leave the process. A picture that another component of this process
+    replaces before that is never encoded.
+    """
+    drawn = [
+        one
+        for value in values.values()
+        for one in (value if isinstance(value, list) else (value,))
+        if isinstance(one, Image) and not one.is_encoded
+    ]
+    if drawn:
+        await asyncio.gather(*(asyncio.to_thread(getattr, one, "data") for one in drawn))
 
 
 def _head(message: Message, kind: str, chunks: list[bytes] | None) -> dict[str, Any]:

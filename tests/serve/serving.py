@@ -1,15 +1,17 @@
 """Components for tests of serving."""
 
 import os
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from pydantic import Field
 
+from imagegraph import image
 from imagegraph.component import Batched, Component, Progress, Weights
 from imagegraph.image import Image
 from imagegraph.ports import Array, Prompt, Seed, Unit
@@ -96,6 +98,30 @@ class Painting(Component):
             progress(step, steps, lambda: picture)
             time.sleep(seconds)
         return {"image": picture}
+
+
+class Hung(TypedDict):
+    pictures: list[Image]
+    cover: Image
+
+
+class Gallery(Component):
+    """Draws; a picture of its process that is encoded on the event loop is an error."""
+
+    def load(self, weights: Weights) -> None:
+        encode = image.encode_png
+
+        def encode_png(*arguments: Any) -> bytes:
+            if threading.current_thread() is threading.main_thread():
+                raise RuntimeError("encoded on the event loop")
+            return encode(*arguments)
+
+        image.encode_png = encode_png
+
+    def predict(self, progress: Progress, grey: int = 0) -> Hung:
+        drawn = [Image.from_array(np.full((16, 16), grey + one, np.uint8)) for one in range(3)]
+        progress(1, 2, lambda: Image.from_array(np.zeros((16, 16), np.uint8)))
+        return {"pictures": drawn, "cover": drawn[0]}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -11,7 +12,7 @@ import pytest
 import tiny
 from aiohttp import web
 
-from imagegraph import engine, remote, steps, tensors, wire
+from imagegraph import engine, image, remote, steps, tensors, wire
 from imagegraph.calls import PortsCall
 from imagegraph.component import Signature
 from imagegraph.engine import Context, Event
@@ -23,6 +24,8 @@ from imagegraph.errors import (
     Unsupported,
 )
 from imagegraph.graph import Node, NodeType
+from imagegraph.grpc_call import GrpcCall
+from imagegraph.image import Image
 from imagegraph.message import Message
 from imagegraph.remote import HttpCall
 
@@ -373,3 +376,27 @@ def test_a_node_has_its_own_time():
     start = time.monotonic()
     asyncio.run(main())
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("method", ["infer", "aggregate", "route", "grpc"])
+def test_a_nodes_picture_is_encoded_for_the_next_one_off_the_loop(method, monkeypatch):
+    encode = image.encode_png
+
+    def encode_png(*arguments):
+        assert threading.current_thread() is not threading.main_thread(), "encoded on the loop"
+        encoded.append(encode(*arguments))
+        return encoded[-1]
+
+    encoded = []
+    monkeypatch.setattr(image, "encode_png", encode_png)
+    drawn = Message({"pictures": [Image.from_array(np.zeros((16, 16), np.uint8))]})
+
+    async def main() -> None:
+        call = GrpcCall({"a": "127.0.0.1:1"}, {}) if method == "grpc" else HttpCall({"a": "127.0.0.1:1"})
+        ask = getattr(call, "infer" if method == "grpc" else method)
+        with pytest.raises(Unavailable):
+            await ask(Node(name="a"), [drawn] if method == "aggregate" else drawn, Context())
+        await call.close()
+
+    asyncio.run(main())
+    assert len(encoded) == 1
