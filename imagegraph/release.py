@@ -128,8 +128,13 @@ def promotion(predictors: Values, name: str) -> list[dict[str, Any]]:
         UnknownName: there is no such predictor beside the default.
     """
     canary = beside_default(predictors, name)
+    default = predictors["default"]
     version = {key: canary[key] for key in VERSION if key in canary}
-    return _retire(predictors, name, version)
+    if "image" in canary:
+        # What the canary leaves out it has from the default; but of another tag the digest is another.
+        kept = {key: value for key, value in default.get("image", {}).items() if key != "digest"}
+        version["image"] = {**kept, **canary["image"]}
+    return _retire(predictors, name, {**default, **version})
 
 
 def rollback(predictors: Values, name: str) -> list[dict[str, Any]]:
@@ -139,8 +144,7 @@ def rollback(predictors: Values, name: str) -> list[dict[str, Any]]:
         UnknownName: there is no such predictor beside the default.
     """
     canary = beside_default(predictors, name)
-    default = predictors["default"]
-    steps = _retire(predictors, name, {key: default[key] for key in VERSION if key in default})
+    steps = _retire(predictors, name, predictors["default"])
     return steps if canary.get("traffic") else steps[1:]
 
 
@@ -158,8 +162,9 @@ def beside_default(predictors: Values, name: str) -> Values:
 
 
 def _retire(predictors: Values, name: str, version: Values) -> list[dict[str, Any]]:
+    """Returns the predictors step by step, the default as in `version` with the canary's traffic."""
     canary = predictors[name]
     share = 0 if canary.get("shadow") else canary.get("traffic", 0)
-    default = {"traffic": predictors["default"]["traffic"] + share, **version}
+    default = {**version, "traffic": predictors["default"]["traffic"] + share}
     asked_no_more = {**predictors, "default": default, name: {**canary, "traffic": 0}}
     return [asked_no_more, {key: one for key, one in asked_no_more.items() if key != name}]

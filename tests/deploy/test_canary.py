@@ -222,9 +222,53 @@ PREDICTORS = {
 
 def test_promotion_moves_the_version_first_and_takes_the_canary_away_last() -> None:
     assert release.promotion(PREDICTORS, "canary") == [
-        {"default": {"traffic": 100, "bundle": "sd15"}, "canary": {"traffic": 0, "bundle": "sd15"}},
-        {"default": {"traffic": 100, "bundle": "sd15"}},
+        {
+            "default": {"traffic": 100, "image": {"tag": "1"}, "bundle": "sd15"},
+            "canary": {"traffic": 0, "bundle": "sd15"},
+        },
+        {"default": {"traffic": 100, "image": {"tag": "1"}, "bundle": "sd15"}},
     ]
+
+
+DIGESTS = [f"sha256:{digit * 64}" for digit in "12"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "image"),
+    [
+        ({"image": {"tag": "2"}}, {"bundle": "sd15"}, "imagegraph:2"),
+        ({"image": {"tag": "2"}}, {"image": {"repository": "mine"}}, "mine:2"),
+        ({"image": {"repository": "mine"}}, {"image": {"tag": "2"}}, "mine:2"),
+        ({"image": {"tag": "2"}}, {"image": {"digest": DIGESTS[0]}}, f"imagegraph@{DIGESTS[0]}"),
+        ({"image": {"digest": DIGESTS[0]}}, {"image": {"digest": DIGESTS[1]}}, f"imagegraph@{DIGESTS[1]}"),
+        ({"image": {"digest": DIGESTS[0]}}, {"image": {"tag": "2"}}, "imagegraph:2"),
+        ({"image": {"digest": DIGESTS[0]}}, {"graph": "depth"}, f"imagegraph@{DIGESTS[0]}"),
+        ({"graph": "depth"}, {"bundle": "sd15"}, "imagegraph:1"),
+    ],
+)
+def test_a_canary_after_a_promotion_differs_from_what_was_promoted_and_can_be_promoted_too(
+    first: dict[str, Any], second: dict[str, Any], image: str, tmp_path: Path
+) -> None:
+    def versions(predictors: dict[str, Any]) -> dict[str, tuple[set[str], list[str]]]:
+        file = tmp_path / "values.yaml"
+        file.write_text(json.dumps({"graph": "edges", "image": {"tag": "1"}, "predictors": predictors}))
+        found: dict[str, tuple[set[str], list[str]]] = {}
+        for pod in chart.pods(chart.objects("--values", str(file))):
+            if pod.node:
+                [container] = pod.spec["containers"]
+                images, arguments = found.setdefault(pod.node[0], (set(), []))
+                images.add(container["image"])
+                arguments.extend(container["args"])
+        return found
+
+    steps = release.promotion({"default": {"traffic": 80}, "canary": {"traffic": 20, **first}}, "canary")
+    assert versions(steps[0])["default"] == versions(steps[0])["canary"] == versions(steps[1])["default"]
+    steps = release.promotion({**steps[1], "next": {"traffic": 0, **second}}, "next")
+    assert versions(steps[0])["default"] == versions(steps[0])["next"] == versions(steps[1])["default"]
+    images, arguments = versions(steps[1])["default"]
+    assert images == {image}
+    wanted = {"graph": "edges", "bundle": "pocket", **first, **second}
+    assert {f"--component={wanted['graph']}", f"--bundle={wanted['bundle']}"} <= set(arguments)
 
 
 def test_rollback_gives_the_traffic_back_and_keeps_the_old_version() -> None:

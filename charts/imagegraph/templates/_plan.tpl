@@ -25,14 +25,17 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- else }}
 {{- $traffic = add $traffic ($given.traffic | int) }}
 {{- end }}
-{{- $graphName := $given.graph | default $values.graph }}
+{{- $default := $values.predictors.default }}
+{{- $graphName := $given.graph | default $default.graph | default $values.graph }}
 {{- include "imagegraph.known" (dict "kind" "graph" "name" $graphName "known" (keys $catalogue.graphs)) }}
 {{- $graph := get $catalogue.graphs $graphName }}
-{{- $bundle := $given.bundle | default $values.bundle }}
+{{- $bundle := $given.bundle | default $default.bundle | default $values.bundle }}
 {{- include "imagegraph.known" (dict "kind" (printf "bundle of graph '%s'" $graphName) "name" $bundle "known" $graph.bundles) }}
 {{- $image := deepCopy $values.image }}
-{{- with $given.image }}
+{{- range list $default.image $given.image }}
+{{- with . }}
 {{- $image = mergeOverwrite (set $image "digest" "") . }}
+{{- end }}
 {{- end }}
 {{- $predictor := dict "name" $name "traffic" ($given.traffic | int) "shadow" (default false $given.shadow) "bundle" $bundle "tree" $graph.tree "image" (include "imagegraph.image" (dict "image" $image "root" $root)) }}
 {{- if eq $values.platform "kserve" }}
