@@ -27,6 +27,7 @@ from imagegraph.redis_store import RedisStore
 from imagegraph.references import References
 from imagegraph.service import Interface, Service, Side
 from imagegraph.tracing import TracedCall
+from imagegraph.watch import Watch
 
 log = logging.getLogger("imagegraph.assembly")
 
@@ -37,8 +38,8 @@ REFERENCES_S = 600.0
 class RemoteCall(Call, Protocol):
     """A call to nodes in processes of their own."""
 
-    async def ready(self) -> None:
-        """Waits until every node has said once that it is ready."""
+    async def unready(self) -> Sequence[str]:
+        """Asks every node once whether it is ready; returns those without a pod that says so."""
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -58,7 +59,8 @@ class Settings:
         cache_bytes: memory for results of nodes; 0 keeps none there.
         redis_url: a Redis that keeps them for all pods, too.
         redis_lifetime_s: and for how long.
-        wait_s: how long to wait for the pods of a manifest before requests are welcome.
+        wait_s: how long to wait, before requests are welcome, until the pods of a predictor with traffic
+            are ready.
     """
 
     device: str = "auto"
@@ -129,7 +131,7 @@ class Assembly:
         sides: list[Side] = []
         locals_: list[LocalCall] = []
         remotes: list[RemoteCall] = []
-        waited_for: list[RemoteCall] = []
+        watches: dict[str, Watch] = {}
         for predictor in deployment.spec.predictors:
             root, endpoints = predictor.root, predictor.endpoints
             signatures = self._catalogue.signatures(root)
@@ -139,18 +141,23 @@ class Assembly:
             if endpoints:
                 pods = self._pods(deployment, predictor, connect)
                 remotes.append(pods)
-                if not predictor.shadow:
-                    waited_for.append(pods)
+                tell, waits = self._journal.metrics.predictor_up, bool(self._settings.wait_s)
+                watches[predictor.name] = Watch(predictor.name, pods.unready, tell, up=not waits)
                 call = PerNodeCall(dict.fromkeys(endpoints, PortsCall(pods, signatures)), local)
             outer = self._outer(call, predictor.bundle, frozenset(endpoints))
-            sides.append(Side(predictor.name, root, outer, signatures, predictor.traffic, predictor.shadow))
+            share = predictor.traffic, predictor.shadow
+            sides.append(Side(predictor.name, root, outer, signatures, *share, watches.get(predictor.name)))
 
         async def load() -> None:
             await asyncio.gather(*(local.ready() for local in locals_))
+            for watch in watches.values():
+                watch.start()
             if self._settings.wait_s:
-                await self._wait_for(waited_for)
+                await self._wait_for(sides)
 
         async def close() -> None:
+            for watch in watches.values():
+                watch.stop()
             await asyncio.gather(self._close_store(), *(pods.close() for pods in remotes))
             for local in locals_:
                 local.close()
@@ -167,17 +174,25 @@ class Assembly:
             trouble=lambda: _trouble(locals_),
         )
 
-    async def _wait_for(self, remotes: Sequence[RemoteCall]) -> None:
-        """Waits for pods, so that a new version gets no request before it can answer; but not for ever.
+    async def _wait_for(self, sides: Sequence[Side]) -> None:
+        """Waits until the pods of a predictor with traffic are ready, but not for ever.
 
-        One version that never gets ready shall not keep the others from answering.
+        The others need not be waited for: nothing is sent to them before they are ready.
         """
         seconds = self._settings.wait_s
+        answering = [side for side in sides if not side.shadow]
+        asked = [side for side in answering if side.traffic or len(answering) == 1]
+        watches = [side.watch for side in asked if side.watch]
+        if len(watches) < len(asked):  # one runs in this process
+            return
+        seen = [asyncio.ensure_future(watch.seen()) for watch in watches]
         try:
-            async with asyncio.timeout(seconds):
-                await asyncio.gather(*(pods.ready() for pods in remotes))
-        except TimeoutError:
-            log.warning("some pods are not ready after %g s; requests are welcome all the same", seconds)
+            done, _ = await asyncio.wait(seen, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in seen:
+                one.cancel()
+        if not done:
+            log.warning("no pods are ready after %g s; requests are welcome all the same", seconds)
 
     def _local(self, bundle: str, entries: Sequence[str]) -> LocalCall:
         settings, observe = self._settings, self._journal.metrics.batch

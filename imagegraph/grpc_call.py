@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import grpc
@@ -24,7 +23,7 @@ from imagegraph.errors import (
 from imagegraph.graph import Node
 from imagegraph.message import Message
 from imagegraph.protocol import SERVICE, StreamResponse, pb, stubs
-from imagegraph.remote import ANSWER_S, decoded, nameless, noted, until
+from imagegraph.remote import ANSWER_S, decoded, nameless, noted
 
 _KINDS: dict[str, type[ImagegraphError]] = {
     "CANCELLED": Cancelled,
@@ -56,8 +55,8 @@ class GrpcCall:
         """Closes the connections."""
         await asyncio.gather(*(line.channel.close() for line in self._lines.values()))
 
-    async def ready(self) -> None:
-        """Waits until every node has said once that it is ready."""
+    async def unready(self) -> list[str]:
+        """Asks every node once whether it is ready; returns those without a pod that says so."""
 
         async def ready(node: str) -> bool:
             request = pb.ModelReadyRequest(name=node)
@@ -67,7 +66,8 @@ class GrpcCall:
                 return False  # no pod yet, or one that has just gone
             return bool(answer.ready)
 
-        await asyncio.gather(*(until(partial(ready, node)) for node in self._targets))
+        found = await asyncio.gather(*(ready(node) for node in self._targets))
+        return [node for node, is_ready in zip(self._targets, found, strict=True) if not is_ready]
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """Calls ModelInfer, or ModelStreamInfer if the request is watched.

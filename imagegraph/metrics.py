@@ -55,6 +55,12 @@ class Metrics:
         self._hits = counter("imagegraph_cache_hits", "Results known already", "node")
         self._misses = counter("imagegraph_cache_misses", "Results not known yet", "node")
         self._store_errors = counter("imagegraph_cache_errors", "Failures of the store of results")
+        self._up = Gauge(
+            "imagegraph_predictor_up",
+            "Whether requests are sent to a predictor: all its nodes have pods that are ready",
+            ["model_name", "predictor"],
+            registry=registry,
+        )
         self._queued = gauge("imagegraph_queue_depth", "Requests in the queue")
         self._loading = gauge("imagegraph_load_seconds", "Time to load")
         self.in_flight = _InFlight()
@@ -88,6 +94,10 @@ class Metrics:
     def loaded(self, seconds: float) -> None:
         """Says how long loading took."""
         self._loading.set(seconds)
+
+    def predictor_up(self, predictor: str, up: bool) -> None:
+        """Says whether requests are sent to a predictor."""
+        self._child(self._up, predictor).set(up)
 
     def cache_hit(self, node: str) -> None:
         """Counts a node that was not asked."""

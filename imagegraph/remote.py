@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -24,7 +23,6 @@ KEEP_ALIVE_S = 4.0
 ATTEMPTS = 2
 # A machine that dies does not say so: a connection without a sign of life for so long is given up.
 SILENCE_S = 10
-PROBE_S = 0.5
 ANSWER_S = 5.0  # that a pod may take to say whether it is ready
 
 
@@ -36,25 +34,32 @@ class HttpCall:
         self._endpoints = endpoints
         self._timeouts_s = timeouts_s or {}
         self._session: aiohttp.ClientSession | None = None
+        self._probes: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
         """Closes the pooled connections."""
-        if self._session:
-            await self._session.close()
+        for session in (self._session, self._probes):
+            if session:
+                await session.close()
 
-    async def ready(self) -> None:
-        """Waits until every node has said once that it is ready."""
+    async def unready(self) -> list[str]:
+        """Asks every node once whether it is ready; returns those without a pod that says so."""
+        if self._probes is None:
+            # Each probe on a connection of its own: one that is kept would ask the same pod for ever.
+            timeout = aiohttp.ClientTimeout(total=ANSWER_S)
+            connector = aiohttp.TCPConnector(limit=0, force_close=True)
+            self._probes = aiohttp.ClientSession(connector=connector, timeout=timeout)
+        probes = self._probes
 
         async def ready(node: str, address: str) -> bool:
-            timeout = aiohttp.ClientTimeout(total=ANSWER_S)
             try:
-                url = f"http://{address}/v2/models/{node}/ready"
-                async with self._opened().get(url, timeout=timeout) as answer:
+                async with probes.get(f"http://{address}/v2/models/{node}/ready") as answer:
                     return answer.status == 200
             except (aiohttp.ClientError, TimeoutError):
                 return False  # no pod yet, or one that has just gone
 
-        await asyncio.gather(*(until(partial(ready, *one)) for one in self._endpoints.items()))
+        found = await asyncio.gather(*(ready(*one) for one in self._endpoints.items()))
+        return [node for node, is_ready in zip(self._endpoints, found, strict=True) if not is_ready]
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """POSTs /v2/models/NODE/infer, and tells of the node's steps if the request is watched."""
@@ -134,12 +139,6 @@ def _watched_socket(address: aiohttp.AddrInfoType) -> socket.socket:
             made.setsockopt(socket.IPPROTO_TCP, option, max(SILENCE_S // 2, 1))
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_S * 1000)
     return made
-
-
-async def until(ready: Callable[[], Awaitable[bool]]) -> None:
-    """Asks again and again until the answer is yes."""
-    while not await ready():
-        await asyncio.sleep(PROBE_S)
 
 
 async def _hear(answer: aiohttp.ClientResponse, node: Node, context: Context) -> Message:

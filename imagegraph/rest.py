@@ -243,6 +243,8 @@ class Health:
         facts: dict[str, Any] = {"name": request.path.get("model", self._service.name), "ready": ready}
         if trouble:
             facts["error"] = trouble
+        if unavailable := self._service.unavailable:
+            facts["unavailable"] = unavailable
         return Answer(orjson.dumps(facts), 200 if ready else 503)
 
     async def ready_v1(self, request: Request) -> Answer:

@@ -22,6 +22,7 @@ from imagegraph.message import Message, merge
 from imagegraph.ports import Port
 from imagegraph.references import References
 from imagegraph.streaming import PREVIEWS, Happening, follow, tell_steps
+from imagegraph.watch import Watch
 from imagegraph.wire import encode_pictures
 
 log = logging.getLogger("imagegraph.service")
@@ -39,7 +40,11 @@ class Interface:
 
 @dataclass(frozen=True)
 class Side:
-    """One version of what is served: a graph, the call that reaches its nodes, its share in percent."""
+    """One version of what is served: a graph, the call that reaches its nodes, its share in percent.
+
+    Attributes:
+        watch: knows whether its pods answer; None where that changes nothing.
+    """
 
     name: str
     root: Node
@@ -47,6 +52,12 @@ class Side:
     signatures: Mapping[str, Signature]
     traffic: int = 100
     shadow: bool = False
+    watch: Watch | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether requests may be sent to it."""
+        return self.watch is None or self.watch.up
 
 
 class Service:
@@ -102,6 +113,12 @@ class Service:
     def trouble(self) -> str:
         """Why requests are not welcome, if they will not be or will not for a while."""
         return str(self.failure or "") or self._trouble()
+
+    @property
+    def unavailable(self) -> dict[str, str]:
+        """The predictors that no request is sent to, and why."""
+        watches = [side.watch for side in (*self._sides, *self._shadows) if side.watch]
+        return {watch.predictor: watch.trouble for watch in watches if not watch.up}
 
     async def load(self) -> None:
         """Loads the weights; until then, requests are refused.
@@ -175,6 +192,9 @@ class Service:
         context = entry.context
         if context.predictor is None:
             chosen = self._sides[share(context.id, [side.traffic for side in self._sides])]
+            if not chosen.up:
+                left = [side.traffic if side.up else 0 for side in self._sides]
+                chosen = self._sides[share(context.id, left)] if any(left) else chosen
         else:
             named = {side.name: side for side in self._sides}
             if context.predictor not in named:
@@ -186,6 +206,8 @@ class Service:
     def _copy(self, shadow: Side, message: Message, entry: Entry) -> None:
         """Sends a copy of a request to a shadow; its answer, late or wrong, harms nobody."""
         if len(self._copies) >= MAX_COPIES or share(entry.context.id, [shadow.traffic, 100 - shadow.traffic]):
+            return
+        if not shadow.up:
             return
         copy = self.journal.copy(entry, shadow.name)
 

@@ -112,12 +112,73 @@ def test_an_engine_does_not_wait_for_shadows_nor_for_ever(start: Start, tmp_path
     stable = predictor(Node(name="double"), {}, name="stable", traffic=100)
     canary = predictor(Node(name="double"), {"double": gone}, name="canary", traffic=0)
     shadow = {**canary, "name": "try", "shadow": True}
+    alone = {**canary, "traffic": 100}
     started = time.monotonic()
-    start("--manifest", str(manifest(tmp_path / "m.yaml", stable, shadow)), "--wait", "300")
-    engine = start("--manifest", str(manifest(tmp_path / "n.yaml", stable, canary)), "--wait", "0.5")
+    for others in ([stable, shadow], [stable, canary]):
+        start("--manifest", str(manifest(tmp_path / "m.yaml", *others)), "--wait", "300")
+    engine = start("--manifest", str(manifest(tmp_path / "n.yaml", alone)), "--wait", "0.5")
     assert time.monotonic() - started < 120
-    assert "some pods are not ready after 0.5 s" in engine.log.read_text()
-    assert engine.infer(number=1).status_code == 200
+    assert "no pods are ready after 0.5 s" in engine.log.read_text()
+    assert engine.infer(number=1).status_code == 503
+
+
+@pytest.mark.parametrize("type_", ["REST", "GRPC"])
+def test_a_predictor_whose_pods_are_gone_is_asked_no_more_until_they_are_back(
+    start: Start, tmp_path: Path, type_: str
+) -> None:
+    default, canary = (start("--component", "double", wait=False) for _ in range(2))
+    made = []
+    for name, pod in (("default", default.wait()), ("canary", canary.wait())):
+        port = {"REST": {"httpPort": pod.http_port}, "GRPC": {"grpcPort": pod.grpc_port}}[type_]
+        one = predictor(Node(name="double"), {}, name=name, traffic=50)
+        one["graph"]["endpoint"] = {"service_host": "127.0.0.1", "type": type_, **port}
+        made.append(one)
+    engine = start("--manifest", str(manifest(tmp_path / "m.yaml", *made)), "--wait", "60")
+
+    def up(predictor: str) -> bool:
+        line = f'predictor="{predictor}"}} '
+        page = engine.http.get("/metrics").text
+        [value] = [
+            one.split()[-1]
+            for one in page.splitlines()
+            if one.startswith("imagegraph_predictor_up{") and line in one
+        ]
+        return float(value) == 1
+
+    def answers() -> Counter[int]:
+        headers = [{"X-Request-Id": f"request-{index}"} for index in range(24)]
+        return Counter(
+            engine.http.post("/v2/models/any/infer", json=request(number=1), headers=one).status_code
+            for one in headers
+        )
+
+    def wait_until(wanted: bool) -> None:
+        end = time.monotonic() + 60
+        while up("canary") != wanted:
+            assert time.monotonic() < end, engine.log.read_text()
+            time.sleep(0.05)
+
+    wait_until(True)
+    assert up("default")
+    canary.process.kill()
+    canary.process.wait()
+    wait_until(False)
+    assert answers() == {200: 24}
+    facts = engine.http.get("/v2/health/ready")
+    assert facts.status_code == 200
+    assert facts.json()["unavailable"] == {"canary": "no pod is ready of double"}
+    assert "predictor 'canary' is asked no more: no pod is ready of double" in engine.log.read_text()
+    pinned = engine.http.post(
+        "/v2/models/any/infer", json=request(number=1), headers={"X-Predictor": "canary"}
+    )
+    assert pinned.status_code == 503, "who wants the canary is told of it"
+    ports = ["--http-port", str(canary.http_port), "--grpc-port", str(canary.grpc_port)]
+    again = start("--component", "double", *ports, wait=False)
+    wait_until(True)
+    assert "unavailable" not in engine.http.get("/v2/health/ready").json()
+    assert answers() == {200: 24}
+    again.http.base_url = canary.http.base_url
+    assert 0 < requests_of(again) < 24
 
 
 def test_traffic_is_split_by_request_id_can_be_pinned_and_copied_to_a_shadow(

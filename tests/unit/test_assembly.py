@@ -25,7 +25,8 @@ graphs: {}
 
 
 class Pods(FakeCall):
-    async def ready(self) -> None: ...
+    async def unready(self) -> list[str]:
+        return []
 
     async def close(self) -> None: ...
 

@@ -12,7 +12,7 @@ import pytest
 import tiny
 from aiohttp import web
 
-from imagegraph import engine, image, remote, steps, tensors, wire
+from imagegraph import engine, grpc_call, image, remote, steps, tensors, wire
 from imagegraph.calls import PortsCall
 from imagegraph.component import Signature
 from imagegraph.engine import Context, Event
@@ -254,6 +254,23 @@ def test_a_machine_that_is_silent_is_unavailable_long_before_the_deadline(monkey
         port = full.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)):
             assert 1 < asyncio.run(main(port)) < 30
+
+
+@pytest.mark.parametrize("kind", [HttpCall, GrpcCall])
+def test_nodes_that_are_not_there_or_silent_are_not_ready(kind, monkeypatch):
+    monkeypatch.setattr(remote, "ANSWER_S", 0.2)
+    monkeypatch.setattr(grpc_call, "ANSWER_S", 0.2)
+
+    async def main(silent: str) -> list[str]:
+        call = kind({"gone": "127.0.0.1:1", "silent": silent}, {})
+        try:
+            return await call.unready()
+        finally:
+            await call.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:  # that accepts, and says nothing
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert asyncio.run(asyncio.wait_for(main(address), 20)) == ["gone", "silent"]
 
 
 def test_a_node_that_comes_back_within_a_second_costs_no_request():
