@@ -1,13 +1,9 @@
-"""Canaries: is the new version as good as the old one? Prometheus' figures, and what follows from them."""
+"""Canaries: compare a new version with the old one, promote it, take it back."""
 
 from __future__ import annotations
 
 import json
-import math
-import urllib.error
-import urllib.parse
-import urllib.request
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,155 +13,9 @@ from rich.table import Table
 
 from imagegraph import generated, release
 from imagegraph.catalogue import ROOT
-from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable
+from imagegraph.errors import ImagegraphError
+from imagegraph.figures import Figures, Limits, Prometheus, objections
 from imagegraph.release import Release
-
-PROMETHEUS_TIMEOUT_S = 30
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a predictor did in a while.
-
-    Attributes:
-        errors: answers with a status of 500 or more, among `requests`.
-        mean_s, p95_s: time to answer; None when nothing was answered.
-    """
-
-    requests: int
-    errors: int
-    mean_s: float | None
-    p95_s: float | None
-
-    @property
-    def error_rate(self) -> float:
-        """Errors among the requests; 0 without any."""
-        return self.errors / self.requests if self.requests else 0.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a canary may do and still be promoted.
-
-    Attributes:
-        requests: fewest on each side; less says nothing.
-        chance: below it, more errors than on the other side are no accident.
-        slowdown: longest times as a multiple of the default's.
-    """
-
-    requests: int = 200
-    chance: float = 0.05
-    slowdown: float = 1.2
-
-
-def objections(default: Figures, canary: Figures, limits: Limits) -> list[str]:
-    """Returns why the canary must not be promoted; nothing if it may."""
-    found = [
-        f"too little data: {side} answered {figures.requests} requests, expected {limits.requests} or more"
-        for side, figures in (("the default", default), ("the canary", canary))
-        if figures.requests < limits.requests
-    ]
-    if found:
-        return found
-    chance = chance_of(canary.errors, canary.requests, default.errors, default.requests)
-    if canary.error_rate > default.error_rate and chance < limits.chance:
-        found.append(
-            f"the canary fails more often: {canary.error_rate:.2%} against {default.error_rate:.2%}, "
-            f"an accident in {chance:.2%} of cases"
-        )
-    for what, old, new in (("mean", default.mean_s, canary.mean_s), ("p95", default.p95_s, canary.p95_s)):
-        if old is not None and new is not None and new > old * limits.slowdown:
-            found.append(
-                f"the canary is slower: {what} {new:.3f} s against {old:.3f} s, "
-                f"more than {limits.slowdown:g} times"
-            )
-    return found
-
-
-def chance_of(errors: int, requests: int, other_errors: int, other_requests: int) -> float:
-    """Returns how likely so many errors or more are if both sides fail equally often.
-
-    Source: Fisher's exact test, one-sided.
-    """
-
-    def ways(n: int, k: int) -> float:
-        return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-    total, failed = requests + other_requests, errors + other_errors
-    most = min(failed, requests)
-    fewest = max(errors, failed - other_requests)
-    all_ways = ways(total, failed)
-    return sum(
-        math.exp(ways(requests, k) + ways(other_requests, failed - k) - all_ways)
-        for k in range(fewest, most + 1)
-    )
-
-
-@dataclass(frozen=True)
-class Prometheus:
-    """Where figures come from.
-
-    Attributes:
-        window: how far to look back, such as `30m`.
-        match: more matchers of every series, such as `namespace="production"`.
-    """
-
-    url: str
-    window: str
-    match: str = ""
-
-    def figures(self, name: str, predictor: str, platform: str) -> Figures:
-        """Returns what a predictor of a release did.
-
-        Raises:
-            Unavailable: Prometheus does not answer.
-            InvalidInput: it does not understand the window or the matchers.
-        """
-        if platform == "seldon":
-            counter, seconds = (f"seldon_api_executor_server_requests_seconds{end}" for end in ("_count", ""))
-            labels = f'deployment_name="{name}",predictor_name="{predictor}",service="predictions"'
-        else:
-            counter, seconds = "imagegraph_requests_total", "imagegraph_request_seconds"
-            labels = f'model_name="{name}",predictor="{predictor}"'
-        series = f"{{{labels}{',' if self.match else ''}{self.match}}}"
-
-        def increase(metric: str, by: str = "") -> str:
-            """A query for how much a counter grew, its first value included.
-
-            Prometheus' own function takes the first value that it sees for old: the first burst of errors
-            of a new pod would not count.
-            """
-            one, window = metric + series, self.window
-            grown = f"increase({one}[{window}])"
-            first = f"(min_over_time({one}[{window}]) unless {one} offset {window})"
-            return f"sum {by}({grown} + ({first} or 0 * {grown}))"
-
-        codes = self._query(increase(counter, "by (code) "))
-        requests = {labels.get("code", ""): value for labels, value in codes}
-        mean = self._query(f"{increase(f'{seconds}_sum')} / {increase(f'{seconds}_count')}")
-        buckets = increase(f"{seconds}_bucket", "by (le) ")
-        p95 = self._query(f"histogram_quantile(0.95, {buckets})")
-        return Figures(
-            requests=round(sum(requests.values())),
-            errors=round(sum(value for code, value in requests.items() if code >= "500")),
-            mean_s=mean[0][1] if mean else None,
-            p95_s=p95[0][1] if p95 else None,
-        )
-
-    def _query(self, query: str) -> list[tuple[dict[str, str], float]]:
-        url = f"{self.url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-        try:
-            with urllib.request.urlopen(url, timeout=PROMETHEUS_TIMEOUT_S) as answer:
-                found = json.load(answer)
-        except urllib.error.HTTPError as error:
-            if error.code in (400, 422):
-                raise InvalidInput("window or match", "what Prometheus understands", query) from error
-            raise Unavailable(f"Prometheus at {self.url} says {error.code} {error.reason}") from error
-        except (OSError, ValueError) as error:
-            raise Unavailable(f"Prometheus at {self.url} does not answer: {error}") from error
-        rows = ((row["metric"], float(row["value"][1])) for row in found["data"]["result"])
-        return [(labels, value) for labels, value in rows if not math.isnan(value)]
-
 
 commands = typer.Typer(
     no_args_is_help=True, help="Compare a canary with the default, promote it or take it back."
@@ -183,6 +33,7 @@ Requests = Annotated[int, typer.Option(min=1, help="Fewest requests on each side
 Slowdown = Annotated[float, typer.Option(min=1, help="Longest times, as a multiple of the default's")]
 
 CHART = str(ROOT / generated.CHART)
+ENGINES_S = 300  # that all engines may take to change
 DEFAULTS = Limits()
 
 
@@ -220,11 +71,12 @@ def promote(
     """Make the canary's version the default, unless its figures speak against it."""
     limits = Limits(requests=min_requests, slowdown=max_slowdown)
     chosen = _release(name, namespace, chart)
-    settings = chosen.settings()
+    given, settings = chosen.values(), chosen.settings()
     found = _compare(chosen, settings, canary, Prometheus(prometheus, window, match), limits)
     if found:
         raise ImagegraphError(f"'{canary}' is not promoted: {'; '.join(found)}")
-    _take(chosen, settings["platform"], release.promotion(settings["predictors"], canary))
+    steps = release.promotion(settings["predictors"], canary)
+    _take(chosen, given, steps, seldon=settings["platform"] == "seldon", patient=True)
 
 
 @commands.command()
@@ -234,10 +86,22 @@ def rollback(
     canary: Canary = "canary",
     chart: Chart = CHART,
 ) -> None:
-    """Give all traffic back to the default and take the canary away."""
+    """Give all traffic back to the default and take the canary away, whatever state it is in."""
     chosen = _release(name, namespace, chart)
-    settings = chosen.settings()
-    _take(chosen, settings["platform"], release.rollback(settings["predictors"], canary))
+    given, settings = chosen.values(), chosen.settings()
+    predictors, seldon = settings["predictors"], settings["platform"] == "seldon"
+    if canary not in predictors and canary != "default" and (left := chosen.rollout.remove(canary)):
+        console.print(f"removed what an upgrade that failed had left: {', '.join(left)}", soft_wrap=True)
+        return
+    steps = release.rollback(predictors, canary)
+    if seldon and not _is_well(chosen, predictors, canary):
+        # Seldon's operator changes no traffic before every pod is ready: those of the canary may never be.
+        steps = steps[1:]
+    for revision in chosen.rollout.give_up_upgrades():
+        console.print(f"revision {revision} was still under way: it is given up")
+    _take(chosen, given, steps, seldon=seldon, patient=False)
+    if not seldon:
+        chosen.rollout.remove(canary)
 
 
 def _release(name: str, namespace: str, chart: str) -> Release:
@@ -258,7 +122,7 @@ def _compare(
     found: list[str] = []
     for side in ("default", canary):
         figures = sides[side] = source.figures(chosen.name, side, settings["platform"])
-        ready, pods = chosen.pods(side)
+        ready, pods = chosen.rollout.ready(side)
         if ready < pods or not pods:
             found.append(f"'{side}' has {ready} of {pods} pods ready")
         predictor = predictors[side]
@@ -274,12 +138,36 @@ def _compare(
     return found + objections(sides["default"], sides[canary], limits)
 
 
-def _take(chosen: Release, platform: str, steps: list[dict[str, Any]]) -> None:
-    """Upgrades step by step; every one ends when what it changed is ready."""
+def _is_well(chosen: Release, predictors: Mapping[str, Any], canary: str) -> bool:
+    """Whether the canary gets traffic, and all its pods are ready."""
+    ready, pods = chosen.rollout.ready(canary)
+    return bool(predictors[canary].get("traffic")) and ready == pods > 0
+
+
+def _take(
+    chosen: Release, given: Mapping[str, Any], steps: list[dict[str, Any]], *, seldon: bool, patient: bool
+) -> None:
+    """Upgrades step by step; every one ends when engines split requests as it says.
+
+    Args:
+        given: the release's values, which change in their predictors alone.
+        patient: the first step ends only when all pods are ready, and it must end well.
+    """
     for number, predictors in enumerate(steps, 1):
+        last = number == len(steps)
         console.print(f"step {number} of {len(steps)}: {json.dumps(predictors)}", soft_wrap=True)
-        chosen.upgrade(predictors)
-        if platform == "seldon" and number < len(steps):
-            # helm does not wait for Seldon's operator, and only that knows when nobody asks the canary.
-            console.print("once the SeldonDeployment is Available, `canary rollback` takes the canary away")
+        chosen.upgrade({**given, "predictors": predictors}, wait=patient and not last)
+        if seldon:
+            if not last:
+                # helm does not wait for Seldon's operator, and only that knows when nobody asks the canary.
+                console.print(
+                    "once the SeldonDeployment is Available, `canary rollback` takes the canary away"
+                )
             return
+        try:
+            chosen.rollout.wait_for_engines(ENGINES_S)
+        except ImagegraphError as error:
+            if patient or last:
+                raise
+            # It may be the canary's part of the document that it cannot read. Those before answer meanwhile.
+            console.print(f"{error}; the canary goes all the same", soft_wrap=True)

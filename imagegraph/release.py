@@ -1,4 +1,4 @@
-"""A release of the chart in a cluster: read by Kubernetes' client, changed by helm.
+"""A release of the chart: its values, and the steps by which helm changes its predictors.
 
 The split of traffic is part of the release's values, so that the next `helm upgrade` keeps it.
 """
@@ -7,33 +7,37 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, UnknownName
+from imagegraph.rollout import Rollout
 
 VERSION = ("graph", "bundle", "image")  # in what a predictor differs from the others
 READ_TIMEOUT_S = 30
 UPGRADE_TIMEOUT_S = 1800
-POLL_S = 1.0
 
 Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release by name and namespace, in the cluster that KUBECONFIG or the pod's own account names."""
+    """A release by name and namespace, in the cluster that helm finds."""
 
     name: str
     namespace: str
     helm: str
     chart: Path
 
+    @property
+    def rollout(self) -> Rollout:
+        """What of it there is in the cluster."""
+        return Rollout(self.name, self.namespace)
+
     def values(self) -> dict[str, Any]:
-        """Returns the values that were given to it.
+        """Returns the values that were given to it, also by an upgrade that failed.
 
         Raises:
             ImagegraphError: helm cannot find it.
@@ -49,63 +53,21 @@ class Release:
         found["predictors"] = {name: one for name, one in found["predictors"].items() if one is not None}
         return dict(found)
 
-    def upgrade(self, predictors: Values) -> None:
-        """Gives it other predictors; then what changed is ready, and nobody asks those before any more.
+    def upgrade(self, values: Values, *, wait: bool) -> None:
+        """Gives it other values.
+
+        Args:
+            wait: until all pods are ready.
 
         Raises:
             ImagegraphError: helm says why it failed.
             Unavailable: it took too long.
         """
-        text = json.dumps({**self.values(), "predictors": predictors})
-        options = ["--reset-values", "--values", "-", "--wait", "--timeout", f"{UPGRADE_TIMEOUT_S}s"]
+        options = ["--reset-values", "--values", "-", "--timeout", f"{UPGRADE_TIMEOUT_S}s"]
         self._run(
-            "upgrade", self.name, str(self.chart), *options, text=text, timeout_s=UPGRADE_TIMEOUT_S + 60
-        )
-        # helm waits for the engine's new pods alone; the old ones still split requests as before.
-        end = time.monotonic() + UPGRADE_TIMEOUT_S
-        while self._engine_is_changing():
-            if time.monotonic() > end:
-                raise Unavailable(f"old pods of the engine still run after {UPGRADE_TIMEOUT_S} s")
-            time.sleep(POLL_S)
-
-    def pods(self, predictor: str) -> tuple[int, int]:
-        """Returns how many pods of a predictor are ready, and how many there are.
-
-        Raises:
-            Unavailable: there is no cluster, or it does not answer.
-        """
-        found = self._list_pods(f"imagegraph/predictor={predictor}")
-        alive = [pod for pod in found if pod.metadata.deletion_timestamp is None]
-        ready = [
-            pod
-            for pod in alive
-            if any(one.type == "Ready" and one.status == "True" for one in pod.status.conditions or [])
-        ]
-        return len(ready), len(alive)
-
-    def _engine_is_changing(self) -> bool:
-        """Says whether a pod of the engine is on its way out, or will be."""
-        pods = self._list_pods("app.kubernetes.io/component=engine")
-        versions = {pod.metadata.labels["pod-template-hash"] for pod in pods}
-        return len(versions) > 1 or any(pod.metadata.deletion_timestamp for pod in pods)
-
-    def _list_pods(self, selector: str) -> list[Any]:
-        from kubernetes import client, config
-        from urllib3.exceptions import HTTPError
-
-        try:
-            try:
-                config.load_kube_config()
-            except config.ConfigException:
-                config.load_incluster_config()
-            found = client.CoreV1Api().list_namespaced_pod(
-                self.namespace,
-                label_selector=f"app.kubernetes.io/instance={self.name},{selector}",
-                _request_timeout=READ_TIMEOUT_S,
-            )
-        except (client.ApiException, config.ConfigException, HTTPError) as error:
-            raise Unavailable(f"Kubernetes does not show the pods of {selector}: {error}") from error
-        return list(found.items)
+            "upgrade", self.name, str(self.chart), *options, *(["--wait"] if wait else []),
+            text=json.dumps(values), timeout_s=UPGRADE_TIMEOUT_S + 60,
+        )  # fmt: skip
 
     def _run(self, *arguments: str, text: str | None = None, timeout_s: float = READ_TIMEOUT_S) -> str:
         command = [self.helm, *arguments, "--namespace", self.namespace]
@@ -143,9 +105,8 @@ def rollback(predictors: Values, name: str) -> list[dict[str, Any]]:
     Raises:
         UnknownName: there is no such predictor beside the default.
     """
-    canary = beside_default(predictors, name)
-    steps = _retire(predictors, name, predictors["default"])
-    return steps if canary.get("traffic") else steps[1:]
+    beside_default(predictors, name)
+    return _retire(predictors, name, predictors["default"])
 
 
 def beside_default(predictors: Values, name: str) -> Values:

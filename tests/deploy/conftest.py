@@ -1,10 +1,19 @@
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 
 from imagegraph.catalogue import Catalogue
+from imagegraph.metrics import Metrics
 from tests.deploy import chart
+from tests.serve.conftest import free_port
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +38,97 @@ def values(scenario: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def rendered(scenario: Path) -> list[dict[str, Any]]:
     return chart.objects("--values", str(scenario))
+
+
+class Exporter(ThreadingHTTPServer):
+    """Serves the metrics of an engine named `photos`."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self.metrics = Metrics("photos", registry)
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def answer(self, requests: dict[str, list[tuple[int, float]]]) -> None:
+        for predictor, answers in requests.items():
+            for status, seconds in answers:
+                self.metrics.request("rest", status, seconds, predictor)
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Exporter
+
+    def do_GET(self) -> None:
+        body, kind = self.server.metrics.page("")
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def exporter() -> Iterator[Exporter]:
+    with Exporter() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def prometheus(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Prometheus that reads the exporter five times a second."""
+    tmp_path = tmp_path_factory.mktemp("prometheus")
+    port = free_port()
+    target = f"127.0.0.1:{exporter.server_address[1]}"
+    config = tmp_path / "prometheus.yml"
+    config.write_text(
+        "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+        f"scrape_configs: [{{job_name: engine, static_configs: [{{targets: ['{target}']}}]}}]\n"
+    )
+    command = [chart.tool("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/data"]
+    process = subprocess.Popen(
+        [*command, f"--web.listen-address=127.0.0.1:{port}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_for(condition: Any, what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited 60 s for {what}"
+        time.sleep(0.1)
+
+
+def answered(url: str, predictor: str, count: int) -> bool:
+    query = f'imagegraph_requests_total{{predictor="{predictor}"}}'
+    try:
+        found = httpx.get(f"{url}/api/v1/query", params={"query": f"sum({query})"}).json()["data"]["result"]
+    except httpx.TransportError:
+        return False
+    return bool(found) and float(found[0]["value"][1]) == count
+
+
+@pytest.fixture(scope="session")
+def watched(exporter: Exporter, prometheus: str) -> str:
+    """A Prometheus that has seen a canary fail in 30 of 300 cases, slowly, and a better one."""
+    sides = ("default", "canary", "better")
+    exporter.answer({side: [(200, 0.05)] for side in sides})
+    wait_for(lambda: all(answered(prometheus, side, 1) for side in sides), "the first scrape")
+    exporter.answer(
+        {
+            "default": [(200, 0.05)] * 397 + [(503, 0.05)] * 2,
+            "canary": [(200, 0.5)] * 260 + [(404, 0.5)] * 9 + [(500, 0.5)] * 30,
+            "better": [(200, 0.04)] * 400,
+        }
+    )
+    wait_for(lambda: answered(prometheus, "canary", 300), "the figures")
+    time.sleep(2)  # of samples: few and uneven ones extrapolate far
+    return prometheus

@@ -81,6 +81,20 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{/* Whether every node of a predictor has a pod that is ready, in the cluster; takes root and predictor. */}}
+{{- define "imagegraph.answers" -}}
+{{- $nodes := 0 }}
+{{- $ready := 0 }}
+{{- range (lookup "apps/v1" "Deployment" .root.Release.Namespace "").items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- if and (eq (get $labels "app.kubernetes.io/instance") $.root.Release.Name) (eq (get $labels "imagegraph/predictor") $.predictor) }}
+{{- $nodes = add1 $nodes }}
+{{- if .status.readyReplicas }}{{ $ready = add1 $ready }}{{ end }}
+{{- end }}
+{{- end }}
+{{- and (gt (int $nodes) 0) (eq $nodes $ready) }}
+{{- end }}
+
 {{/* Service that clients ask, as JSON: name and port. */}}
 {{- define "imagegraph.front" -}}
 {{- $plan := include "imagegraph.plan" . | fromJson }}

@@ -1,0 +1,158 @@
+"""What the predictors of a release did, from Prometheus, and whether a canary may be promoted on it."""
+
+from __future__ import annotations
+
+import json
+import math
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+
+from imagegraph.errors import InvalidInput, Unavailable
+
+PROMETHEUS_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a predictor did in a while.
+
+    Attributes:
+        errors: answers with a status of 500 or more, among `requests`.
+        mean_s, p95_s: time to answer; None when nothing was answered.
+    """
+
+    requests: int
+    errors: int
+    mean_s: float | None
+    p95_s: float | None
+
+    @property
+    def error_rate(self) -> float:
+        """Errors among the requests; 0 without any."""
+        return self.errors / self.requests if self.requests else 0.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a canary may do and still be promoted.
+
+    Attributes:
+        requests: fewest on each side; less says nothing.
+        chance: below it, more errors than on the other side are no accident.
+        slowdown: longest times as a multiple of the default's.
+    """
+
+    requests: int = 200
+    chance: float = 0.05
+    slowdown: float = 1.2
+
+
+def objections(default: Figures, canary: Figures, limits: Limits) -> list[str]:
+    """Returns why the canary must not be promoted; nothing if it may."""
+    found = [
+        f"too little data: {side} answered {figures.requests} requests, expected {limits.requests} or more"
+        for side, figures in (("the default", default), ("the canary", canary))
+        if figures.requests < limits.requests
+    ]
+    if found:
+        return found
+    chance = chance_of(canary.errors, canary.requests, default.errors, default.requests)
+    if canary.error_rate > default.error_rate and chance < limits.chance:
+        found.append(
+            f"the canary fails more often: {canary.error_rate:.2%} against {default.error_rate:.2%}, "
+            f"an accident in {chance:.2%} of cases"
+        )
+    for what, old, new in (("mean", default.mean_s, canary.mean_s), ("p95", default.p95_s, canary.p95_s)):
+        if old is not None and new is not None and new > old * limits.slowdown:
+            found.append(
+                f"the canary is slower: {what} {new:.3f} s against {old:.3f} s, "
+                f"more than {limits.slowdown:g} times"
+            )
+    return found
+
+
+def chance_of(errors: int, requests: int, other_errors: int, other_requests: int) -> float:
+    """Returns how likely so many errors or more are if both sides fail equally often.
+
+    Source: Fisher's exact test, one-sided.
+    """
+
+    def ways(n: int, k: int) -> float:
+        return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+    total, failed = requests + other_requests, errors + other_errors
+    most = min(failed, requests)
+    fewest = max(errors, failed - other_requests)
+    all_ways = ways(total, failed)
+    return sum(
+        math.exp(ways(requests, k) + ways(other_requests, failed - k) - all_ways)
+        for k in range(fewest, most + 1)
+    )
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """Where figures come from.
+
+    Attributes:
+        window: how far to look back, such as `30m`.
+        match: more matchers of every series, such as `namespace="production"`.
+    """
+
+    url: str
+    window: str
+    match: str = ""
+
+    def figures(self, name: str, predictor: str, platform: str) -> Figures:
+        """Returns what a predictor of a release did.
+
+        Raises:
+            Unavailable: Prometheus does not answer.
+            InvalidInput: it does not understand the window or the matchers.
+        """
+        if platform == "seldon":
+            counter, seconds = (f"seldon_api_executor_server_requests_seconds{end}" for end in ("_count", ""))
+            labels = f'deployment_name="{name}",predictor_name="{predictor}",service="predictions"'
+        else:
+            counter, seconds = "imagegraph_requests_total", "imagegraph_request_seconds"
+            labels = f'model_name="{name}",predictor="{predictor}"'
+        series = f"{{{labels}{',' if self.match else ''}{self.match}}}"
+
+        def increase(metric: str, by: str = "") -> str:
+            """A query for how much a counter grew, its first value included.
+
+            Prometheus' own function takes the first value that it sees for old: the first burst of errors
+            of a new pod would not count.
+            """
+            one, window = metric + series, self.window
+            grown = f"increase({one}[{window}])"
+            first = f"(min_over_time({one}[{window}]) unless {one} offset {window})"
+            return f"sum {by}({grown} + ({first} or 0 * {grown}))"
+
+        codes = self._query(increase(counter, "by (code) "))
+        requests = {labels.get("code", ""): value for labels, value in codes}
+        mean = self._query(f"{increase(f'{seconds}_sum')} / {increase(f'{seconds}_count')}")
+        buckets = increase(f"{seconds}_bucket", "by (le) ")
+        p95 = self._query(f"histogram_quantile(0.95, {buckets})")
+        return Figures(
+            requests=round(sum(requests.values())),
+            errors=round(sum(value for code, value in requests.items() if code >= "500")),
+            mean_s=mean[0][1] if mean else None,
+            p95_s=p95[0][1] if p95 else None,
+        )
+
+    def _query(self, query: str) -> list[tuple[dict[str, str], float]]:
+        url = f"{self.url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+        try:
+            with urllib.request.urlopen(url, timeout=PROMETHEUS_TIMEOUT_S) as answer:
+                found = json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code in (400, 422):
+                raise InvalidInput("window or match", "what Prometheus understands", query) from error
+            raise Unavailable(f"Prometheus at {self.url} says {error.code} {error.reason}") from error
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"Prometheus at {self.url} does not answer: {error}") from error
+        rows = ((row["metric"], float(row["value"][1])) for row in found["data"]["result"])
+        return [(labels, value) for labels, value in rows if not math.isnan(value)]
