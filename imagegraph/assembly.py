@@ -195,8 +195,12 @@ class Assembly:
             log.warning("no pods are ready after %g s; requests are welcome all the same", seconds)
 
     def _local(self, bundle: str, entries: Sequence[str]) -> LocalCall:
-        settings, observe = self._settings, self._journal.metrics.batch
-        return LocalCall(self._catalogue, bundle, entries, settings.device, settings.max_queue, observe)
+        settings, metrics = self._settings, self._journal.metrics
+        local = LocalCall(
+            self._catalogue, bundle, entries, settings.device, settings.max_queue, metrics.batch
+        )
+        metrics.queues.append(lambda: local.queued)
+        return local
 
     def _pods(
         self, deployment: SeldonDeployment, predictor: Predictor, connect: Mapping[str, Connect]

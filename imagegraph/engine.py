@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from imagegraph.component import Router
-from imagegraph.errors import DeadlineExceeded, ImagegraphError
+from imagegraph.errors import DeadlineExceeded, ImagegraphError, describe
 from imagegraph.graph import Node, NodeType
 from imagegraph.image import Image
 from imagegraph.message import Message
@@ -183,7 +183,7 @@ async def timed(method: Method, node: Node, call: Awaitable[Answer], context: Co
         if isinstance(error, asyncio.CancelledError):
             raise
         if not isinstance(error, ImagegraphError):
-            fault = ImagegraphError(f"{type(error).__name__}: {error}")
+            fault = ImagegraphError(describe(error))
             fault.node = node.name
             raise fault from error
         error.node = error.node or node.name

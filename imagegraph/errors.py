@@ -137,6 +137,15 @@ class Cancelled(ImagegraphError):
     code = "CANCELLED"
 
 
+def describe(error: BaseException) -> str:
+    """Returns type and words of an error that is not ours, whatever its own `__str__` does."""
+    try:
+        words = str(error)
+    except Exception:
+        words = ""
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
 def shorten(value: object, limit: int = 80) -> str:
     """Returns a one-line `repr` of at most about `limit` characters, fit for an error message."""
     if isinstance(value, (bytes, bytearray, memoryview)):

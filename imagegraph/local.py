@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import gc
 import itertools
 import logging
+import operator
 import sys
-import threading
-import time
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from imagegraph.batching import Batch, Batcher
 from imagegraph.catalogue import Catalogue
@@ -30,17 +29,18 @@ from imagegraph.component import (
     Signature,
 )
 from imagegraph.engine import Context, Event, Method, Turn
-from imagegraph.errors import ImagegraphError, InvalidInput, OutOfMemory, Unsupported
+from imagegraph.errors import ImagegraphError, InvalidInput, OutOfMemory, Unsupported, describe, shorten
 from imagegraph.graph import Node, NodeType
 from imagegraph.image import Image
+from imagegraph.loading import Loader
 from imagegraph.message import Message
+from imagegraph.worker import Worker, carried
 
 log = logging.getLogger("imagegraph.local")
 
 Kind = TypeVar("Kind", bound=Component)
+Result = TypeVar("Result")
 
-# While one model loads, torch makes the tensors of all threads without memory ("meta").
-_LOADING = threading.Lock()
 _ENDLESS = Progress()  # nobody cancels what is done at once
 PROBE_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # waits before the probes of a device; the last one stays
 
@@ -85,12 +85,15 @@ class LocalCall(Closing):
             observe: told of every batch; what is computed inline is in none.
         """
         self._catalogue = catalogue
-        self._bundle = bundle
-        self._device = device
         names = list(dict.fromkeys(entries))
-        # One loader: importing torch libraries from several threads at once is not safe.
-        self._loader = ThreadPoolExecutor(1, "load")
-        self._workers = {name: ThreadPoolExecutor(1, name) for name in names}
+        self._defaults = {name: catalogue.entry(name).variant(bundle).defaults for name in names}
+        self._workers = {name: Worker(name) for name in names}
+        # The next batch is prepared while this one is computed; one by one, since pictures are large.
+        self._preparers = {
+            name: Worker(f"{name}-prepare")
+            for name in names
+            if issubclass(catalogue.entry(name).kind, Batched)
+        }
         self._batchers = {
             name: Batcher(
                 _compute,
@@ -102,56 +105,26 @@ class LocalCall(Closing):
             )
             for name, worker in self._workers.items()
         }
-        self._defaults = {name: catalogue.entry(name).variant(bundle).defaults for name in names}
-        self._components: dict[str, Future[Component]] = {}
         self._probes: dict[str, asyncio.Task[None]] = {}
-        self.load_seconds: dict[str, float] = {}
-        for name in names:
-            self._components[name] = self._loader.submit(self._load, name, names)
+        self._loader = Loader(catalogue, bundle, names, device)
 
-    def _load(self, name: str, names: Sequence[str]) -> Component:
-        start = time.perf_counter()
-        entry = self._catalogue.entry(name)
-        # A component that is used but has no node of its own in the graph is left out. Those that
-        # have are loaded by now or on this very thread before: the loader works in graph order.
-        uses = {
-            role: self._components[other].result()
-            for role, other in entry.uses.items()
-            if other in names and names.index(other) < names.index(name)
-        }
-        component = entry.build(self._bundle, uses)
-        with _LOADING:
-            component.load(entry.weights(self._bundle, self._device))
-        self.load_seconds[name] = time.perf_counter() - start
-        return component
+    @property
+    def load_seconds(self) -> Mapping[str, float]:
+        """Seconds that each entry took to load, of those loaded so far."""
+        return self._loader.seconds
+
+    @property
+    def queued(self) -> int:
+        """How many requests wait for a component."""
+        return sum(batcher.queued for batcher in self._batchers.values())
 
     async def ready(self) -> None:
-        """Waits until every component is loaded.
-
-        Raises:
-            ImagegraphError: of the first that failed to load, with the entry's name for a node.
-        """
-        for name in self._components:
-            try:
-                await self._loaded(name)
-            except ImagegraphError as error:
-                error.node = name
-                raise
-
-    async def _loaded(self, name: str) -> Component:
-        loading = self._components[name]
-        try:
-            if loading.done():
-                return loading.result()
-            # Shielded: a request that is cancelled while it waits shall not cancel the loading for all.
-            return await asyncio.shield(asyncio.wrap_future(loading))
-        except ImagegraphError as error:
-            # The same failure meets every request and node; each may write its own node on it.
-            raise copy.copy(error) from error
+        """Waits until every component is loaded; see `Loader.ready`."""
+        await self._loader.ready()
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """Runs `predict`; a MODEL answers its own outputs, others pass everything else on."""
-        component = await self._loaded(node.entry)
+        component = await self._loader.component(node.entry)
         if isinstance(component, (Combiner, Router)):
             raise Unsupported(f"cannot infer: '{node.entry}' chooses or unites, it predicts nothing")
         signature = Signature.of(component)
@@ -163,45 +136,62 @@ class LocalCall(Closing):
                 arguments[signature.progress] = progress
             return component.predict(**arguments)
 
-        answer: Mapping[str, Any]
         if isinstance(component, Batched):
-            # Off the component's own thread: the next batch is prepared while this one is computed.
-            job = await asyncio.to_thread(
-                lambda: component.prepare(**signature.bind(message.values, defaults))
-            )
-            answer = await self._submit(node, "infer", component.predict_batch, context, job)
+
+            def prepare() -> _Planned:
+                return _Planned.of(component.prepare(**signature.bind(message.values, defaults)))
+
+            answer = await self._submit(node, "infer", component.predict_batch, context, prepare)
         elif component.inline:
-            answer = predict(_ENDLESS)
+            answer = self._inline(node, lambda: predict(_ENDLESS))
         else:
             answer = await self._submit(node, "infer", predict, context)
         kept = {} if node.type is NodeType.MODEL else message.values
-        return message.with_values({**kept, **answer}, node.name)
+        return message.with_values({**kept, **_ports(answer)}, node.name)
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """Runs `aggregate` of a Combiner."""
-        combiner = _as(Combiner, await self._loaded(node.entry), node)
+        combiner = _as(Combiner, await self._loader.component(node.entry), node)
         if combiner.inline:
-            answer = combiner.aggregate(messages)
+            answer = self._inline(node, lambda: combiner.aggregate(messages))
         else:
             answer = await self._submit(node, "aggregate", lambda _: combiner.aggregate(messages), context)
-        return messages[0].with_values(answer, node.name)
+        return messages[0].with_values(_ports(answer), node.name)
 
     async def route(self, node: Node, message: Message, context: Context) -> int:
         """Runs `route` of a Router."""
-        router = _as(Router, await self._loaded(node.entry), node)
+        router = _as(Router, await self._loader.component(node.entry), node)
         defaults = self._defaults[node.entry]
 
         def route(_: Progress) -> int:
-            return int(router.route(**Signature.of(router).bind(message.values, defaults)))
+            return operator.index(router.route(**Signature.of(router).bind(message.values, defaults)))
 
         if router.inline:
-            return route(_ENDLESS)
-        return int(await self._submit(node, "route", route, context))
+            return self._inline(node, lambda: route(_ENDLESS))
+        return cast(int, await self._submit(node, "route", route, context))
+
+    def _inline(self, node: Node, work: Callable[[], Result]) -> Result:
+        """Does what takes next to no time on the loop itself."""
+        try:
+            return work()
+        except BaseException as error:
+            fault = carried(error)
+        self._report(node, fault)
+        raise fault
 
     async def _submit(
-        self, node: Node, method: Method, work: Callable[..., Any], context: Context, job: Job | None = None
+        self,
+        node: Node,
+        method: Method,
+        work: Callable[..., Any],
+        context: Context,
+        prepare: Callable[[], _Planned] | None = None,
     ) -> Any:
-        """Has the entry's own thread do the work; when the caller is cancelled, tells it to stop."""
+        """Has the entry's own thread do the work; when the caller is cancelled, tells it to stop.
+
+        Args:
+            work: takes a Progress, or where there is something to `prepare`, all jobs of a batch and one.
+        """
         loop = asyncio.get_running_loop()
 
         def listen(done: int, total: int, preview: Callable[[], Image] | None) -> None:
@@ -215,11 +205,15 @@ class LocalCall(Closing):
 
         if node.entry in self._probes:
             raise OutOfMemory(f"'{node.entry}' is out of memory; it will be back once it is not")
-        # Work that is no job is computed alone: no other has its key.
-        key, cost = (job.key, job.cost) if job else (object(), 1.0)
-        task = _Task(work, progress, job)
         try:
-            return await self._batchers[node.entry].submit(task, key, cost, context.deadline, begin)
+            with self._batchers[node.entry].place() as place:
+                if prepare is None:
+                    # Work that is no job is computed alone: no other has its key.
+                    task, key, cost = _Task(work, progress, None), object(), 1.0
+                else:
+                    job, key, cost = await self._preparers[node.entry].run(prepare)
+                    task = _Task(work, progress, job)
+                return await place.submit(task, key, cost, context.deadline, begin)
         except asyncio.CancelledError:
             progress.cancel()
             raise
@@ -227,6 +221,24 @@ class LocalCall(Closing):
             if node.entry not in self._probes:
                 self._probes[node.entry] = asyncio.create_task(self._probe(node.entry))
             raise
+        except Exception as error:
+            self._report(node, error)
+            raise
+
+    def _report(self, node: Node, error: Exception) -> None:
+        """Tells the author of a component where it failed; who asked has nothing to do with that."""
+        origin = error.__cause__ if type(error) is ImagegraphError else error
+        if origin is None or isinstance(origin, ImagegraphError):
+            return
+        module = sys.modules[self._catalogue.entry(node.entry).kind.__module__]
+        frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(origin.__traceback__)]
+        own = [(file, line) for file, line in frames if file == module.__file__]
+        file, line = (own or frames)[-1]
+        log.error(
+            "node '%s': %s, at %s:%d",
+            *(node.name, describe(origin), file, line),
+            exc_info=origin if log.isEnabledFor(logging.DEBUG) else None,
+        )
 
     @property
     def exhausted(self) -> Sequence[str]:
@@ -236,31 +248,32 @@ class LocalCall(Closing):
     async def _probe(self, name: str) -> None:
         """Computes the entry's smoke input until that works again, with growing pauses."""
         log.error("'%s' is out of memory", name)
-        component = await self._loaded(name)
+        component = await self._loader.component(name)
         signature = Signature.of(component)
 
-        def compute() -> None:
+        def compute() -> bool:
+            """Computes it, if there is one."""
             _release_memory()
             entry = self._catalogue.entry(name)
             try:
                 arguments = signature.bind(entry.smoke_values(), self._defaults[name])
             except (OSError, InvalidInput) as error:
-                log.warning("'%s' has no smoke input here to be probed with: %s", name, error)
-                return
+                log.warning("'%s' takes requests again untried: no smoke input here: %s", name, error)
+                return False
             if signature.progress:
                 arguments[signature.progress] = Progress()
             component.predict(**arguments)
+            return True
 
         try:
             for attempt in itertools.count():
                 await asyncio.sleep(PROBE_S[min(attempt, len(PROBE_S) - 1)])
                 try:
-                    await asyncio.get_running_loop().run_in_executor(self._workers[name], compute)
-                except Exception as error:
-                    log.warning("'%s' is still out of order: %s: %s", name, type(error).__name__, error)
-                else:
-                    log.info("'%s' works again", name)
+                    if await self._workers[name].run(compute):
+                        log.info("'%s' works again", name)
                     return
+                except Exception as error:
+                    log.warning("'%s' is still out of order: %s", name, describe(error))
         finally:
             del self._probes[name]
 
@@ -268,9 +281,35 @@ class LocalCall(Closing):
         """Gives up queued work and lets go of the components."""
         for probe in self._probes.values():
             probe.cancel()
-        self._loader.shutdown(wait=False, cancel_futures=True)
-        for worker in self._workers.values():
-            worker.shutdown(wait=False, cancel_futures=True)
+        self._loader.close()
+        for worker in (*self._preparers.values(), *self._workers.values()):
+            worker.close()
+
+
+class _Planned(NamedTuple):
+    """What `prepare` made of a request, and what the batcher asks of it."""
+
+    job: Job
+    key: Hashable
+    cost: float
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Reads key and cost, which are a component's own code, once.
+
+        Raises:
+            ImagegraphError: no batch can be made with them.
+        """
+        key, cost = job.key, job.cost
+        try:
+            hash(key)
+        except TypeError as error:
+            raise ImagegraphError(
+                f"the job's key: expected what can be hashed, got {shorten(key)}"
+            ) from error
+        if not isinstance(cost, Real) or not cost >= 0:
+            raise ImagegraphError(f"the job's cost: expected a number from 0 up, got {shorten(cost)}")
+        return cls(job, key, float(cost))
 
 
 @dataclass(frozen=True)
@@ -290,6 +329,13 @@ def _compute(tasks: Sequence[_Task]) -> Sequence[Any]:
     progress = JointProgress([task.progress for task in tasks])
     progress.check()
     return cast(Sequence[Any], first.work([task.job for task in tasks], progress))
+
+
+def _ports(answer: Any) -> Mapping[str, Any]:
+    """Returns what a component answered, if it is values by name."""
+    if not isinstance(answer, Mapping):
+        raise ImagegraphError(f"expected an answer of values by name, got {shorten(answer)}")
+    return answer
 
 
 def _as(kind: type[Kind], component: Component, node: Node) -> Kind:

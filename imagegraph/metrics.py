@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -25,6 +25,7 @@ class Metrics:
 
     Attributes:
         in_flight: a context manager that counts a request while it is under way.
+        queues: each says how many requests wait in it.
     """
 
     def __init__(self, model_name: str, registry: CollectorRegistry) -> None:
@@ -61,7 +62,9 @@ class Metrics:
             ["model_name", "predictor"],
             registry=registry,
         )
-        self._queued = gauge("imagegraph_queue_depth", "Requests in the queue")
+        self.queues: list[Callable[[], int]] = []
+        queued = gauge("imagegraph_queue_depth", "Requests in the queue")
+        queued.set_function(lambda: sum(queue() for queue in self.queues))
         self._loading = gauge("imagegraph_load_seconds", "Time to load")
         self.in_flight = _InFlight()
         gauge("imagegraph_in_flight", "Requests under way").set_function(lambda: self.in_flight.count)
@@ -89,7 +92,6 @@ class Metrics:
         self.phase("predict", batch.seconds)
         for waited in batch.waited_s:
             self._waits.observe(waited)
-        self._queued.set(batch.queued)
 
     def loaded(self, seconds: float) -> None:
         """Says how long loading took."""

@@ -20,6 +20,7 @@ from imagegraph.errors import (
     ImagegraphError,
     InvalidInput,
     MissingWeights,
+    Overloaded,
     UnknownName,
     Unsupported,
 )
@@ -222,7 +223,7 @@ def test_requests_that_wait_for_a_batched_component_are_computed_together(tmp_pa
     async def main() -> list[Any]:
         with local(tmp_path, "together") as call:
             node = Node(name="together")
-            component = await call._loaded("together")
+            component = await call._loader.component("together")
 
             def ask(number: int) -> asyncio.Task[Message]:
                 context = Context(listener=heard.append)
@@ -242,3 +243,155 @@ def test_requests_that_wait_for_a_batched_component_are_computed_together(tmp_pa
     assert str(wrong) == "node 'together': number: expected greater than or equal to 0, got -1"
     assert isinstance(cancelled, asyncio.CancelledError)
     assert sum(event.kind == "progress" for event in heard) == 5 * 10
+
+
+def throws(error: BaseException) -> Any:
+    def throw(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return throw
+
+
+def planned(**attributes: Any) -> Any:
+    """A plan whose attributes are properties: what they raise is raised when somebody looks."""
+    made = {
+        name: property(one if callable(one) else lambda _, one=one: one) for name, one in attributes.items()
+    }
+    return lambda number: type("Plan", (), {"key": 0, "cost": 1.0, **made})()
+
+
+@pytest.mark.parametrize(
+    ("method", "does", "words"),
+    [
+        ("plan", throws(StopIteration("x")), "StopIteration: x"),
+        ("plan", throws(SystemExit(3)), "SystemExit: 3"),
+        ("plan", throws(asyncio.CancelledError()), "CancelledError"),
+        ("plan", throws(ValueError("x")), "ValueError: x"),
+        ("plan", lambda number: None, "AttributeError"),
+        ("plan", planned(key=[1]), r"the job's key: expected what can be hashed, got \[1\]"),
+        ("plan", planned(key=throws(KeyboardInterrupt())), "KeyboardInterrupt"),
+        ("plan", planned(cost=throws(StopIteration())), "StopIteration"),
+        ("plan", planned(cost="2"), "the job's cost: expected a number from 0 up, got '2'"),
+        ("plan", planned(cost=None), "the job's cost: expected a number"),
+        ("plan", planned(cost=float("nan")), "the job's cost: expected a number"),
+        ("plan", planned(cost=-1), "the job's cost: expected a number"),
+        ("answer", throws(StopIteration()), "StopIteration"),
+        ("answer", throws(GeneratorExit()), "GeneratorExit"),
+        ("answer", throws(asyncio.CancelledError()), "CancelledError"),
+        ("answer", lambda jobs: [], "expected one result for each of 1 requests, got 0"),
+        ("answer", lambda jobs: [{}, {}], "expected one result for each of 1 requests, got 2"),
+        ("answer", lambda jobs: {"doubled": 1}, "expected a list of results"),
+        ("answer", lambda jobs: [None], "expected an answer of values by name, got None"),
+        ("answer", lambda jobs: ["doubled"], "expected an answer of values by name, got 'doubled'"),
+    ],
+)
+def test_whatever_a_component_does_its_request_fails_and_the_next_one_is_answered(
+    tmp_path, monkeypatch, method, does, words
+):
+    node = Node(name="hostile")
+
+    async def main() -> None:
+        with local(tmp_path, "hostile") as call:
+
+            async def ask() -> Message:
+                return await asyncio.wait_for(engine.run(node, Message({"number": 1}), call), 30)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(tiny.Hostile, method, staticmethod(does))
+                with pytest.raises(ImagegraphError, match=f"node 'hostile': {words}"):
+                    await ask()
+            assert (await ask()).values == {"doubled": 0}
+            assert call.queued == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "error", [StopIteration(), SystemExit(), KeyboardInterrupt(), asyncio.CancelledError()]
+)
+@pytest.mark.parametrize(
+    ("entry", "method"), [("source", "predict"), ("unite", "aggregate"), ("double", "predict")]
+)
+def test_what_ends_threads_and_loops_ends_a_request_alone(tmp_path, monkeypatch, entry, method, error):
+    kind = tiny.catalogue(tmp_path).entry(entry).kind
+    type_ = NodeType.COMBINER if method == "aggregate" else NodeType.MODEL
+    children = (Node(name="add"),) if method == "aggregate" else ()
+    node = Node(name="n", entry=entry, type=type_, children=children)
+
+    async def main() -> None:
+        with local(tmp_path, entry, "add") as call:
+            with monkeypatch.context() as patch:
+                patch.setattr(kind, method, functools.wraps(getattr(kind, method))(throws(error)))
+                with pytest.raises(ImagegraphError, match=f"node 'n': {type(error).__name__}"):
+                    await engine.run(node, Message({"number": 1}), call)
+            await engine.run(node, Message({"number": 1}), call)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("answer", [None, 0.5, "1", [0]])
+def test_a_router_answers_a_whole_number(tmp_path, monkeypatch, answer):
+    root = tiny.catalogue(tmp_path).graph("ways").root
+    route = tiny.BySize.route
+    monkeypatch.setattr(tiny.BySize, "route", functools.wraps(route)(lambda self, number=0: answer))
+    with pytest.raises(ImagegraphError, match="node 'by-size': TypeError"):
+        run_local(tmp_path, root, {"number": 1})
+
+
+def test_a_listener_that_raises_costs_its_own_request_at_most(tmp_path):
+    def listener(event: Event) -> None:
+        if event.kind == "progress":
+            raise StopIteration
+
+    async def main() -> None:
+        with local(tmp_path, "together") as call:
+            asyncio.get_running_loop().set_exception_handler(lambda loop, facts: None)
+            node, contexts = Node(name="together"), (Context(listener=listener), Context())
+            asked = [engine.run(node, Message({"number": 2}), call, context) for context in contexts]
+            answers = await asyncio.wait_for(asyncio.gather(*asked), 30)
+            assert [answer.values for answer in answers] == [{"doubled": 4}] * 2
+
+    asyncio.run(main())
+
+
+def test_the_queue_is_asked_before_a_request_is_prepared_and_who_leaves_gives_the_place_back(
+    tmp_path, monkeypatch
+):
+    begun: list[int] = []
+    go = threading.Event()
+
+    def plan(number: int) -> tiny.Doubling:
+        begun.append(number)
+        assert go.wait(30)
+        return tiny.Doubling(number)
+
+    monkeypatch.setattr(tiny.Hostile, "plan", staticmethod(plan))
+
+    async def main() -> None:
+        with LocalCall(tiny.catalogue(tmp_path), "pocket", ["hostile"], "cpu", max_queue=3) as call:
+            await call.ready()
+
+            def ask(number: int) -> asyncio.Task[Message]:
+                work = engine.run(Node(name="hostile"), Message({"number": number}), call)
+                return asyncio.create_task(work)
+
+            async def depth(number: int) -> None:
+                async with asyncio.timeout(30):
+                    while call.queued != number:
+                        await asyncio.sleep(0.005)
+
+            asked = [ask(number) for number in range(3)]
+            await depth(3)
+            with pytest.raises(Overloaded, match="the queue is full: 3 requests wait"):
+                await ask(3)
+            for task in asked[1:]:
+                task.cancel()
+            await depth(1)
+            last = ask(4)
+            await depth(2)
+            go.set()
+            assert (await last).values == (await asked[0]).values == {"doubled": 0}
+            assert call.queued == 0
+
+    asyncio.run(main())
+    assert begun == [0, 4], "one by one, and nothing for those who left"

@@ -2,10 +2,10 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from pydantic import Field
@@ -32,6 +32,7 @@ entries:
   by-size: {component: tiny:BySize, summary: Small numbers left, bundles: {pocket: {}}}
   paint: {component: tiny:Paint, summary: Paints, bundles: {pocket: {weights: {colours: {path: tests}}}}}
   together: {component: tiny:Together, summary: Doubles several at once, bundles: {pocket: {}}}
+  hostile: {component: tiny:Hostile, summary: Does what it is told, bundles: {pocket: {}}}
   user: {component: tiny:User, summary: Uses double, uses: {twice: double}, bundles: {pocket: {}}}
 graphs:
   sum:
@@ -99,6 +100,19 @@ class Together(Batched):
             progress(step, 10)
             time.sleep(0.01)
         return [{"doubled": 2 * job.number} for job in jobs]
+
+
+class Hostile(Batched):
+    """Plans and answers what `plan` and `answer` do with a number."""
+
+    plan: Callable[[int], Any] = staticmethod(Doubling)
+    answer: Callable[[Sequence[Any]], Any] = staticmethod(lambda jobs: [{"doubled": 0} for _ in jobs])
+
+    def prepare(self, number: int) -> Doubling:
+        return type(self).plan(number)
+
+    def predict_batch(self, jobs: Sequence[Any], progress: Progress) -> list[Doubled]:
+        return type(self).answer(jobs)
 
 
 class Add(Component):
