@@ -13,7 +13,7 @@ from pydantic import Field
 
 from imagegraph.component import Batched, Progress, Weights
 from imagegraph.errors import InvalidInput
-from imagegraph.image import Image, working_size
+from imagegraph.image import MAX_ASPECT, Image, working_size
 from imagegraph.ports import NegativePrompt, Prompt, Seed, Unit
 
 if TYPE_CHECKING:
@@ -227,10 +227,18 @@ class Generate(Batched):
     def _shape(
         self, width: int | None, height: int | None, image: Image | None, maps: Sequence[Image]
     ) -> tuple[int, int]:
-        """Width and height in px: as asked, else the photo's or the maps' aspect, else square."""
+        """Width and height in px: as asked, else the photo's or the maps' aspect, else square.
+
+        Raises:
+            InvalidInput: no node could read a picture so long.
+        """
         like = image or next(iter(maps), None)
         own = working_size(*like.size, self._size) if like else (self._size, self._size)
-        return width or own[0], height or own[1]
+        shape = width or own[0], height or own[1]
+        if max(shape) > MAX_ASPECT * min(shape):
+            field = "height" if width is None else "width"
+            raise InvalidInput(field, f"width and height within {MAX_ASPECT:g}:1", f"{shape[0]}x{shape[1]}")
+        return shape
 
     def predict_batch(self, plans: Sequence[Plan], progress: Progress) -> list[Drawn]:
         """Draws the pictures of all plans, which agree in their key, in one loop."""

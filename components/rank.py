@@ -7,6 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
 from components.fidelity import (
     caption_fidelity,
@@ -135,15 +136,19 @@ class Rank(Component):
 def _compare(
     prior: str, control: Any, again: Mapping[str, Any], keypoints: NDArray[np.float32] | None
 ) -> float:
+    """Returns the fidelity of what was read `again`; the control is stretched to it, as it was to steer."""
     if prior == "caption":
         return caption_fidelity(control, again["caption"])
+    size = again[prior].size
     if prior == "pose":
         people = np.zeros((0, 17, 3), np.float32) if keypoints is None else keypoints
-        return pose_fidelity(people, again["keypoints"])
+        return pose_fidelity(people * (*np.divide(size, control.size), 1), again["keypoints"])
     if prior == "segmentation":
-        return segmentation_fidelity(np.asarray(control.rgb()), np.asarray(again[prior].rgb()))
+        classes = control.rgb().resize(size, PillowImage.Resampling.NEAREST)
+        return segmentation_fidelity(np.asarray(classes), np.asarray(again[prior].rgb()))
     measure = depth_fidelity if prior == "depth" else edges_fidelity
-    return measure(control.map(), again[prior].map())
+    stretched = PillowImage.fromarray(control.map()).resize(size)
+    return measure(np.asarray(stretched), again[prior].map())
 
 
 def _unit(vectors: Any) -> NDArray[np.float32]:

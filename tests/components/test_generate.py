@@ -194,6 +194,8 @@ def test_variants_count_seeds_up_and_seeds_can_be_given_for_each_picture(generat
         ({"priors": ["pose"]}, "priors", "some of prompt, depth"),
         ({"priors": ["depth", "depth"]}, "priors", "each prior once"),
         ({"image_strength": 0.5}, "image", "a photo to start from"),
+        ({"width": 2048, "height": 64}, "width", "width and height within 4:1"),
+        ({"height": 320}, "height", "width and height within 4:1"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(generate, controls, values, field, expected) -> None:

@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from components.rank import _compare
+from imagegraph.image import Image
+
+WIDE, TALL = (96, 32), (64, 128)  # of a photo, and of what was drawn by its priors
+PERSON = np.array([[[x, y, 1] for x, y in zip(range(10, 90, 5), range(1, 31, 2), strict=False)]], np.float32)
+
+
+def scene(size: tuple[int, int]) -> Image:
+    """Four fields, at any size the same."""
+    width, height = size
+    fields = np.array([[[0, 0, 0], [255, 255, 255]], [[60, 60, 60], [180, 0, 180]]], np.uint8)
+    return Image.from_array(fields.repeat(height // 2, 0).repeat(width // 2, 1))
+
+
+@pytest.mark.parametrize("prior", ["depth", "segmentation", "edges"])
+def test_fidelity_is_measured_where_a_picture_has_another_shape_than_its_prior(prior: str) -> None:
+    assert _compare(prior, scene(WIDE), {prior: scene(TALL)}, None) > 0.95
+
+
+def test_people_are_stretched_like_the_picture_that_they_steered() -> None:
+    again = PERSON * (TALL[0] / WIDE[0], TALL[1] / WIDE[1], 1)
+    assert _compare("pose", scene(WIDE), {"pose": scene(TALL), "keypoints": again}, PERSON) == 1
