@@ -91,8 +91,10 @@ class Assembly:
         # Where pods share a Redis, any of them can answer for a reference.
         self._references = References(self._redis or MemoryStore(REFERENCES_BYTES, REFERENCES_S))
 
-    def node(self, component: str, bundle: str, name: str, type_: NodeType) -> Service:
-        """Serves one component under the name and type that its node has in the graph."""
+    def node(
+        self, component: str, bundle: str, name: str, type_: NodeType, predictor: str = "default"
+    ) -> Service:
+        """Serves one component under the name and type that its node has in the graph of a predictor."""
         catalogue = self._catalogue
         entry = catalogue.entry(component)
         uses = [other for other in entry.uses.values() if bundle in catalogue.entry(other).bundles]
@@ -101,7 +103,7 @@ class Assembly:
         # A leaf: what the engine would do with children is the business of whoever runs the graph.
         root = Node(name=name, entry=component, type=NodeType.TRANSFORMER if role else type_)
         signature = entry.signature
-        side = Side("default", root, self._outer(local, bundle, frozenset()), {component: signature})
+        side = Side(predictor, root, self._outer(local, bundle, frozenset()), {component: signature})
 
         async def close() -> None:
             await self._close_store()

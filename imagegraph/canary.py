@@ -28,7 +28,7 @@ Canary = Annotated[str, typer.Option("--canary", help="Name of the predictor bes
 Chart = Annotated[str, typer.Option(help="Chart to upgrade with")]
 Url = Annotated[str, typer.Option("--prometheus", envvar="PROMETHEUS_URL", help="URL of Prometheus")]
 Window = Annotated[str, typer.Option(help="How far to look back")]
-Match = Annotated[str, typer.Option(help="More matchers of the metrics, such as 'namespace=\"a\"'")]
+Match = Annotated[str, typer.Option(help="More matchers of the metrics, such as 'cluster=\"a\"'")]
 Requests = Annotated[int, typer.Option(min=1, help="Fewest requests on each side")]
 Slowdown = Annotated[float, typer.Option(min=1, help="Longest times, as a multiple of the default's")]
 
@@ -121,7 +121,10 @@ def _compare(
     sides: dict[str, Figures] = {}
     found: list[str] = []
     for side in ("default", canary):
-        figures = sides[side] = source.figures(chosen.name, side, settings["platform"])
+        where = chosen.name, chosen.namespace, side
+        figures = sides[side] = source.figures(*where, settings["platform"])
+        if not source.is_asked(*where):
+            found.append(f"no requests are sent to '{side}': a node of it has no pod that is ready")
         ready, pods = chosen.rollout.ready(side)
         if ready < pods or not pods:
             found.append(f"'{side}' has {ready} of {pods} pods ready")

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import typer
@@ -81,6 +81,9 @@ def serve(
     bundle: Annotated[str | None, typer.Option(help="Weights to use")] = None,
     name: Annotated[str | None, typer.Option(help="By default the component's or the graph's")] = None,
     type_: Annotated[NodeType, typer.Option("--type", help="Type of the node in its graph")] = NodeType.MODEL,
+    predictor: Annotated[str, typer.Option(help="Version that a component is of")] = "default",
+    release: Annotated[str, typer.Option(help="Label of all metrics")] = "",
+    namespace: Annotated[str, typer.Option(help="Label of all metrics")] = "",
     device: Device = "auto",
     http_port: Annotated[int, typer.Option(envvar="AIP_HTTP_PORT")] = 8080,
     grpc_port: Annotated[int, typer.Option(help="0 serves no gRPC")] = 8081,
@@ -126,12 +129,14 @@ def serve(
     settings = Settings(device, max_queue, cache_mib * 2**20, cache_redis, cache_lifetime, wait)
     deployment = _deployment(str(graph_name), bundle, manifest, catalogue) if component is None else None
     served_name = name or (deployment.metadata.name if deployment else str(component))
-    journal = Journal(Metrics(served_name, REGISTRY), Tracing.from_environment(f"imagegraph-{served_name}"))
+    role: Literal["engine", "node"] = "engine" if deployment else "node"
+    metrics = Metrics(served_name, REGISTRY, role=role, release=release, namespace=namespace)
+    journal = Journal(metrics, Tracing.from_environment(f"imagegraph-{served_name}"))
     assembly = Assembly(catalogue, settings, journal)
     if deployment:
         served = assembly.graph(deployment, {"REST": HttpCall, "GRPC": GrpcCall})
     else:
-        served = assembly.node(str(component), bundle or DEFAULT_BUNDLE, served_name, type_)
+        served = assembly.node(str(component), bundle or DEFAULT_BUNDLE, served_name, type_, predictor)
     vertex = None
     if "AIP_PREDICT_ROUTE" in os.environ:
         vertex = Vertex(os.environ["AIP_HEALTH_ROUTE"], os.environ["AIP_PREDICT_ROUTE"])

@@ -105,8 +105,8 @@ class Prometheus:
     window: str
     match: str = ""
 
-    def figures(self, name: str, predictor: str, platform: str) -> Figures:
-        """Returns what a predictor of a release did.
+    def figures(self, release: str, namespace: str, predictor: str, platform: str) -> Figures:
+        """Returns what a predictor of a release did, as whoever runs its graph has counted.
 
         Raises:
             Unavailable: Prometheus does not answer.
@@ -114,11 +114,11 @@ class Prometheus:
         """
         if platform == "seldon":
             counter, seconds = (f"seldon_api_executor_server_requests_seconds{end}" for end in ("_count", ""))
-            labels = f'deployment_name="{name}",predictor_name="{predictor}",service="predictions"'
+            labels = f'deployment_name="{release}",predictor_name="{predictor}",service="predictions"'
         else:
             counter, seconds = "imagegraph_requests_total", "imagegraph_request_seconds"
-            labels = f'model_name="{name}",predictor="{predictor}"'
-        series = f"{{{labels}{',' if self.match else ''}{self.match}}}"
+            labels = f'role="engine",release="{release}",predictor="{predictor}"'
+        series = self._series(labels, namespace)
 
         def increase(metric: str, by: str = "") -> str:
             """A query for how much a counter grew, its first value included.
@@ -142,6 +142,19 @@ class Prometheus:
             mean_s=mean[0][1] if mean else None,
             p95_s=p95[0][1] if p95 else None,
         )
+
+    def is_asked(self, release: str, namespace: str, predictor: str) -> bool:
+        """Whether every engine sends requests to a predictor, as far as is known.
+
+        Raises:
+            Unavailable, InvalidInput: see `figures`.
+        """
+        labels = f'role="engine",release="{release}",predictor="{predictor}"'
+        found = self._query(f"min(imagegraph_predictor_up{self._series(labels, namespace)})")
+        return not found or found[0][1] > 0
+
+    def _series(self, labels: str, namespace: str) -> str:
+        return f'{{{labels},namespace="{namespace}"{"," if self.match else ""}{self.match}}}'
 
     def _query(self, query: str) -> list[tuple[dict[str, str], float]]:
         url = f"{self.url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': query})}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -21,27 +22,42 @@ SIZES = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """The metrics of one model, each labelled with `model_name`; one thread writes and reads them.
+    """The metrics of one model, each with labels that say whose it is; one thread writes and reads them.
 
     Attributes:
         in_flight: a context manager that counts a request while it is under way.
         queues: each says how many requests wait in it.
     """
 
-    def __init__(self, model_name: str, registry: CollectorRegistry) -> None:
-        """Takes the name that the label carries."""
+    def __init__(
+        self,
+        model_name: str,
+        registry: CollectorRegistry,
+        *,
+        role: Literal["engine", "node"] = "engine",
+        release: str = "",
+        namespace: str = "",
+    ) -> None:
+        """Takes what the labels say.
+
+        Args:
+            role: whether a graph is run here, or one of its nodes.
+            release, namespace: of the chart, in the cluster; without them there is no such label.
+        """
         self._registry = registry
+        about = {"model_name": model_name, "role": role, "release": release, "namespace": namespace}
+        fixed = {label: value for label, value in about.items() if value}
 
         def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> _Histogram:
-            one = _Histogram(name, text, model_name, labels, buckets)
+            one = _Histogram(name, text, fixed, labels, buckets)
             registry.register(one)
             return one
 
         def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, ["model_name", *labels], registry=registry)
+            return Counter(name, text, [*fixed, *labels], registry=registry)
 
         def gauge(name: str, text: str) -> Gauge:
-            return Gauge(name, text, ["model_name"], registry=registry).labels(model_name)
+            return Gauge(name, text, [*fixed], registry=registry).labels(*fixed.values())
 
         self._requests = counter("imagegraph_requests", "Requests", "protocol", "code", "predictor")
         self._seconds = histogram(
@@ -59,7 +75,7 @@ class Metrics:
         self._up = Gauge(
             "imagegraph_predictor_up",
             "Whether requests are sent to a predictor: all its nodes have pods that are ready",
-            ["model_name", "predictor"],
+            [*fixed, "predictor"],
             registry=registry,
         )
         self.queues: list[Callable[[], int]] = []
@@ -71,7 +87,7 @@ class Metrics:
         registry.register(_DeviceMemory())
         self.model_name = model_name
         # Looking up a child by its labels costs more than counting.
-        self._child = functools.cache(lambda metric, *labels: metric.labels(model_name, *labels))
+        self._child = functools.cache(lambda metric, *labels: metric.labels(*fixed.values(), *labels))
 
     def request(self, protocol: str, status: int, seconds: float, predictor: str) -> None:
         """Counts a request that was answered, by the predictor that did."""
@@ -126,13 +142,13 @@ class _Histogram(Collector):
         self,
         name: str,
         text: str,
-        model_name: str,
+        fixed: Mapping[str, str],
         labels: tuple[str, ...],
         bounds: tuple[float, ...],
     ) -> None:
-        """Takes the names of the labels beside `model_name`, and the buckets' upper bounds."""
-        self._family = functools.partial(HistogramMetricFamily, name, text, labels=["model_name", *labels])
-        self._model_name = model_name
+        """Takes the fixed labels, the names of the others, and the buckets' upper bounds."""
+        self._family = functools.partial(HistogramMetricFamily, name, text, labels=[*fixed, *labels])
+        self._fixed = list(fixed.values())
         self._bounds = bounds
         # By the values of the labels: the observations in each bucket, and last their sum.
         self._rows: dict[tuple[str, ...], list[float]] = {}
@@ -150,7 +166,7 @@ class _Histogram(Collector):
         names = [*map(floatToGoString, self._bounds), "+Inf"]
         for labels, (*counts, total) in self._rows.items():
             buckets = list(zip(names, accumulate(counts), strict=True))
-            family.add_metric([self._model_name, *labels], buckets, total)
+            family.add_metric([*self._fixed, *labels], buckets, total)
         yield family
 
 

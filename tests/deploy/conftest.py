@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
 
 from imagegraph.catalogue import Catalogue
@@ -41,24 +42,65 @@ def rendered(scenario: Path) -> list[dict[str, Any]]:
 
 
 class Exporter(ThreadingHTTPServer):
-    """Serves the metrics of an engine named `photos`."""
+    """Serves the metrics of an engine of the release `photos`, and of others at paths of their own."""
 
     def __init__(self) -> None:
-        registry = CollectorRegistry()
-        self.metrics = Metrics("photos", registry)
+        self.metrics = pod("photos")
+        self.pages = {
+            "/metrics": self.metrics,
+            # A node named as the release is, the canary's own too; releases of that name, and beside it.
+            "/node": pod("photos", role="node"),
+            "/elsewhere": pod("photos", namespace="test"),
+            "/beside": pod("photos", release="photos2"),
+        }
         super().__init__(("127.0.0.1", 0), Handler)
 
     def answer(self, requests: dict[str, list[tuple[int, float]]]) -> None:
+        """Counts requests at all pods, and more failures at those that are not the engine."""
         for predictor, answers in requests.items():
-            for status, seconds in answers:
-                self.metrics.request("rest", status, seconds, predictor)
+            for metrics in self.pages.values():
+                for status, seconds in answers:
+                    asked = status if metrics is self.metrics else 500
+                    metrics.request("rest", asked, seconds, predictor)
+
+
+def pod(
+    name: str,
+    *,
+    role: Literal["engine", "node"] = "engine",
+    release: str = "photos",
+    namespace: str = "prod",
+) -> Metrics:
+    """The metrics of a pod."""
+    return Metrics(name, CollectorRegistry(), role=role, release=release, namespace=namespace)
+
+
+# What Seldon's executor serves at /prometheus, port 8000, shortened: facts of its release 1.17.
+EXECUTOR = "".join(
+    f"seldon_api_executor_server_requests_seconds_{end} {value}\n"
+    for predictor in ("default", "canary")
+    for service, count in (("predictions", 300), ("status", 9000))
+    for labels in [
+        f'code="200",deployment_name="photos",method="post",predictor_name="{predictor}",'
+        f'predictor_version="",service="{service}"'
+    ]
+    for end, value in (
+        (f'bucket{{{labels},le="0.5"}}', count),
+        (f'bucket{{{labels},le="+Inf"}}', count),
+        (f"sum{{{labels}}}", count * 0.25),
+        (f"count{{{labels}}}", count),
+    )
+)
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Exporter
 
     def do_GET(self) -> None:
-        body, kind = self.server.metrics.page("")
+        if self.path == "/prometheus":
+            body, kind = EXECUTOR.encode(), "text/plain; version=0.0.4"
+        else:
+            body, kind = self.server.pages[self.path].page("")
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -83,9 +125,23 @@ def prometheus(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> 
     port = free_port()
     target = f"127.0.0.1:{exporter.server_address[1]}"
     config = tmp_path / "prometheus.yml"
+    scraped: dict[str, dict[str, str]] = {path: {} for path in exporter.pages}
+    # The executor says nothing of its namespace: whoever scrapes it does.
+    scraped["/prometheus"] = {"namespace": "prod"}
     config.write_text(
         "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
-        f"scrape_configs: [{{job_name: engine, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        + yaml.safe_dump(
+            {
+                "scrape_configs": [
+                    {
+                        "job_name": path[1:],
+                        "metrics_path": path,
+                        "static_configs": [{"targets": [target], "labels": labels}],
+                    }
+                    for path, labels in scraped.items()
+                ]
+            }
+        )
     )
     command = [chart.tool("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/data"]
     process = subprocess.Popen(
@@ -108,7 +164,7 @@ def wait_for(condition: Any, what: str) -> None:
 
 
 def answered(url: str, predictor: str, count: int) -> bool:
-    query = f'imagegraph_requests_total{{predictor="{predictor}"}}'
+    query = f'imagegraph_requests_total{{job="metrics",predictor="{predictor}"}}'
     try:
         found = httpx.get(f"{url}/api/v1/query", params={"query": f"sum({query})"}).json()["data"]["result"]
     except httpx.TransportError:

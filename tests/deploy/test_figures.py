@@ -6,6 +6,7 @@ import pytest
 
 from imagegraph.errors import InvalidInput, Unavailable
 from imagegraph.figures import Figures, Limits, Prometheus, chance_of, objections
+from tests.deploy.conftest import Exporter, wait_for
 
 GOOD = Figures(requests=1000, errors=2, mean_s=1.0, p95_s=2.0)
 
@@ -67,21 +68,44 @@ def test_the_chance_of_errors_is_what_counting_all_cases_gives(
     assert chance_of(errors, requests, other_errors, other_requests) == pytest.approx(wanted)
 
 
-def test_figures_are_what_the_predictors_did(watched: str) -> None:
-    found = Prometheus(watched, "1m").figures("photos", "canary", "plain")
+CANARY = ("photos", "prod", "canary")
+
+
+def test_figures_are_what_the_predictors_did_and_nobody_else(watched: str) -> None:
+    found = Prometheus(watched, "1m").figures(*CANARY, "plain")
     # Prometheus extrapolates to the edges of its window.
     assert found.requests == pytest.approx(300, rel=0.5)
     assert found.error_rate == pytest.approx(0.1, rel=0.1)
     assert found.mean_s == pytest.approx(0.5, rel=0.05)
     assert found.p95_s is not None
     assert 0.25 < found.p95_s <= 0.5
-    nobody = Prometheus(watched, "1m").figures("photos", "gone", "plain")
+    nobody = Prometheus(watched, "1m").figures("photos", "prod", "gone", "plain")
     assert nobody == Figures(0, 0, None, None)
-    assert Prometheus(watched, "1m", 'job="other"').figures("photos", "canary", "plain") == nobody
+    assert Prometheus(watched, "1m", 'job="other"').figures(*CANARY, "plain") == nobody
     with pytest.raises(InvalidInput, match="window or match: expected what Prometheus understands"):
-        Prometheus(watched, "soon").figures("photos", "canary", "plain")
+        Prometheus(watched, "soon").figures(*CANARY, "plain")
+
+
+def test_figures_of_seldon_are_those_of_its_executor(watched: str) -> None:
+    found = Prometheus(watched, "1m").figures(*CANARY, "seldon")
+    assert found.requests == pytest.approx(300, rel=0.5)
+    assert found.errors == 0
+    assert found.mean_s == pytest.approx(0.25, rel=0.05)
+    assert Prometheus(watched, "1m").figures("photos", "test", "canary", "seldon").requests == 0
+
+
+def test_a_predictor_that_some_engine_does_not_ask_is_known(watched: str, exporter: Exporter) -> None:
+    source = Prometheus(watched, "1m")
+    assert source.is_asked(*CANARY), "nothing says otherwise"
+    exporter.metrics.predictor_up("canary", up=False)
+    try:
+        wait_for(lambda: not source.is_asked(*CANARY), "the next scrape")
+        assert source.is_asked("photos", "test", "canary")
+    finally:
+        exporter.metrics.predictor_up("canary", up=True)
+        wait_for(lambda: source.is_asked(*CANARY), "the next scrape")
 
 
 def test_a_prometheus_that_is_not_there_is_named() -> None:
     with pytest.raises(Unavailable, match="Prometheus at http://127.0.0.1:1 does not answer"):
-        Prometheus("http://127.0.0.1:1", "1m").figures("photos", "canary", "plain")
+        Prometheus("http://127.0.0.1:1", "1m").figures(*CANARY, "plain")

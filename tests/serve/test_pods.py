@@ -109,7 +109,7 @@ def test_nodes_are_timed_by_the_engine(engine: Server) -> None:
     engine.infer(INFER, number=4, seconds=0.01)
     page = engine.http.get("/metrics").text
     for node in ("double", "asleep"):
-        labels = f'model_name="sum",node="{node}",outcome="finished",predictor="default"'
+        labels = f'model_name="sum",node="{node}",outcome="finished",predictor="default",role="engine"'
         assert f"imagegraph_node_seconds_count{{{labels}}}" in page
 
 

@@ -225,7 +225,7 @@ def test_metrics_count_requests_under_our_own_name(double: Server) -> None:
     double.infer("/v2/models/evil-name/infer", number=1)
     for path in ("/metrics", "/prometheus"):
         page = double.http.get(path).text
-        labels = 'code="200",model_name="double",predictor="default",protocol="rest"'
+        labels = 'code="200",model_name="double",predictor="default",protocol="rest",role="node"'
         assert f"imagegraph_requests_total{{{labels}}}" in page
         assert "evil-name" not in page
 

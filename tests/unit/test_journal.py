@@ -119,14 +119,15 @@ def test_nodes_and_the_cache_are_counted_by_predictor(journal):
     entry.context.cache_misses += ["a", "a"]
     journal.close(entry, 503)
     text = page(journal)
-    for sample in (
-        'imagegraph_requests_total{code="503",model_name="m",predictor="canary",protocol="grpc"} 1.0',
-        'imagegraph_node_seconds_sum{model_name="m",node="a",outcome="finished",predictor="canary"} 0.3',
-        'imagegraph_node_seconds_count{model_name="m",node="a",outcome="failed",predictor="canary"} 1.0',
-        'imagegraph_cache_hits_total{model_name="m",node="a"} 1.0',
-        'imagegraph_cache_misses_total{model_name="m",node="a"} 2.0',
+    for name, labels, value in (
+        ("requests_total", 'code="503",{m},predictor="canary",protocol="grpc",{r}', "1.0"),
+        ("node_seconds_sum", '{m},node="a",outcome="finished",predictor="canary",{r}', "0.3"),
+        ("node_seconds_count", '{m},node="a",outcome="failed",predictor="canary",{r}', "1.0"),
+        ("cache_hits_total", '{m},node="a",{r}', "1.0"),
+        ("cache_misses_total", '{m},node="a",{r}', "2.0"),
     ):
-        assert sample in text
+        filled = labels.format(m='model_name="m"', r='role="engine"')
+        assert f"imagegraph_{name}{{{filled}}} {value}" in text
 
 
 def test_a_copy_for_a_shadow_is_counted_as_one(journal):
@@ -134,10 +135,8 @@ def test_a_copy_for_a_shadow_is_counted_as_one(journal):
     copy = journal.copy(entry, "try")
     assert (copy.context.id, copy.context.trace) == ("r", entry.context.trace)
     journal.close(copy, 500)
-    assert (
-        'imagegraph_requests_total{code="500",model_name="m",predictor="try",protocol="shadow"} 1.0'
-        in page(journal)
-    )
+    labels = 'code="500",model_name="m",predictor="try",protocol="shadow",role="engine"'
+    assert f"imagegraph_requests_total{{{labels}}} 1.0" in page(journal)
 
 
 def test_device_memory_is_told_where_there_is_a_device(journal, monkeypatch):

@@ -52,6 +52,8 @@ containers:
       {{- toYaml $node.args | nindent 6 }}
     env:
       {{- include "imagegraph.serveEnv" $root | nindent 6 }}
+      - name: IMAGEGRAPH_SERVE_PREDICTOR
+        value: {{ .predictor.name | quote }}
       # Torch would start a thread for every core of the machine, whatever the pod may use.
       - name: OMP_NUM_THREADS
         valueFrom:
@@ -90,6 +92,13 @@ volumes:
 
 {{/* Options of `imagegraph serve` that nodes and engine share. */}}
 {{- define "imagegraph.serveEnv" -}}
+# Whose metrics these are, however they are scraped.
+- name: IMAGEGRAPH_SERVE_RELEASE
+  value: {{ .Release.Name | quote }}
+- name: IMAGEGRAPH_SERVE_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
 - name: IMAGEGRAPH_SERVE_GRACE
   value: {{ .Values.termination.drainSeconds | quote }}
 # Clients that keep a connection are sent elsewhere before it is closed.
