@@ -13,7 +13,8 @@ from pydantic import Field
 
 from imagegraph.component import Batched, Progress, Weights
 from imagegraph.errors import InvalidInput
-from imagegraph.image import MAX_ASPECT, Image, working_size
+from imagegraph.image import Image, working_size
+from imagegraph.pixels import MAX_ASPECT
 from imagegraph.ports import NegativePrompt, Prompt, Seed, Unit
 
 if TYPE_CHECKING:
@@ -350,7 +351,7 @@ class Generate(Batched):
         """Returns what a control says to its ControlNet, [1, channels, h, w]."""
         import torch
 
-        pixels = np.asarray(control.rgb().resize(shape), np.float32) / 255
+        pixels = np.asarray(control.map_rgb().resize(shape), np.float32) / 255
         one = torch.from_numpy(pixels).permute(2, 0, 1)[None]
         embedded: torch.Tensor = self._embedders[role](one.to(self._device, self._unet.dtype))
         return embedded

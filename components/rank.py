@@ -144,8 +144,8 @@ def _compare(
         people = np.zeros((0, 17, 3), np.float32) if keypoints is None else keypoints
         return pose_fidelity(people * (*np.divide(size, control.size), 1), again["keypoints"])
     if prior == "segmentation":
-        classes = control.rgb().resize(size, PillowImage.Resampling.NEAREST)
-        return segmentation_fidelity(np.asarray(classes), np.asarray(again[prior].rgb()))
+        classes = control.map_rgb().resize(size, PillowImage.Resampling.NEAREST)
+        return segmentation_fidelity(np.asarray(classes), np.asarray(again[prior].map_rgb()))
     measure = depth_fidelity if prior == "depth" else edges_fidelity
     stretched = PillowImage.fromarray(control.map()).resize(size)
     return measure(np.asarray(stretched), again[prior].map())

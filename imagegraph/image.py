@@ -11,18 +11,11 @@ import numpy as np
 import pybase64
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import PngImagePlugin
 
-from imagegraph.errors import InputTooLarge, InvalidInput
+from imagegraph import pixels as decoding
+from imagegraph.errors import InvalidInput
 
-MAX_PIXELS = 64_000_000
-MIN_SIDE = 16
-MAX_ASPECT = 4.0
-FORMATS = ("JPEG", "PNG", "WEBP")
-# Our own limit decides, with a better sentence than Pillow's warning and error.
-PillowImage.MAX_IMAGE_PIXELS = None
-
-_SRGB = ImageCms.createProfile("sRGB")
 _BEGINNING = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTALL)
 _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+={0,2}\s*")
 
@@ -30,15 +23,20 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/\s]+={0,2}\s*")
 class Image:
     """A JPEG, PNG or WebP picture; made from bytes or from pixels, each form derived on demand.
 
-    A node that only passes a picture on never decodes or encodes it. Thread-safe.
+    A node that only passes a picture on never decodes or encodes it. Thread-safe. Nothing that is
+    done to what it hands out changes it: a Pillow picture copies its pixels when it is first written to.
     """
 
     def __init__(self, data: bytes | None = None, pixels: PillowImage.Image | None = None) -> None:
-        """Takes encoded bytes (as they came) or pixels (mode RGB, L or I;16), not both."""
+        """Takes encoded bytes (as they came) or pixels (mode RGB, L or I;16), not both.
+
+        Pixels are not copied, unless they are written to later.
+        """
         if (data is None) == (pixels is None):
             raise TypeError("Image needs either data or pixels")
         self._data = data
-        self._pixels = pixels
+        self._pixels = None if pixels is None else _shared(pixels)
+        self._rgb: PillowImage.Image | None = None
         self._field = "image"
         self._lock = threading.Lock()
 
@@ -46,7 +44,8 @@ class Image:
     def from_array(cls, array: NDArray[Any]) -> Image:
         """Wraps uint8 [h, w, 3] (sRGB), uint8 [h, w] (a mask) or uint16 [h, w] (a 16-bit map)."""
         if array.dtype in (np.uint8, np.uint16):
-            return cls(pixels=PillowImage.fromarray(array))
+            # Of one channel Pillow would take no copy, and the array may be used again.
+            return cls(pixels=PillowImage.fromarray(array.copy() if array.ndim == 2 else array))
         raise TypeError(f"expected uint8 or uint16 pixels, got {array.dtype}")
 
     @classmethod
@@ -93,21 +92,40 @@ class Image:
     def rgb(self) -> PillowImage.Image:
         """Returns the picture upright, opaque, in 8-bit sRGB.
 
-        EXIF orientation is applied, alpha is composited on white, an embedded colour profile (also
-        CMYK) is converted.
+        EXIF orientation is applied, an embedded colour profile (also of grey or CMYK) is converted,
+        alpha is composited on white.
 
         Raises:
             InvalidInput: not a picture, truncated, animated, or of a shape outside the limits.
-            InputTooLarge: more than MAX_PIXELS, known from the header before anything is decoded.
+            InputTooLarge: more than `pixels.MAX_PIXELS`, known from the header alone.
         """
-        return _to_rgb(self._decoded())
+        with self._lock:
+            if self._rgb is None:
+                decoded = self._decoded()
+                self._rgb = decoding.to_rgb(decoded)
+                if self._data is not None and self._rgb is not decoded:
+                    self._pixels = None  # not both: who wants them as a map too is rare
+            return _shared(self._rgb)
 
     def map(self) -> NDArray[np.float32]:
-        """Returns a one-channel map as float32 [h, w] in 0..1 (16-bit maps keep their precision)."""
-        pixels = self._decoded()
-        if pixels.mode.startswith("I"):
-            return np.asarray(pixels).astype(np.float32) / 65535.0
-        return np.asarray(pixels.convert("L"), dtype=np.float32) / 255.0
+        """Returns a one-channel map as float32 [h, w] in 0..1 (16-bit maps keep their precision).
+
+        Alpha is composited on black, where a map says nothing; a colour profile means nothing.
+
+        Raises:
+            InvalidInput, InputTooLarge: as `rgb`.
+        """
+        with self._lock:
+            return decoding.to_map(self._decoded())
+
+    def map_rgb(self) -> PillowImage.Image:
+        """Returns a map of any kind as 8-bit RGB, the same that `map` shows in one channel.
+
+        Raises:
+            InvalidInput, InputTooLarge: as `rgb`.
+        """
+        with self._lock:
+            return _shared(decoding.to_map_rgb(self._decoded()))
 
     def check(self, field: str) -> None:
         """Looks at the first bytes, and remembers the port that the picture came by for later errors.
@@ -119,19 +137,22 @@ class Image:
         """
         self._field = field
         if self._data is not None and not _BEGINNING.match(self._data):
-            raise _no_picture(self._data, field)
+            raise decoding.no_picture(self._data, field)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, upright."""
-        return self._decoded().size
+        """Width and height in pixels, upright; from the header, if nothing is decoded yet."""
+        known = self._pixels or self._rgb
+        if known is not None:
+            return known.size
+        assert self._data is not None
+        return decoding.size(self._data, self._field)
 
     def _decoded(self) -> PillowImage.Image:
-        with self._lock:
-            if self._pixels is None:
-                assert self._data is not None
-                self._pixels = decode(self._data, self._field)
-            return self._pixels
+        if self._pixels is None:
+            assert self._data is not None
+            self._pixels = decoding.decode(self._data, self._field)
+        return self._pixels
 
     def __repr__(self) -> str:
         if self._data is not None:
@@ -140,66 +161,24 @@ class Image:
         return f"Image({self._pixels.mode} {self._pixels.width}x{self._pixels.height})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Image) and self.data == other.data
+        if not isinstance(other, Image):
+            return False
+        if not self.is_encoded and not other.is_encoded:  # which takes long
+            return self._pixels == other._pixels
+        return self.data == other.data
 
     def __hash__(self) -> int:
         return hash(self.data)
 
 
-def decode(data: bytes, field: str = "image") -> PillowImage.Image:
-    """Decodes and uprights untrusted bytes within the limits of this module; see `Image.rgb`."""
-    try:
-        picture = PillowImage.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise _no_picture(data, field) from error
-    except Exception as error:  # Pillow's decoders raise anything from OSError to struct.error
-        raise InvalidInput(field, "a whole picture", f"{len(data)} bytes ({error})") from error
-    _check_header(picture, field)
-    try:
-        picture.load()
-        return ImageOps.exif_transpose(picture)
-    except Exception as error:  # as above
-        raise InvalidInput(field, "a whole picture", f"{len(data)} bytes ({error})") from error
-
-
-def _no_picture(data: bytes, field: str) -> InvalidInput:
-    got = f"{len(data)} bytes beginning with {data[:8]!r}" if data else "0 bytes"
-    return InvalidInput(field, "a JPEG, PNG or WebP picture", got)
-
-
-def _check_header(picture: PillowImage.Image, field: str) -> None:
-    width, height = picture.size
-    if width * height > MAX_PIXELS:
-        raise InputTooLarge(field, f"at most {MAX_PIXELS} pixels", f"{width}x{height}")
-    if min(width, height) < MIN_SIDE:
-        raise InvalidInput(field, f"sides of at least {MIN_SIDE} pixels", f"{width}x{height}")
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise InvalidInput(field, f"an aspect ratio within {MAX_ASPECT:g}:1", f"{width}x{height}")
-    # Phones keep depth maps and exposures as further frames of a JPEG ("MPO"): the first is the photo.
-    frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
-    if frames > 1:
-        raise InvalidInput(field, "a still picture", f"an animation of {frames} frames")
-
-
-def _to_rgb(picture: PillowImage.Image) -> PillowImage.Image:
-    if picture.mode.startswith("I"):
-        # Pillow clips 16-bit grey to 255 instead of scaling it.
-        grey = (np.asarray(picture).astype(np.uint32) // 257).astype(np.uint8)
-        return PillowImage.fromarray(grey).convert("RGB")
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        white = PillowImage.new("RGBA", layer.size, "white")
-        return PillowImage.alpha_composite(white, layer).convert("RGB")
-    profile = picture.info.get("icc_profile")
-    if profile and picture.mode in ("RGB", "CMYK"):
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(picture, source, _SRGB, outputMode="RGB")
-            assert converted is not None
-            return converted
-        except (ImageCms.PyCMSError, OSError):
-            pass  # a broken profile is no reason to refuse the picture: take the colours as sRGB
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+def _shared(picture: PillowImage.Image) -> PillowImage.Image:
+    """Returns the same pixels as a picture of its own; whoever writes to either gets a copy first."""
+    picture.load()
+    picture.readonly = 1
+    shared = picture._new(picture.im)
+    shared.readonly = 1
+    shared.info = {}
+    return shared
 
 
 def encode_png(picture: PillowImage.Image, text: dict[str, str] | None = None) -> bytes:

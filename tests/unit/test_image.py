@@ -1,30 +1,23 @@
 import contextlib
 import io
 import struct
-import zlib
 
 import numpy as np
 import pytest
+from pictures import chunk, encoded
 from PIL import Image as Pillow
-from PIL import ImageCms
+from PIL import ImageCms, ImageDraw
 
+from imagegraph import pixels
 from imagegraph.errors import InputTooLarge, InvalidInput
-from imagegraph.image import Image, decode, encode_png, working_size
+from imagegraph.image import Image, encode_png, working_size
+from imagegraph.pixels import decode
 
 RED = Pillow.new("RGB", (32, 24), (255, 0, 0))
 
 
-def encoded(picture: Pillow.Image, kind: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def header(width: int, height: int) -> bytes:
     """A PNG that says how large it is, and nothing more."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", b"")
@@ -158,6 +151,62 @@ def test_a_16_bit_map_keeps_its_precision():
     assert Image.from_array(np.full((16, 16), 51, np.uint8)).map()[0, 0] == pytest.approx(0.2)
     with pytest.raises(TypeError, match="float32"):
         Image.from_array(np.zeros((16, 16), np.float32))
+
+
+WRITES = {
+    "thumbnail": lambda picture: picture.thumbnail((8, 8)),
+    "paste": lambda picture: picture.paste(0, (0, 0, *picture.size)),
+    "putpixel": lambda picture: picture.putpixel((0, 0), picture.getpixel((1, 1))),
+    "putdata": lambda picture: picture.putdata([0 if picture.mode != "RGB" else (0, 0, 0)] * 4),
+    "putalpha": lambda picture: picture.putalpha(0),
+    "draw": lambda picture: ImageDraw.Draw(picture).rectangle((0, 0, 9, 9), fill=0),
+    "info": lambda picture: picture.info.update(transparency=0),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "L", "1"])
+def test_who_writes_to_a_picture_changes_it_for_nobody_else(write, mode):
+    data = encoded(RED.convert(mode), "JPEG" if mode == "CMYK" else "PNG")
+    for image in (Image(data), Image(pixels=RED.copy())):
+        before = image.rgb().tobytes(), image.map_rgb().tobytes(), image.map().tobytes()
+        for read in (image.rgb, image.map_rgb):
+            with contextlib.suppress(ValueError):
+                write(read())
+        image.map()[:] = 7
+        assert (image.rgb().size, image.rgb().mode, image.rgb().info) == ((32, 24), "RGB", {})
+        assert (image.rgb().tobytes(), image.map_rgb().tobytes(), image.map().tobytes()) == before
+
+
+def test_who_only_looks_at_a_picture_gets_no_copy():
+    for image in (Image(encoded(RED)), Image(encoded(RED.convert("CMYK"), "JPEG")), Image(pixels=RED)):
+        assert image.rgb().im is image.rgb().im
+
+
+def test_what_is_made_a_picture_may_be_used_again():
+    for picture in (RED.copy(), RED.convert("L")):
+        for change in WRITES.values():
+            mine = picture.copy()
+            image = Image(pixels=mine)
+            with contextlib.suppress(ValueError):
+                change(mine)
+            assert image == Image(pixels=picture.copy())
+    for shape, kind in (((16, 16, 3), np.uint8), ((16, 16), np.uint8), ((16, 16), np.uint16)):
+        array = np.zeros(shape, kind)
+        image = Image.from_array(array)
+        array[:] = 99
+        assert image.map().max() == 0
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_the_size_upright_is_known_without_decoding(kind, monkeypatch):
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    image = Image(encoded(RED, kind, exif=exif))
+    with monkeypatch.context() as patch:
+        patch.delattr(pixels, "decode")
+        assert image.size == (24, 32)
+    assert image.rgb().size == (24, 32)
 
 
 def test_pictures_are_equal_by_content_and_shown_briefly():
