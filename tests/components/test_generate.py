@@ -18,6 +18,7 @@ from diffusers import (
     StableDiffusionXLControlNetPipeline,
     StableDiffusionXLPipeline,
 )
+from PIL import Image as Pillow
 
 from components.generate import COMBINED, Control, Generate
 from imagegraph.component import Progress, Weights
@@ -106,6 +107,18 @@ def test_other_schedulers_equal_diffusers_too(generate, folders, controls, monke
     settings = {"image": controls["depth"].rgb(), "scheduler": kind.from_config(scheduler.config)}
     expected = reference(folders, StableDiffusionControlNetPipeline, ["depth"], **settings)
     assert difference(picture, expected) <= TOLERANCE
+
+
+def test_a_control_with_alpha_steers_as_the_same_on_black(generate) -> None:
+    lines = np.zeros((SIDE, SIDE), np.uint8)
+    lines[8:56:8] = 255
+    white = Pillow.new("L", (SIDE, SIDE), 255)
+    transparent = Image(Image(pixels=Pillow.merge("LA", [white, Pillow.fromarray(lines)])).data)
+    drawn = [
+        draw(generate, edges=control, priors=["edges"], steps=2)["pictures"][0]
+        for control in (Image.from_array(lines), transparent, Image(pixels=white))
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_strength_and_part_of_the_steps_equal_diffusers(generate, folders, controls) -> None:

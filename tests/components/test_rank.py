@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from components.rank import _compare
 from imagegraph.image import Image
@@ -18,6 +19,15 @@ def scene(size: tuple[int, int]) -> Image:
 @pytest.mark.parametrize("prior", ["depth", "segmentation", "edges"])
 def test_fidelity_is_measured_where_a_picture_has_another_shape_than_its_prior(prior: str) -> None:
     assert _compare(prior, scene(WIDE), {prior: scene(TALL)}, None) > 0.95
+
+
+def test_a_prior_with_alpha_is_on_black_as_where_it_steers() -> None:
+    lines = np.zeros((32, 32), np.uint8)
+    lines[8:24:4] = 255
+    seen = Image.from_array(lines)
+    given = Image(pixels=Pillow.merge("LA", [Pillow.new("L", (32, 32), 255), Pillow.fromarray(lines)]))
+    for prior in ("depth", "segmentation", "edges"):
+        assert _compare(prior, Image(given.data), {prior: seen}, None) == pytest.approx(1)
 
 
 def test_people_are_stretched_like_the_picture_that_they_steered() -> None:
