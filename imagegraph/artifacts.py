@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from imagegraph.errors import MissingWeights
-from imagegraph.weights import cache_folder, file_size
+from imagegraph.weights import cache_folder, file_size, stays_inside
 
 log = logging.getLogger("imagegraph.artifacts")
 
@@ -23,7 +24,8 @@ def bring(url: str) -> None:
     Files that are here in the right size are not copied again.
 
     Raises:
-        MissingWeights: there is no such cache, or it cannot be read, or this machine's cannot be written.
+        MissingWeights: there is no such cache, or it cannot be read, or this machine's cannot be written,
+            or a name in it leads out of the cache.
     """
     import fsspec
 
@@ -60,12 +62,18 @@ def _repositories(found: Mapping[str, Mapping[str, Any]], root: str) -> dict[str
     for path, about in found.items():
         below = PurePosixPath(path).relative_to(root)
         if len(below.parts) > 2 and below.parts[0].startswith("models--") and below.parts[1] in PARTS:
+            if not stays_inside(path.removeprefix(root).removeprefix("/")):
+                raise MissingWeights(f"{path} leads out of the cache: nothing of it was brought")
             repositories.setdefault(below.parts[0], []).append(_File(path, below, about["size"]))
     return repositories
 
 
 def _copy(store: Any, files: Sequence[_File], folder: Path) -> None:
+    """Brings files beside their places and then renames them, so that none is there in part."""
     places = [folder / file.below for file in files]
+    fresh = [place.with_name(f".{place.name}.new") for place in places]
     for place in places:
         place.parent.mkdir(parents=True, exist_ok=True)
-    store.get([file.path for file in files], [str(place) for place in places])
+    store.get([file.path for file in files], [str(one) for one in fresh])
+    for one, place in zip(fresh, places, strict=True):
+        os.replace(one, place)

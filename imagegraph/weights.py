@@ -17,6 +17,7 @@ from imagegraph.documents import Strict
 from imagegraph.errors import MissingWeights
 
 ROOT = Path(__file__).resolve().parent.parent
+REVISION = re.compile(r"[0-9a-f]{40}")
 
 
 class Source(Strict):
@@ -71,7 +72,10 @@ class Source(Strict):
         main = cached(self.repository) / "refs" / "main"
         if not main.is_file():
             raise MissingWeights(f"weights of {self} are not on this machine")
-        return main.read_text().strip()
+        version = main.read_text().strip()
+        if not REVISION.fullmatch(version):  # it names a folder
+            raise MissingWeights(f"weights of {self} are not on this machine: {main} names no revision")
+        return version
 
     def folder(self) -> Path:
         """Returns the folder that holds the weights on this machine.
@@ -148,6 +152,11 @@ class Manifest(Strict):
     def missing(self, snapshot: Path) -> list[str]:
         """Returns the paths at which no file of the right size is."""
         return [path for path, file in self.files.items() if file_size(snapshot / path) != file.size]
+
+
+def stays_inside(path: str) -> bool:
+    """Whether a path that somebody else has named stays below the folder that it is meant for."""
+    return "\0" not in path and not {"", ".", ".."}.intersection(path.split("/"))
 
 
 def file_size(path: Path) -> int | None:

@@ -23,14 +23,17 @@ class Leftover:
     @property
     def size(self) -> int:
         """Bytes that its removal frees."""
-        return sum(blob.stat().st_size for blob in self.blobs)
+        return sum(blob.lstat().st_size for blob in self.blobs)
 
     def remove(self) -> None:
         """Removes it; a snapshot's manifest goes first, so that nobody takes what remains for complete."""
         with self.repository.writing():
             for snapshot in self.snapshots:
                 Manifest.path(self.repository.folder, snapshot.name).unlink(missing_ok=True)
-                shutil.rmtree(snapshot)
+                if snapshot.is_symlink():
+                    snapshot.unlink()
+                else:
+                    shutil.rmtree(snapshot)
             for blob in self.blobs:
                 blob.unlink()
             if not self.repository.snapshots() and not self.repository.blobs():
@@ -57,9 +60,8 @@ def named(cache: Path, sources: Iterable[Source]) -> set[Path]:
 def leftover(repository: Repository, keep: set[Path]) -> Leftover:
     """Returns what can go of a repository when the snapshots in `keep` stay."""
     staying = [place for place in keep if place.parent == repository.folder / "snapshots"]
-    blobs = {path.resolve() for path in repository.blobs()}
+    blobs: list[Path] = []  # a pull goes on with them, where a snapshot is not complete
     if all(Manifest.path(repository.folder, place.name).exists() for place in staying):
-        blobs -= {path.resolve() for place in staying for path in place.rglob("*")}
-    else:  # a pull goes on with them
-        blobs = set()
-    return Leftover(repository, sorted(set(repository.snapshots()) - keep), sorted(blobs))
+        used = {path.resolve() for place in staying for path in place.rglob("*")}
+        blobs = [path for path in repository.blobs() if path.resolve() not in used]
+    return Leftover(repository, sorted(set(repository.snapshots()) - keep), blobs)

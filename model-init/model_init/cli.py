@@ -16,7 +16,7 @@ from imagegraph.errors import InvalidDocument, UnknownName
 from imagegraph.weights import Manifest, cache_folder
 from model_init import clean
 from model_init.errors import Busy, Failure, Incomplete
-from model_init.lease import hold
+from model_init.lease import LEASE_S, hold
 from model_init.origins import Folder
 from model_init.plan import Catalogue
 from model_init.pull import Pull, Settings, survey
@@ -81,7 +81,7 @@ def gc(options: argparse.Namespace) -> str:
         print(f"{repository.name}: {names}, {human(size)}")
         try:
             if options.delete:
-                with hold(repository, 0, STOP, print):
+                with hold(repository, 2 * LEASE_S, STOP, print, only_of_dead=True):
                     clean.leftover(repository, keep).remove()
             freed += size
         except Busy:

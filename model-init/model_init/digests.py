@@ -52,6 +52,13 @@ def digest_of(path: Path, like: str) -> str:
     return str(digest)
 
 
+def _cores() -> int:
+    """Returns how many cores this process may use, or where the system does not say, how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def differing(expected: Iterable[tuple[Path, str]]) -> list[Path]:
     """Hashes files on all cores and returns those that differ from what is expected, or cannot be read."""
 
@@ -63,5 +70,5 @@ def differing(expected: Iterable[tuple[Path, str]]) -> list[Path]:
 
     # The largest first: the last core to finish then holds a small one.
     pairs = sorted(expected, key=lambda pair: pair[0].stat().st_size if pair[0].exists() else 0, reverse=True)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(_cores()) as pool:
         return [path for (path, _), wrong in zip(pairs, pool.map(differs, pairs), strict=True) if wrong]

@@ -6,6 +6,7 @@
     Unreachable     6  run again later
     NotWritable     7  mount the volume writable
     WrongBytes      8  ask the owner of the source
+    WrongName       8  the same
     Busy            9  look at the pod that holds the lock
 
 2 is what `InvalidDocument`, `UnknownName` and `WrongPin` say: correct the catalogue or the arguments.
@@ -68,6 +69,12 @@ class NotWritable(Failure):
 
 class WrongBytes(Failure):
     """What came is not what its hash says."""
+
+    exit_code = 8
+
+
+class WrongName(Failure):
+    """A source names a file that would not be in its folder."""
 
     exit_code = 8
 

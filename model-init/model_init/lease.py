@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from model_init.errors import Busy, LeaseLost, Stopped
 from model_init.store import Repository
@@ -17,15 +18,22 @@ STOPPED = "told to stop; what came so far is kept, and the next pull goes on fro
 
 @contextlib.contextmanager
 def hold(
-    repository: Repository, timeout_s: float, stop: threading.Event, say: Callable[[str], None]
+    repository: Repository,
+    timeout_s: float,
+    stop: threading.Event,
+    say: Callable[[str], None],
+    only_of_dead: bool = False,
 ) -> Iterator[Callable[[], None]]:
     """Holds the lock of a repository; gives a function that raises once the work has to end.
 
     The lock is a file that its holder touches, so it needs no flock: on the same machine a dead holder
     is seen at once, on another one after LEASE_S without a touch.
 
+    Args:
+        only_of_dead: do not wait for a holder that lives, which shows at its next touch.
+
     Raises:
-        Busy: somebody else held it for longer than `timeout_s`.
+        Busy: somebody else held it for longer than `timeout_s`, or lives.
         Stopped: `stop` was set while it waited.
     """
     from filelock import SoftFileLease, Timeout
@@ -47,6 +55,7 @@ def hold(
             raise LeaseLost(f"{repository.lock} was taken over")
 
     start, said = time.monotonic(), False
+    touched: int | None = None
     while not lease.is_locked:
         keep_on()
         waited = time.monotonic() - start
@@ -54,7 +63,9 @@ def hold(
             with repository.writing():
                 lease.acquire(timeout=min(1.0, max(timeout_s - waited, 0)), poll_interval=0.1)
         except Timeout as error:
-            if waited >= timeout_s:
+            before, touched = touched, _touched(repository.lock)
+            lives = only_of_dead and None not in (before, touched) and before != touched
+            if lives or waited >= timeout_s:
                 raise Busy(f"{repository.lock} is held by somebody else since {waited:.0f} s") from error
             if not said:
                 say(f"{repository.name}: somebody else pulls it; waiting")
@@ -63,3 +74,11 @@ def hold(
         yield keep_on
     finally:
         lease.release()
+
+
+def _touched(lock: Path) -> int | None:
+    """Returns when a lock was last touched; None if it is gone."""
+    try:
+        return lock.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagegraph import weights
-from imagegraph.weights import Source, content_version
+from imagegraph.weights import Source, content_version, stays_inside
 from model_init.choice import PIPELINE, needed
 from model_init.digests import CHUNK
-from model_init.errors import Failure, NoAccess, Unreachable, WrongBytes, WrongPin
+from model_init.errors import Failure, NoAccess, Unreachable, WrongBytes, WrongName, WrongPin
 
 if TYPE_CHECKING:
     from model_init.landing import Landing
 
 
 WIRE_CHUNK = 2**17
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}|git:[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file at its origin.
+    """A file at its origin, which is not trusted: names of files here are made of its path and digest.
 
     Attributes:
         digest: None where the origin does not know it.
@@ -37,6 +40,17 @@ class Remote:
     digest: str | None
     key: str
     xet: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuses what would lead out of the cache.
+
+        Raises:
+            WrongName: the path does, or the digest is none.
+        """
+        if not stays_inside(self.path):
+            raise WrongName(f"the source names a file {self.path!r}, which leads out of its folder")
+        if self.digest is not None and not DIGEST.fullmatch(self.digest):
+            raise WrongName(f"the source says that the hash of {self.path!r} is {self.digest!r}")
 
 
 class Origin(Protocol):
@@ -279,7 +293,21 @@ class Folder:
         if not found:
             raise WrongPin(f"{self._address} does not exist or is empty")
         start = len(self._root.rstrip("/")) + 1
+        for path, info in found.items():
+            if info.get("islink"):
+                self._follow(path)
         return [Remote(path[start:], info["size"], None, self._key(path)) for path, info in found.items()]
+
+    def _follow(self, path: str) -> None:
+        """Makes sure that a link leads to a file of the folder or, from a snapshot, of its repository.
+
+        Raises:
+            WrongName: it leads elsewhere, and what is there may be nobody's to copy.
+        """
+        root, target = Path(self._root).resolve(), Path(path).resolve()
+        home = root.parent.parent if root.parent.name == "snapshots" else root
+        if not target.is_file() or not target.is_relative_to(home):
+            raise WrongName(f"{path} is a link to {target}, which is no file in {home}")
 
     def fetch(self, file: Remote, landing: Landing, attempt: int) -> None:
         """Copies what `landing` lacks."""

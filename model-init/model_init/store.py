@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from imagegraph.weights import File, Manifest, Source, file_size, repository_folder
 from model_init.digests import differing
@@ -117,7 +117,7 @@ class Repository:
             new = not snapshot.exists()
             for path, digest in digests.items():
                 # In one step where nothing is yet; where a snapshot is in use, file by file.
-                _link(self.blob(digest.partition(":")[2]), (staged if new else snapshot) / path)
+                _link(self.blob(digest.partition(":")[2]), _place(staged if new else snapshot, path))
             if new:
                 staged.rename(snapshot)
             if source.path:
@@ -161,6 +161,14 @@ def check(snapshots: list[tuple[Repository, str]], deep: bool) -> list[Check]:
         elif result.manifest and place.stat().st_mtime_ns != result.manifest.files[path].mtime_ns:
             result.touched.append(path)
     return checks
+
+
+def _place(snapshot: Path, path: str) -> Path:
+    """Returns a file's place; links on the way to it, which nobody of us has made, are removed."""
+    for above in reversed(PurePosixPath(path).parents):
+        if (snapshot / above).is_symlink():
+            (snapshot / above).unlink()
+    return snapshot / path
 
 
 def _link(blob: Path, place: Path) -> None:

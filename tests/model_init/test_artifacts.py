@@ -13,6 +13,8 @@ import pytest
 from imagegraph import artifacts
 from imagegraph.errors import MissingWeights
 from imagegraph.weights import Source
+from model_init.errors import WrongName
+from model_init.origins import Folder
 from tests.model_init.conftest import COMMITS, DEPTH, Machine
 from tests.model_init.hub import folder
 
@@ -119,3 +121,31 @@ def test_a_place_without_weights_is_refused(machine: Machine, other: Path) -> No
         artifacts.bring(str(machine.home / "else"))
     with pytest.raises(MissingWeights, match="cannot bring nowhere://bucket to .*: ValueError: Protocol"):
         artifacts.bring("nowhere://bucket")
+
+
+def test_names_that_lead_out_of_the_cache_are_refused_and_nothing_is_brought(
+    bucket: Bucket, other: Path, tmp_path: Path
+) -> None:
+    name = f"weights/models--{DEPTH.replace('/', '--')}/snapshots/../../../victim.json"
+    bucket.objects[name] = next(iter(bucket.objects.values()))
+    with pytest.raises(MissingWeights, match=r"\.\./victim.json leads out of the cache"):
+        artifacts.bring("gs://bucket/weights")
+    with pytest.raises(WrongName, match=r"\.\./victim.json', which leads out of its folder"):
+        Folder("gs://bucket/weights").files()
+    assert not list(tmp_path.rglob("victim.json"))
+    assert not other.exists()
+
+
+def test_a_file_is_there_whole_or_not_at_all(
+    machine: Machine, bucket: Bucket, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("the machine has died")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", fail)
+        with pytest.raises(MissingWeights, match="the machine has died"):
+            artifacts.bring("gs://bucket/weights")
+    assert all(path.name.startswith(".") for path in other.rglob("*") if path.is_file())
+    artifacts.bring("gs://bucket/weights")
+    assert folder(SOURCE.folder()) == folder(machine.snapshot(DEPTH))

@@ -163,6 +163,24 @@ def test_the_lock_of_a_dead_holder_is_taken_over(tmp_path: Path, monkeypatch, el
     assert waited > 1 if elsewhere else waited < 1.5
 
 
+def test_gc_waits_for_a_dead_holder_elsewhere_and_not_for_one_that_lives(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(lease, "LEASE_S", 2.0)
+    monkeypatch.setattr(lease, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr("filelock._lease.owner_is_stale", lambda *_: False)  # as seen from another machine
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        begin = time.monotonic()
+        with pytest.raises(Busy, match="held by somebody else"):
+            hold(Repository(tmp_path, "a/b"), 60, STOP, print, only_of_dead=True).__enter__()
+        assert time.monotonic() - begin < 30, "its touches show that it lives"
+        holder.kill()
+        holder.stdout.read()
+    with hold(Repository(tmp_path, "a/b"), 60, STOP, print, only_of_dead=True):
+        pass
+
+
 def test_a_lock_that_is_held_for_too_long_is_said(machine: Machine):
     with hold(Repository(machine.cache, DEPTH), 5, STOP, print):
         output = machine.pull("--entry=depth", "--lock-timeout=1", code=9)

@@ -212,6 +212,12 @@ def test_a_mirror_that_does_not_speak_xet_is_asked_over_http(machine: Machine, h
     assert hub.sent[f"{DEPTH}/{MODEL}"] == len(hub.repos[DEPTH].files[MODEL])
 
 
+def test_it_runs_where_nobody_says_which_cores_are_ours(machine: Machine):
+    machine.prelude = "import os; del os.sched_getaffinity; from model_init.cli import main; main()"
+    machine.pull("--entry=depth")
+    machine.run("verify", "--bundle=real", "--entry=depth", "--deep")
+
+
 def test_a_wrong_catalogue_is_said_with_file_and_line(machine: Machine):
     machine.catalogue.write_text(machine.catalogue.read_text().replace("revision", "revisoin", 1))
     assert "catalogue.yaml:4: " in machine.pull(code=2)
