@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import orjson
-
 from imagegraph import graph
-from imagegraph.cache import CachedCall, LayeredStore, MemoryStore, Purity, Store
+from imagegraph.cache import BelievedVersions, CachedCall, Versions
 from imagegraph.calls import PerNodeCall, PortsCall
-from imagegraph.catalogue import Catalogue, entry_names
-from imagegraph.component import Combiner, Router
+from imagegraph.catalogue import Catalogue
+from imagegraph.component import Combiner, Router, Signature
 from imagegraph.engine import Call
-from imagegraph.errors import MissingWeights
 from imagegraph.graph import Node, NodeType
 from imagegraph.journal import Journal
 from imagegraph.local import LocalCall
@@ -26,6 +21,7 @@ from imagegraph.manifest import Predictor, SeldonDeployment
 from imagegraph.redis_store import RedisStore
 from imagegraph.references import References
 from imagegraph.service import Interface, Service, Side
+from imagegraph.store import LayeredStore, MemoryStore, Store
 from imagegraph.tracing import TracedCall
 from imagegraph.watch import Watch
 
@@ -40,6 +36,9 @@ class RemoteCall(Call, Protocol):
 
     async def unready(self) -> Sequence[str]:
         """Asks every node once whether it is ready; returns those without a pod that says so."""
+
+    async def version(self, node: Node) -> str:
+        """Returns the version of what computes the node's answers, if the node names one."""
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -89,7 +88,10 @@ class Assembly:
         if memory and self._redis:
             self._store = LayeredStore(memory, self._redis)
         # Where pods share a Redis, any of them can answer for a reference.
-        self._references = References(self._redis or MemoryStore(REFERENCES_BYTES, REFERENCES_S))
+        if self._redis:
+            self._references = References(self._redis)
+        else:
+            self._references = References(MemoryStore(REFERENCES_BYTES, REFERENCES_S), REFERENCES_BYTES)
 
     def node(
         self, component: str, bundle: str, name: str, type_: NodeType, predictor: str = "default"
@@ -97,13 +99,14 @@ class Assembly:
         """Serves one component under the name and type that its node has in the graph of a predictor."""
         catalogue = self._catalogue
         entry = catalogue.entry(component)
-        uses = [other for other in entry.uses.values() if bundle in catalogue.entry(other).bundles]
-        local = self._local(bundle, [*uses, component])
+        local = self._local(bundle, catalogue.with_uses([component]))
         role = next((kind for kind in (Combiner, Router) if issubclass(entry.kind, kind)), None)
         # A leaf: what the engine would do with children is the business of whoever runs the graph.
         root = Node(name=name, entry=component, type=NodeType.TRANSFORMER if role else type_)
         signature = entry.signature
-        side = Side(predictor, root, self._outer(local, bundle, frozenset()), {component: signature})
+        signatures = {component: signature}
+        call = self._traced(self._cached(local, signatures, local.version), frozenset())
+        side = Side(predictor, root, call, signatures)
 
         async def close() -> None:
             await self._close_store()
@@ -120,6 +123,7 @@ class Assembly:
             references=self._references,
             role=role,
             trouble=lambda: _trouble([local]),
+            version=lambda: local.versions.get(component, ""),
         )
 
     def graph(self, deployment: SeldonDeployment, connect: Mapping[str, Connect]) -> Service:
@@ -137,18 +141,19 @@ class Assembly:
         for predictor in deployment.spec.predictors:
             root, endpoints = predictor.root, predictor.endpoints
             signatures = self._catalogue.signatures(root)
-            local = self._local(predictor.bundle, entry_names(root, elsewhere=endpoints))
+            local = self._local(predictor.bundle, self._catalogue.needed(root, elsewhere=endpoints))
             locals_.append(local)
-            call: Call = local
+            call = self._cached(local, signatures, local.version)
             if endpoints:
                 pods = self._pods(deployment, predictor, connect)
                 remotes.append(pods)
                 tell, waits = self._journal.metrics.predictor_up, bool(self._settings.wait_s)
                 watches[predictor.name] = Watch(predictor.name, pods.unready, tell, up=not waits)
-                call = PerNodeCall(dict.fromkeys(endpoints, PortsCall(pods, signatures)), local)
-            outer = self._outer(call, predictor.bundle, frozenset(endpoints))
+                asked = self._cached(PortsCall(pods, signatures), signatures, BelievedVersions(pods.version))
+                call = PerNodeCall(dict.fromkeys(endpoints, asked), call)
+            call = self._traced(call, frozenset(endpoints))
             share = predictor.traffic, predictor.shadow
-            sides.append(Side(predictor.name, root, outer, signatures, *share, watches.get(predictor.name)))
+            sides.append(Side(predictor.name, root, call, signatures, *share, watches.get(predictor.name)))
 
         async def load() -> None:
             await asyncio.gather(*(local.ready() for local in locals_))
@@ -212,30 +217,13 @@ class Assembly:
         addresses = {node: endpoint.address for node, endpoint in endpoints.items()}
         return connect[type_](addresses, predictor.timeouts_s(deployment.spec.annotations))
 
-    def _outer(self, call: Call, bundle: str, remote: frozenset[str]) -> Call:
-        """Puts the cache and the spans, if they are wanted, before a call."""
-        if self._store:
-            call = CachedCall(call, self._store, self._purities(bundle))
-        if self._journal.tracing:
-            call = TracedCall(call, self._journal.tracing, remote)
-        return call
+    def _cached(self, call: Call, signatures: Mapping[str, Signature], versions: Versions) -> Call:
+        """Puts the cache, if one is wanted, before a call."""
+        return CachedCall(call, self._store, signatures, versions) if self._store else call
 
-    def _purities(self, bundle: str) -> Callable[[Node], Purity | None]:
-        """Returns what tells of a node, by its entry, what its results depend on."""
-        purity = functools.cache(lambda entry: self._purity(entry, bundle))
-        return lambda node: purity(node.entry)
-
-    def _purity(self, name: str, bundle: str) -> Purity | None:
-        """Hashes weights, settings and defaults of an entry; None where its weights are not known here."""
-        entry = self._catalogue.entry(name)
-        variant = entry.variant(bundle)
-        try:
-            weights = {role: source.version for role, source in variant.weights.items()}
-        except MissingWeights:  # it answers in a pod, which may keep its results itself
-            return None
-        facts = {"weights": weights, "settings": variant.settings, "defaults": variant.defaults}
-        digest = hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS, default=dict))
-        return Purity(entry.signature, digest.hexdigest())
+    def _traced(self, call: Call, remote: frozenset[str]) -> Call:
+        """Puts the spans, if they are wanted, before a call."""
+        return TracedCall(call, self._journal.tracing, remote) if self._journal.tracing else call
 
     async def _close_store(self) -> None:
         if self._redis:

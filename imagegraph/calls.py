@@ -30,7 +30,7 @@ class PortsCall:
         written = self._signatures[node.entry].outputs
         own = {name: value for name, value in answer.values.items() if name in written}
         kept = {} if node.type is NodeType.MODEL else message.values
-        return message.with_values({**kept, **own}, node.name)
+        return message.with_values({**kept, **own}, node.name, answer.version)
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """Asks the node: a combiner reads everything."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +18,7 @@ from imagegraph.documents import Strict
 from imagegraph.errors import InvalidDocument, MissingWeights, UnknownName
 from imagegraph.graph import Name, Node, NodeType
 from imagegraph.image import Image
+from imagegraph.version import version
 from imagegraph.weights import ROOT as ROOT
 from imagegraph.weights import Source
 
@@ -108,6 +109,26 @@ class Entry(Strict):
         except MissingWeights as error:
             raise MissingWeights(f"{error}; pull them: model-init pull --bundle {bundle}") from error
 
+    def version(self, bundle: str, weights: Weights, uses: Mapping[str, str]) -> str:
+        """Returns the version of the component as it is loaded, or nothing where it has none.
+
+        Args:
+            weights: with which it was loaded.
+            uses: versions of the other components that it calls, by role; nothing of one is nothing of all.
+        """
+        if not self.kind.pure or not all(uses.values()):
+            return ""
+        variant = self.variant(bundle)
+        facts = {
+            # Whoever computes on a device has looked for it by now; for the others it is all the same.
+            "device": vars(weights).get("device", weights.choice),
+            "weights": {role: source.version for role, source in variant.weights.items()},
+            "settings": variant.settings,
+            "defaults": variant.defaults,
+            "uses": uses,
+        }
+        return version(self.kind, facts)
+
 
 class Graph(Strict):
     """A named graph of the catalogue."""
@@ -128,6 +149,11 @@ class Catalogue(Strict):
             for other in entry.uses.values():
                 if other not in self.entries:
                     raise ValueError(str(UnknownName(f"entry (used by '{name}')", other, self.entries)))
+                lacking = sorted(entry.bundles.keys() - self.entries[other].bundles)
+                if lacking:
+                    raise ValueError(
+                        f"entry '{name}' uses '{other}', which does not exist in bundle '{lacking[0]}'"
+                    )
         for name, item in self.graphs.items():
             for node in item.root.walk():
                 if node.entry not in self.entries:
@@ -138,6 +164,13 @@ class Catalogue(Strict):
                             )
                         )
                     )
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _nothing_uses_itself(self) -> Self:
+        for name in self.entries:
+            if name in self.with_uses(self.entries[name].uses.values()):
+                raise ValueError(f"entry '{name}' uses itself")
         return self
 
     @classmethod
@@ -188,6 +221,33 @@ class Catalogue(Strict):
                         f"{'' if issubclass(kind, base) else 'no '}{base.__name__}"
                     )
         return {node.entry: self.entry(node.entry).signature for node in root.walk()}
+
+    def with_uses(self, names: Iterable[str]) -> list[str]:
+        """Returns the entries and all that they use, each once, what is used before who uses it."""
+        found: dict[str, None] = {}
+        above: list[str] = []
+
+        def visit(name: str) -> None:
+            if name not in found and name not in above:
+                above.append(name)
+                for other in self.entry(name).uses.values():
+                    visit(other)
+                found[above.pop()] = None
+
+        for name in names:
+            visit(name)
+        return list(found)
+
+    def needed(self, root: Node, elsewhere: Container[str] = ()) -> list[str]:
+        """Returns the entries that a process has to load to run a graph, what is used before who uses it.
+
+        An entry uses others where the graph has them, also those whose own nodes are elsewhere.
+
+        Args:
+            elsewhere: names of nodes that run in other processes.
+        """
+        graph = entry_names(root)
+        return [name for name in self.with_uses(entry_names(root, elsewhere)) if name in graph]
 
     def bundles(self, root: Node) -> list[str]:
         """Returns the bundles in which every entry of the graph exists."""

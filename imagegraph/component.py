@@ -34,9 +34,11 @@ class Component:
         max_cost: most cost of jobs that are computed together; see `Batched`.
         inline: whether it computes so little that handing it to a thread would take longer; it must
             neither block nor look into pictures.
+        pure: whether equal inputs give equal answers, which may then be kept.
     """
 
     max_cost: ClassVar[float] = 16
+    pure: ClassVar[bool] = True
     inline: ClassVar[bool] = False
 
     if typing.TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from imagegraph import engine, graph
-from imagegraph.catalogue import Catalogue, entry_names
+from imagegraph.catalogue import Catalogue
 from imagegraph.engine import Context
 from imagegraph.errors import DeadlineExceeded, InvalidDocument, InvalidInput, UnknownName
 from imagegraph.graph import Input, Node
@@ -29,7 +29,7 @@ class Embedded(Closing):
         self.bundle = bundle
         self.catalogue = catalogue
         self.inputs: dict[str, Input] = graph.inputs(root, catalogue.signatures(root))
-        self._call = LocalCall(catalogue, bundle, entry_names(root), device)
+        self._call = LocalCall(catalogue, bundle, catalogue.needed(root), device)
 
     @classmethod
     def of(cls, predictor: Predictor, catalogue: Catalogue, device: str = "auto") -> Self:

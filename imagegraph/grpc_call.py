@@ -10,7 +10,7 @@ import grpc
 from grpc import aio
 
 from imagegraph import headers as beside
-from imagegraph import steps, wire, wire_grpc
+from imagegraph import steps, version, wire, wire_grpc
 from imagegraph.engine import Context
 from imagegraph.errors import (
     Cancelled,
@@ -23,7 +23,7 @@ from imagegraph.errors import (
 from imagegraph.graph import Node
 from imagegraph.message import Message
 from imagegraph.protocol import SERVICE, StreamResponse, pb, stubs
-from imagegraph.remote import ANSWER_S, decoded, nameless, noted
+from imagegraph.remote import ANSWER_S, VERSION_S, decoded, nameless, noted
 
 _KINDS: dict[str, type[ImagegraphError]] = {
     "CANCELLED": Cancelled,
@@ -68,6 +68,15 @@ class GrpcCall:
 
         found = await asyncio.gather(*(ready(node) for node in self._targets))
         return [node for node, is_ready in zip(self._targets, found, strict=True) if not is_ready]
+
+    async def version(self, node: Node) -> str:
+        """Returns the version that the node names in its metadata, if it names one of ours."""
+        request = pb.ModelMetadataRequest(name=node.name)
+        try:
+            answer = await self._opened(node.name).stub.ModelMetadata(request, timeout=VERSION_S)
+        except aio.AioRpcError:
+            return ""  # who cannot say it is asked for the answer, and says what is wrong
+        return version.read(next(iter(answer.versions), ""))
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """Calls ModelInfer, or ModelStreamInfer if the request is watched.

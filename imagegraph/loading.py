@@ -27,10 +27,11 @@ class Loader:
 
     Attributes:
         seconds: that each entry took, of those loaded so far.
+        versions: of what computes each of these; see `version`.
     """
 
     def __init__(self, catalogue: Catalogue, bundle: str, names: Sequence[str], device: str) -> None:
-        """Starts to load the components of the entries `names`, each once.
+        """Starts to load the components of the entries `names`, each once and after those that it uses.
 
         Raises:
             InvalidInput: no device is called like this; whether it is here, torch says later.
@@ -43,6 +44,7 @@ class Loader:
         self._thread = ThreadPoolExecutor(1, "load")
         self._components: dict[str, Future[Component]] = {}
         self.seconds: dict[str, float] = {}
+        self.versions: dict[str, str] = {}
         for index, name in enumerate(names):
             self._components[name] = self._thread.submit(self._load, name, names[:index])
 
@@ -64,15 +66,15 @@ class Loader:
 
     def _loaded(self, name: str, earlier: Sequence[str]) -> Component:
         entry = self._catalogue.entry(name)
-        # A component that is used but has no node of its own in the graph is left out. Those that
-        # have were loaded on this very thread before: the loader works in graph order.
-        uses = {
-            role: self._components[other].result() for role, other in entry.uses.items() if other in earlier
-        }
+        # What is used and not asked for is left out; the others were loaded on this very thread before.
+        used = {role: other for role, other in entry.uses.items() if other in earlier}
+        uses = {role: self._components[other].result() for role, other in used.items()}
         component = entry.build(self._bundle, uses)
         weights = entry.weights(self._bundle, self._device)
         with _LOADING:
             component.load(weights)
+        versions = {role: self.versions[other] for role, other in used.items()}
+        self.versions[name] = entry.version(self._bundle, weights, versions)
         return component
 
     def _remedy(self, name: str, error: BaseException) -> str:

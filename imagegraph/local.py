@@ -77,7 +77,9 @@ class LocalCall(Closing):
         max_queue: int = 128,
         observe: Callable[[Batch], None] | None = None,
     ) -> None:
-        """Starts to load the components of `entries`, in the order given.
+        """Starts to load the components of `entries`, in the order given but each after what it uses.
+
+        What an entry uses and is not among them is left out.
 
         Args:
             device: "cpu", "cuda" or "auto" (cuda if there is one).
@@ -85,7 +87,8 @@ class LocalCall(Closing):
             observe: told of every batch; what is computed inline is in none.
         """
         self._catalogue = catalogue
-        names = list(dict.fromkeys(entries))
+        wanted = set(entries := list(entries))
+        names = [name for name in catalogue.with_uses(entries) if name in wanted]
         self._defaults = {name: catalogue.entry(name).variant(bundle).defaults for name in names}
         self._workers = {name: Worker(name) for name in names}
         # The next batch is prepared while this one is computed; one by one, since pictures are large.
@@ -114,9 +117,19 @@ class LocalCall(Closing):
         return self._loader.seconds
 
     @property
+    def versions(self) -> Mapping[str, str]:
+        """Of what computes each entry, of those loaded so far; see `version`."""
+        return self._loader.versions
+
+    @property
     def queued(self) -> int:
         """How many requests wait for a component."""
         return sum(batcher.queued for batcher in self._batchers.values())
+
+    async def version(self, node: Node) -> str:
+        """Returns the version of what computes the node's answers, if it has one; see `version`."""
+        await self._loader.component(node.entry)
+        return self.versions[node.entry]
 
     async def ready(self) -> None:
         """Waits until every component is loaded; see `Loader.ready`."""
@@ -147,7 +160,7 @@ class LocalCall(Closing):
         else:
             answer = await self._submit(node, "infer", predict, context)
         kept = {} if node.type is NodeType.MODEL else message.values
-        return message.with_values({**kept, **_ports(answer)}, node.name)
+        return message.with_values({**kept, **_ports(answer)}, node.name, self.versions[node.entry])
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """Runs `aggregate` of a Combiner."""

@@ -61,16 +61,21 @@ def _as_bytes(items: Any) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Named values; `id` is the request's, `origin` the node that answered it."""
+    """Named values; `id` is the request's, `origin` the node that answered it.
+
+    Attributes:
+        version: of what computed the answer, where it names one; see `version`.
+    """
 
     values: Mapping[str, Any]
     id: str = ""
     origin: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
 
-    def with_values(self, values: Mapping[str, Any], origin: str) -> Message:
+    def with_values(self, values: Mapping[str, Any], origin: str, version: str = "") -> Message:
         """Returns this message with other values, as answered by the node `origin`."""
-        return Message(values, self.id, origin, self.parameters)
+        return Message(values, self.id, origin, self.parameters, version)
 
     def only(self, names: Sequence[str]) -> Message:
         """Returns this message with the named values alone.

@@ -160,9 +160,11 @@ class Port:
             raise InvalidInput(f"{self.name}{at}", _expectation(detail["msg"]), detail["input"]) from None
         except InvalidInput as error:
             raise type(error)(self.name, error.expected, error.got) from None
-        for picture in checked if isinstance(checked, list) else [checked]:
-            if isinstance(picture, Image):
-                picture.check(self.name)
+        for item in checked if isinstance(checked, list) else [checked]:
+            if isinstance(item, Image):
+                item.check(self.name)
+            elif type(item) is int and not -(2**63) <= item < 2**63:
+                raise InvalidInput(self.name, "a whole number of 64 bits, as the wire has them", item)
         return checked
 
     def plain(self, value: Any) -> Any:

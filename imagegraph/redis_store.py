@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import struct
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from zlib import crc32
 
 from imagegraph.errors import ImagegraphError
 
@@ -13,10 +15,11 @@ log = logging.getLogger("imagegraph.redis")
 
 Result = TypeVar("Result")
 
-PREFIX = "imagegraph/1/"  # a store of another format shall not be read
+PREFIX = "imagegraph/2/"  # a store of another format shall not be read
 CONNECT_S = 0.5
 TIMEOUT_S = 2.0  # of one answer; computing most results takes longer
 REST_S = 5.0
+CHECKSUM = struct.Struct("<I")
 MAX_BYTES = 64 * 2**20
 
 
@@ -57,13 +60,18 @@ class RedisStore:
 
     async def get(self, key: str) -> bytes | None:
         """Returns what was put under the key, by any pod."""
-        value = await self._attempt(lambda: self._redis.get(PREFIX + key))
-        return value if isinstance(value, bytes) else None
+        found = await self._attempt(lambda: self._redis.get(PREFIX + key))
+        if not isinstance(found, bytes):
+            return None
+        checksum, value = found[: CHECKSUM.size], found[CHECKSUM.size :]
+        return value if checksum == CHECKSUM.pack(crc32(value)) else None
 
-    async def put(self, key: str, value: bytes) -> None:
-        """Keeps a value."""
-        if len(value) <= MAX_BYTES:
-            await self._attempt(lambda: self._redis.set(PREFIX + key, value, px=self._lifetime_ms))
+    async def put(self, key: str, value: bytes) -> bool:
+        """Keeps a value behind its checksum: what is not whole is as if nothing had been kept."""
+        if len(value) > MAX_BYTES:
+            return False
+        checked = CHECKSUM.pack(crc32(value)) + value
+        return bool(await self._attempt(lambda: self._redis.set(PREFIX + key, checked, px=self._lifetime_ms)))
 
     async def close(self) -> None:
         """Closes the connections."""

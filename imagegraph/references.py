@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from imagegraph import tensors
-from imagegraph.cache import Store
 from imagegraph.errors import Expired
 from imagegraph.message import Tensor
+from imagegraph.store import Store
 
 PATH = "/v2/results/"
 _PICTURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
@@ -18,16 +20,21 @@ _PICTURES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "i
 class References:
     """Keeps contents in a store, which bounds their bytes and their time."""
 
-    def __init__(self, store: Store) -> None:
-        """Takes the store."""
+    def __init__(self, store: Store, max_bytes: float = math.inf) -> None:
+        """Takes the store, and how much of one value it can hold."""
         self._store = store
+        self._max_bytes = max_bytes
 
     async def describe(self, name: str, value: Any) -> dict[str, Any]:
-        """Keeps a value; returns its tensor with a reference to each item (numbers: to all at once)."""
+        """Keeps a value; returns its tensor with a reference to each item (numbers: to all at once).
+
+        Returns:
+            No references where not all of it could be kept: they would lead nowhere.
+        """
         # In a thread: a picture may have to be encoded first.
         tensor, contents = await asyncio.to_thread(_contents, value)
-        for digest, content in contents:
-            await self._store.put(_key(digest), content)
+        if not await self._keep(contents):
+            contents = []
         references = [
             {
                 "href": PATH + digest,
@@ -43,6 +50,15 @@ class References:
             "shape": list(tensor.shape),
             "references": references,
         }
+
+    async def _keep(self, contents: Sequence[tuple[str, bytes]]) -> bool:
+        # What is too large as a whole would drive its own beginning out.
+        if sum(len(content) for _, content in contents) > self._max_bytes:
+            return False
+        for digest, content in contents:
+            if not await self._store.put(_key(digest), content):
+                return False
+        return True
 
     async def fetch(self, digest: str) -> bytes:
         """Returns a content.

@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 
 from imagegraph import headers as beside
-from imagegraph import steps, wire
+from imagegraph import steps, version, wire
 from imagegraph.engine import Context, Method
 from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable
 from imagegraph.graph import Node
@@ -24,6 +24,7 @@ ATTEMPTS = 2
 # A machine that dies does not say so: a connection without a sign of life for so long is given up.
 SILENCE_S = 10
 ANSWER_S = 5.0  # that a pod may take to say whether it is ready
+VERSION_S = 1.0  # and which version it is, for which requests wait
 
 
 class HttpCall:
@@ -60,6 +61,16 @@ class HttpCall:
 
         found = await asyncio.gather(*(ready(*one) for one in self._endpoints.items()))
         return [node for node, is_ready in zip(self._endpoints, found, strict=True) if not is_ready]
+
+    async def version(self, node: Node) -> str:
+        """Returns the version that the node names in its metadata, if it names one of ours."""
+        timeout = aiohttp.ClientTimeout(total=VERSION_S)
+        try:
+            url = f"http://{self._endpoints[node.name]}/v2/models/{node.name}"
+            async with self._opened().get(url, timeout=timeout) as answer:
+                return version.read(orjson.loads(await answer.read())["versions"][0])
+        except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError, LookupError, TypeError):
+            return ""  # who cannot say it is asked for the answer, and says what is wrong
 
     async def infer(self, node: Node, message: Message, context: Context) -> Message:
         """POSTs /v2/models/NODE/infer, and tells of the node's steps if the request is watched."""
@@ -177,7 +188,7 @@ def noted(node: Node, answer: Message, request_id: str, context: Context) -> Mes
     """Notes what a node says of its answer, and returns the answer as that of our request."""
     if "cache_hits" in answer.parameters:
         context.cache_hits.append(node.name)
-    return Message(answer.values, request_id, node.name, answer.parameters)
+    return Message(answer.values, request_id, node.name, answer.parameters, version.read(answer.version))
 
 
 def nameless(error: ImagegraphError, node: Node) -> ImagegraphError:

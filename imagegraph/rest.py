@@ -271,7 +271,12 @@ class About:
     async def index(self, request: Request) -> Answer:
         """Says how the one model does, as a repository of models would."""
         state = "READY" if self._service.ready else "UNAVAILABLE"
-        row = {"name": self._service.name, "version": "1", "state": state, "reason": self._service.trouble}
+        row = {
+            "name": self._service.name,
+            "version": self._service.version or "1",
+            "state": state,
+            "reason": self._service.trouble,
+        }
         return Answer(orjson.dumps([row]))
 
     async def server(self, request: Request) -> Answer:

@@ -76,6 +76,7 @@ class Service:
         references: References,
         role: type[Combiner] | type[Router] | None = None,
         trouble: Callable[[], str] = str,
+        version: Callable[[], str] = str,
     ) -> None:
         """Takes what runs and how it gets ready.
 
@@ -85,6 +86,7 @@ class Service:
             journal: where requests are written down.
             references: keeps the values of requests that are watched.
             trouble: says why requests are not welcome for a while, or nothing.
+            version: says which version answers, if one can be named: a graph has one for each node.
             strict: refuse inputs that nobody reads; a node in a graph has to pass them on.
             role: what a single node does instead of `infer`, if anything.
         """
@@ -94,6 +96,7 @@ class Service:
         self.journal = journal
         self.references = references
         self._trouble = trouble
+        self._version = version
         self._sides = [side for side in sides if not side.shadow]
         self._shadows = [side for side in sides if side.shadow]
         self._load = load
@@ -108,6 +111,11 @@ class Service:
     def ready(self) -> bool:
         """Whether requests are welcome."""
         return self._loaded and not self._draining and not self.trouble
+
+    @property
+    def version(self) -> str:
+        """Which version answers, if it can be named yet; equal inputs get equal answers of it."""
+        return self._version()
 
     @property
     def trouble(self) -> str:
@@ -174,7 +182,7 @@ class Service:
             parameters = dict(answer.parameters)
             if context.cache_hits:
                 parameters["cache_hits"] = ",".join(context.cache_hits)
-            return Message(answer.values, message.id or context.id, self.name, parameters)
+            return Message(answer.values, message.id or context.id, self.name, parameters, self.version)
 
     def watch(self, messages: Sequence[Message], entry: Entry) -> AsyncGenerator[Happening | Message]:
         """Answers as `infer` does, and says what happens meanwhile; see `streaming.follow`."""
@@ -255,7 +263,7 @@ def metadata(service: Service) -> dict[str, Any]:
 
     return {
         "name": service.name,
-        "versions": ["1"],
+        "versions": [service.version or "1"],
         "platform": "imagegraph",
         "inputs": tensors(service.interface.inputs),
         "outputs": tensors(service.interface.outputs),

@@ -157,8 +157,9 @@ class _Describer:
         if event.kind == "progress":
             facts |= {"done": event.done, "total": event.total}
             picture = await _draw(event.preview) if self._previews and event.preview else None
-            if picture:
-                facts["preview"] = await self._references.describe("preview", picture)
+            preview = picture and await self._references.describe("preview", picture)
+            if preview and preview["references"]:
+                facts["preview"] = preview
         elif event.kind != "started":
             facts |= {"seconds": round(event.seconds, 6)}
         if event.kind == "finished":

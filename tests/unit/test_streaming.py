@@ -9,14 +9,15 @@ import pytest
 import tiny
 
 from imagegraph import engine, streaming
-from imagegraph.cache import MemoryStore
 from imagegraph.calls import FakeCall
 from imagegraph.component import Signature
 from imagegraph.engine import Context, Event
 from imagegraph.errors import Expired, ImagegraphError
 from imagegraph.graph import Node
+from imagegraph.image import Image
 from imagegraph.message import Message
 from imagegraph.references import References
+from imagegraph.store import MemoryStore
 
 NODE = Node(name="double")
 SIGNATURES = {"double": Signature.of(tiny.Double)}
@@ -91,6 +92,32 @@ def test_a_preview_that_cannot_be_drawn_is_left_out():
         return [one async for one in happenings][1]
 
     assert "preview" not in asyncio.run(main()).facts
+
+
+def test_what_could_not_be_kept_has_no_references_that_lead_nowhere():
+    class Gone(MemoryStore):
+        async def put(self, key, value):
+            return False
+
+    async def main():
+        for references, value in [
+            (References(Gone(1000)), "red"),
+            (References(MemoryStore(10)), "longer than ten bytes"),
+            (References(MemoryStore(10), 10), ["four", "more", "bytes"]),
+        ]:
+            facts = await references.describe("prompt", value)
+            assert (facts["datatype"], facts["references"]) == ("BYTES", [])
+
+        async def work(message):
+            context.tell(Event(NODE, "infer", "progress", done=1, total=2, preview=lambda: Image(b"so far")))
+            return Message({"doubled": 4})
+
+        context, happenings = watch(work, References(Gone(1000)), previews=True)
+        _, step, finished, _ = [one async for one in happenings]
+        assert step.facts == {"node": "double", "method": "infer", "done": 1, "total": 2}
+        assert finished.facts["outputs"][0]["references"] == []
+
+    asyncio.run(main())
 
 
 def test_values_are_kept_by_content_within_bytes_and_time():
