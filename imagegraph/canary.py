@@ -90,8 +90,8 @@ def rollback(
     chosen = _release(name, namespace, chart)
     given, settings = chosen.values(), chosen.settings()
     predictors, seldon = settings["predictors"], settings["platform"] == "seldon"
-    if canary not in predictors and canary != "default" and (left := chosen.rollout.remove(canary)):
-        console.print(f"removed what an upgrade that failed had left: {', '.join(left)}", soft_wrap=True)
+    if canary not in predictors and chosen.rollout.remove(canary):
+        console.print(f"no values name '{canary}'; what an upgrade that failed had left of it is removed")
         return
     steps = release.rollback(predictors, canary)
     if seldon and not _is_well(chosen, predictors, canary):

@@ -69,35 +69,25 @@ class Rollout:
                 raise Unavailable(f"old engines still run, or new ones still start, after {timeout_s:g} s")
             time.sleep(POLL_S)
 
-    def remove(self, predictor: str) -> list[str]:
-        """Removes what there is of a predictor that no values name; returns what that was.
+    def remove(self, predictor: str) -> bool:
+        """Removes what there is of a predictor that no values name; says whether there was anything.
 
         helm forgets what an upgrade brought that failed: it compares with the last one that did not.
         """
-        removed: list[str] = []
-        labels = self._selector(_of(predictor))
+        found = False
+        labels = {"label_selector": self._selector(_of(predictor)), **_TIMEOUT}
         with self._cluster() as client:
-            core, custom = client.CoreV1Api(), client.CustomObjectsApi()
-            for kind in KINDS:
+            for group, version, plural in KINDS:
+                remove = client.CustomObjectsApi().delete_collection_namespaced_custom_object
                 try:
-                    found = custom.list_namespaced_custom_object(
-                        *kind[:2], self.namespace, kind[2], label_selector=labels, **_TIMEOUT
-                    )
+                    removed = remove(group, version, self.namespace, plural, **labels)
                 except client.ApiException as error:
-                    if error.status == 404:  # no such kind here
-                        continue
-                    raise
-                for name in (one["metadata"]["name"] for one in found["items"]):
-                    custom.delete_namespaced_custom_object(
-                        *kind[:2], self.namespace, kind[2], name, **_TIMEOUT
-                    )
-                    removed.append(f"{kind[2]}/{name}")
-            for service in core.list_namespaced_service(
-                self.namespace, label_selector=labels, **_TIMEOUT
-            ).items:
-                core.delete_namespaced_service(service.metadata.name, self.namespace, **_TIMEOUT)
-                removed.append(f"services/{service.metadata.name}")
-        return removed
+                    if error.status != 404:  # no such kind here
+                        raise
+                else:
+                    found = found or bool(removed.get("items"))
+            client.CoreV1Api().delete_collection_namespaced_service(self.namespace, **labels)
+        return found
 
     def give_up_upgrades(self) -> list[str]:
         """Forgets upgrades that are under way, or whose helm was killed; returns their revisions.

@@ -116,14 +116,22 @@ class Handler(BaseHTTPRequestHandler):
         if plural not in self.server.objects:
             return self._answer(404, {"kind": "Status", "status": "Failure"})
         found = [*self.server.objects[plural], *overlay.get(plural, [])]
-        self._answer(200, {"items": [one for one in found if _matches(one["metadata"]["labels"], selector)]})
+        self._answer(200, {"items": [one for one in found if _matches(one, selector)]})
 
     def do_DELETE(self) -> None:
-        plural, name = urlsplit(self.path).path.split("/")[-2:]
-        self.server.deleted.append(f"{plural}/{name}")
-        kept = [one for one in self.server.objects[plural] if one["metadata"]["name"] != name]
-        self.server.objects[plural] = kept
-        self._answer(200, {"kind": "Status", "status": "Success"})
+        path = urlsplit(self.path)
+        _, _, which = path.path.partition(f"/namespaces/{NAMESPACE}/")
+        plural, _, name = which.partition("/")
+        if plural not in self.server.objects:
+            return self._answer(404, {"kind": "Status", "status": "Failure"})
+        selector = parse_qs(path.query).get("labelSelector", [""])[0]
+        there = self.server.objects[plural]
+        gone = [
+            one for one in there if one["metadata"]["name"] == name or (not name and _matches(one, selector))
+        ]
+        self.server.objects[plural] = [one for one in there if one not in gone]
+        self.server.deleted += [f"{plural}/{one['metadata']['name']}" for one in gone]
+        self._answer(200, {"kind": "List", "items": gone})
 
     def _answer(self, status: int, document: Any) -> None:
         body = json.dumps(document).encode()
@@ -136,8 +144,9 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
-def _matches(labels: dict[str, str], selector: str) -> bool:
-    """Whether labels fit a selector of equalities and one `in`."""
+def _matches(one: dict[str, Any], selector: str) -> bool:
+    """Whether an object's labels fit a selector of equalities and one `in`."""
+    labels = one["metadata"]["labels"]
     equalities, _, choice = selector.partition(",status in (")
     wanted = dict(one.split("=") for one in equalities.split(","))
     return wanted.items() <= labels.items() and (
