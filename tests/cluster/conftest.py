@@ -1,5 +1,6 @@
 """A real Kubernetes: the one that TEST_KUBECONFIG names, or a local one for the session."""
 
+import json
 import os
 import re
 import shutil
@@ -10,15 +11,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.cluster import images as built_images
-from tests.cluster import local, toolchain
+from tests.cluster import local, monitoring, toolchain
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually, given
+from tests.cluster.releases import install
 from tests.cluster.shell import answers, free_ports, running
 
-# A second version for canaries: the same image by another name.
+# More versions for canaries, the same image by other names: one that works, and some that do not.
 CANARY = "docker.io/library/imagegraph:canary"
+BROKEN = {"crashing": ["/bin/false"], "silent": ["/bin/sleep", "3600"]}
 REPORTS: pytest.StashKey[bool] = pytest.StashKey()
 
 
@@ -90,19 +92,21 @@ def load_images(cluster: local.Cluster) -> None:
         unavailable(str(error))
     for image in (node, model_init, replace(node, name=CANARY)):
         cluster.load(image)
+    for tag, entrypoint in BROKEN.items():
+        config = json.loads(node.config)
+        config["config"]["Entrypoint"] = entrypoint
+        cluster.load(replace(node, name=CANARY.replace("canary", tag), config=json.dumps(config).encode()))
 
 
 @pytest.fixture
-def prometheus(tmp_path: Path) -> Callable[[str], AbstractContextManager[str]]:
-    """Starts a Prometheus that scrapes an address every second; gives its URL."""
+def prometheus(tmp_path: Path) -> Callable[[Namespace, str], AbstractContextManager[str]]:
+    """Starts a Prometheus that scrapes every second what a release's PodMonitor selects; gives its URL."""
 
     @contextmanager
-    def scraping(target: str) -> Iterator[str]:
+    def scraping(namespace: Namespace, release: str) -> Iterator[str]:
         if not shutil.which("prometheus"):
             unavailable("prometheus is not installed; run `make cluster-tools`")
-        job = {"job_name": "engine", "static_configs": [{"targets": [target]}]}
-        configuration = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}
-        (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(configuration))
+        monitoring.write(tmp_path / "prometheus.yaml", namespace, release)
         address = f"127.0.0.1:{free_ports(1)[0]}"
         command = [
             "prometheus", f"--config.file={tmp_path}/prometheus.yaml",
@@ -126,6 +130,20 @@ def namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Iterator[N
 def shared_namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """One for the tests of a class, which follow one another; `level` of the class weakens Pod Security."""
     yield from _namespace(cluster, request, getattr(request.cls, "level", "restricted"))
+
+
+@pytest.fixture(scope="class")
+def release(request: pytest.FixtureRequest, images: Kubernetes, shared_namespace: Namespace) -> Namespace:
+    """A release of the graph that the class names, by its name, on platform plain."""
+    install(shared_namespace, request.cls.graph, graph=request.cls.graph)
+    return shared_namespace
+
+
+@pytest.fixture(scope="class")
+def near(images: Kubernetes) -> None:
+    """Skips where a Service cannot be asked by its own address."""
+    if images.local is None:
+        pytest.skip("of a cluster elsewhere a port is forwarded, to one pod, and goes with that pod")
 
 
 def _namespace(

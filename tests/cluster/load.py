@@ -22,6 +22,7 @@ class Load:
     Attributes:
         outcomes: how often each status came, or each kind of failure.
         longest_s: how long the slowest answer took.
+        lost_at: `time.monotonic()` of the end of every request that did not end well.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Load:
         """Takes `host:port`; `reuse` says whether a thread keeps its connection."""
         self.outcomes: Counter[str] = Counter()
         self.longest_s = 0.0
+        self.lost_at: list[float] = []
         self._timeout_s = timeout_s
         self._url = f"http://{address}/v2/models/edges/infer"
         self._body, head = wire.encode(Message({"image": PICTURE}))
@@ -86,6 +88,8 @@ class Load:
                 outcome = type(error).__name__
             with self._lock:
                 self.outcomes[outcome] += 1
+                if outcome != "200":
+                    self.lost_at.append(time.monotonic())
                 self.longest_s = max(self.longest_s, time.monotonic() - start)
             if not self._reuse:
                 client.close()

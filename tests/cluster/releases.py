@@ -30,12 +30,14 @@ VALUES: dict[str, Any] = {
 }
 
 
-def install(namespace: Namespace, release: str, *, wait: bool = True, **values: Any) -> None:
+def install(
+    namespace: Namespace, release: str, *, wait: bool = True, timeout_s: int = 400, **values: Any
+) -> None:
     """Installs the chart, or upgrades a release."""
     namespace.helm(
         "upgrade", "--install", release, str(CHART), "--values=-", "--reset-values",
-        *(["--wait", "--timeout=400s"] if wait else []),
-        stdin=yaml.safe_dump(VALUES | values), timeout_s=420,
+        *(["--wait", f"--timeout={timeout_s}s"] if wait else []),
+        stdin=yaml.safe_dump(VALUES | values), timeout_s=timeout_s + 20,
     )  # fmt: skip
 
 
@@ -48,6 +50,13 @@ def answered(address: str) -> dict[str, int]:
         assert predictor
         found[predictor[1]] = found.get(predictor[1], 0) + int(float(count))
     return found
+
+
+def asked(address: str, *, known: bool = False) -> set[str]:
+    """Returns the predictors that an engine sends requests to, or all that it knows."""
+    metrics = httpx.get(f"http://{address}/metrics", timeout=10).text
+    found = re.findall(r'^imagegraph_predictor_up\{.*predictor="(\w+)".*\} (\S+)$', metrics, re.M)
+    return {predictor for predictor, up in found if known or float(up)}
 
 
 def rows(value: Any) -> list[Any]:

@@ -1,41 +1,20 @@
 """Platform plain on a real Kubernetes: our engine in front of pods, weights pulled onto a volume."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imagegraph.catalogue import ROOT
-from imagegraph.client import Client
-from tests.cluster.kubernetes import CommandFailed, Kubernetes, Namespace, eventually
-from tests.cluster.load import PICTURE, Load
+from tests.cluster.kubernetes import Namespace, eventually
+from tests.cluster.load import Load
 from tests.cluster.releases import SCENE, SMALL, answered, ask, embedded, install
-from tests.cluster.toolchain import tools
-
-CANARY = {"image": {"tag": "canary"}}
-SPLIT = {"default": {"traffic": 80}, "canary": {"traffic": 20, **CANARY}}
-
-
-@pytest.fixture(scope="class")
-def release(request: pytest.FixtureRequest, images: Kubernetes, shared_namespace: Namespace) -> Namespace:
-    """A release of the graph that the class names, by its name."""
-    install(shared_namespace, request.cls.graph, graph=request.cls.graph)
-    return shared_namespace
-
-
-@pytest.fixture(scope="class")
-def near(images: Kubernetes) -> None:
-    """Skips where a Service cannot be asked by its own address."""
-    if images.local is None:
-        pytest.skip("of a cluster elsewhere a port is forwarded, to one pod, and goes with that pod")
 
 
 class TestReimagine:
@@ -101,96 +80,9 @@ class TestReimagine:
 
 @pytest.mark.usefixtures("near")
 class TestEdges:
-    """Versions of a small graph, and what happens to its pods, under load."""
+    """What happens to the pods of a small graph, under load."""
 
     graph = "edges"
-
-    @pytest.fixture
-    def address(self, release: Namespace) -> Iterator[str]:
-        with release.address("edges-engine", 8080) as address:
-            eventually("an answer", lambda: ask(address, "edges"), 30)
-            yield address
-
-    def test_a_canary_gets_its_share_and_no_request_is_lost(
-        self, release: Namespace, address: str, figure: Callable[[str], None]
-    ) -> None:
-        with Load(address, rate=20) as during:
-            install(release, "edges", graph="edges", predictors=SPLIT)
-            time.sleep(5)  # until the engine before is gone
-        assert during.lost == 0, during.outcomes
-        before = answered(address)
-        with Load(address, threads=8, rate=200, most=1000) as load:
-            load.finish(240)
-        assert load.outcomes == {"200": 1000}
-        after = answered(address)
-        split = {name: count - before.get(name, 0) for name, count in after.items()}
-        figure(f"{during}; of 1000 requests the canary got {split['canary']}")
-        assert split["default"] + split["canary"] == 1000
-        assert 160 <= split["canary"] <= 240
-
-    def test_one_id_stays_on_one_side_and_a_header_picks_it(self, release: Namespace, address: str) -> None:
-        before = answered(address)
-        with Client(f"http://{address}") as client:
-            for _ in range(5):
-                client.infer("edges", image=PICTURE, request_id="always-the-same")
-        after = answered(address)
-        assert sorted(after[name] - before[name] for name in after) == [0, 5]
-        with Client(f"http://{address}") as client:
-            for _ in range(10):
-                client.infer("edges", image=PICTURE, predictor="canary")
-        assert answered(address)["canary"] - after["canary"] == 10
-
-    def test_taken_away_in_one_step_with_traffic_it_is_kept(self, release: Namespace) -> None:
-        with pytest.raises(CommandFailed, match="predictors.canary: it gets 20 % of the requests"):
-            install(release, "edges", graph="edges")
-
-    def test_rolled_back_it_goes_and_no_request_is_lost(
-        self, release: Namespace, address: str, figure: Callable[[str], None]
-    ) -> None:
-        with Load(address, rate=20) as load:
-            rolled_back = self._canary(release, "rollback")
-        assert rolled_back.returncode == 0, rolled_back.stderr
-        figure(str(load))
-        assert self._images(release) == {"imagegraph:0.1.0"}
-        assert load.lost == 0, load.outcomes
-
-    def test_promoted_on_enough_data_it_gets_everything_and_no_request_is_lost(
-        self,
-        release: Namespace,
-        address: str,
-        prometheus: Callable[[str], AbstractContextManager[str]],
-        figure: Callable[[str], None],
-    ) -> None:
-        install(release, "edges", graph="edges", predictors=SPLIT)
-        with prometheus(address) as url:
-            options = [f"--prometheus={url}", "--min-requests=50", "--max-slowdown=100"]
-            early = self._canary(release, "promote", *options)
-            assert early.returncode != 0
-            assert "too little data" in early.stderr
-            with Load(address, threads=8, rate=100, most=800) as enough:
-                enough.finish(240)
-            time.sleep(3)  # until that is scraped
-            with Load(address, rate=20) as load:
-                promoted = self._canary(release, "promote", *options)
-        assert promoted.returncode == 0, promoted.stderr
-        figure(str(load))
-        assert self._images(release) == {"imagegraph:canary"}
-        assert load.lost == 0, load.outcomes
-
-    def test_a_shadow_gets_copies_and_its_failures_hurt_nobody(self, release: Namespace) -> None:
-        shadow = {"traffic": 100, "shadow": True, **CANARY}
-        install(release, "edges", graph="edges", predictors={"default": {"traffic": 100}, "trial": shadow})
-        with release.address("edges-engine", 8080) as address:
-            with Load(address, rate=50, most=100) as load:
-                load.finish(60)
-            assert load.outcomes == {"200": 100}
-            with release.address("edges-trial-edges", 8080) as copy:
-                eventually("copies", lambda: sum(answered(copy).values()) >= 90, 20)
-            release.kubectl("scale", "deployment/edges-trial-edges", "--replicas=0")
-            eventually("the end of the shadow", lambda: not release.pods("imagegraph/predictor=trial"))
-            with Load(address, rate=50, most=100) as load:
-                load.finish(60)
-            assert load.outcomes == {"200": 100}
 
     def test_a_rolling_restart_loses_no_request(
         self, release: Namespace, figure: Callable[[str], None]
@@ -240,18 +132,6 @@ class TestEdges:
         figure(f"{load}; the pod was ready again after {took_s:.0f} s")
         assert load.lost <= 4, load.outcomes  # one of each of the four threads
 
-    def _canary(self, release: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "imagegraph.cli", "canary", arguments[0], "edges", *arguments[1:]]
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(release.cluster.kubeconfig),
-            "PATH": f"{tools() / 'bin'}:{os.environ['PATH']}",
-        }
-        return subprocess.run(
-            [*command, f"--namespace={release.name}"],
-            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400,
-        )  # fmt: skip
-
     def _busiest(self, release: Namespace) -> str:
         """Returns the pod that answers most requests."""
 
@@ -274,7 +154,3 @@ class TestEdges:
         return [
             pod for pod in pods if all(one["ready"] for one in pod["status"].get("containerStatuses", []))
         ]
-
-    def _images(self, release: Namespace) -> set[str]:
-        pods = release.pods("imagegraph/node=edges")
-        return {pod["spec"]["containers"][0]["image"] for pod in pods}
