@@ -187,6 +187,8 @@ async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.keepalive_timeout_ms", silence_ms),
             ("grpc.http2.ping_timeout_ms", silence_ms),
+            # An engine asks so often for a sign of life; more often by half a minute's default is a fault.
+            ("grpc.http2.min_ping_interval_without_data_ms", 1000),
         ]
     )
     servicer = Servicer(service, timeout_s)

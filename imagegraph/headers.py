@@ -23,8 +23,17 @@ STATUS = "x-status"  # the HTTP status beside that of gRPC, which has fewer
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 # Source: W3C Trace Context, version 00, and what later versions promise to keep.
 _TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[\x21-\x7e]*)?"
 )
+TRACESTATE = "tracestate"
+_SIMPLE_KEY, _TENANT_KEY = (
+    r"[a-z0-9][a-z0-9_*/-]{0,255}",
+    r"[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}",
+)
+_MEMBER = re.compile(
+    rf"(?:{_SIMPLE_KEY}|{_TENANT_KEY})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+MAX_MEMBERS = 32
 
 
 def read(headers: Mapping[str, str]) -> Context:
@@ -35,8 +44,19 @@ def read(headers: Mapping[str, str]) -> Context:
     context = Context() if known is None else Context(id=known)
     context.predictor = headers.get(PREDICTOR)
     if TRACEPARENT in headers and _TRACEPARENT.fullmatch(headers[TRACEPARENT]):
-        context.trace = {name: headers[name] for name in (TRACEPARENT, "tracestate") if name in headers}
+        state = _trace_state(headers.get(TRACESTATE, ""))
+        context.trace = {TRACEPARENT: headers[TRACEPARENT], **({TRACESTATE: state} if state else {})}
     return context
+
+
+def _trace_state(text: str) -> str:
+    """Returns the members of a tracestate without the blanks around them; nothing if one is none.
+
+    Source: W3C Trace Context, "Tracestate Header Field Values".
+    """
+    members = [member for member in (one.strip(" \t") for one in text.split(",")) if member]
+    whole = len(members) <= MAX_MEMBERS and all(map(_MEMBER.fullmatch, members))
+    return ",".join(members) if whole else ""
 
 
 def deadline(headers: Mapping[str, str], longest_s: float) -> float:

@@ -16,13 +16,15 @@ from imagegraph.engine import Context, Method
 from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable
 from imagegraph.graph import Node
 from imagegraph.message import Message
-from imagegraph.transport import opened, post, read, refusal
+from imagegraph.transport import SILENCE_S, opened, post, read, refusal
 
 # Shorter than servers keep idle connections, so that a request seldom meets one that is just closed.
 KEEP_ALIVE_S = 4.0
 ATTEMPTS = 2
-# A machine that dies does not say so: a connection without a sign of life for so long is given up.
-SILENCE_S = 10
+ALIVE_S = (
+    2,
+    1,
+)  # without a byte, before the other machine is asked for a sign of life; and between more such
 ANSWER_S = 5.0  # that a pod may take to say whether it is ready
 VERSION_S = 1.0  # and which version it is, for which requests wait
 
@@ -137,7 +139,8 @@ class HttpCall:
             connector = aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=KEEP_ALIVE_S, socket_factory=_watched_socket
             )
-            self._session = aiohttp.ClientSession(connector=connector)
+            # Pods are no business of a proxy, whatever the environment says of the world outside.
+            self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
         return self._session
 
 
@@ -146,9 +149,9 @@ def _watched_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     made = socket.socket(*address[:3])
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # of Linux
-        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
-            made.setsockopt(socket.IPPROTO_TCP, option, max(SILENCE_S // 2, 1))
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_S * 1000)
+        for option, seconds in zip((socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL), ALIVE_S, strict=True):
+            made.setsockopt(socket.IPPROTO_TCP, option, seconds)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SILENCE_S * 1000))
     return made
 
 

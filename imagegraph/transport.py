@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -31,6 +32,11 @@ _CODES = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 413: "RESOURCE_EXHAUSTED"}
 _UNANSWERED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 # Before connecting again: for about a second a Service may name a pod that has just ended.
 PAUSES_S = (0.1, 0.3, 0.9)
+# A machine that dies does not say so: it takes no connection, or one that is there gives no sign of life.
+# Each attempt is given up after so long, and all of them together within GIVE_UP_S.
+CONNECT_S = 1.5
+SILENCE_S = 5.0
+GIVE_UP_S = 10.0
 
 
 async def post(
@@ -45,7 +51,7 @@ async def post(
 
     Args:
         attempts: how often to send it while nothing is answered; with more than one, a server that
-            cannot be reached is tried again for a second too.
+            cannot be reached is tried again too, and given up before GIVE_UP_S.
 
     Raises:
         DeadlineExceeded: no answer came in time.
@@ -75,10 +81,14 @@ async def opened(
     attempts: int = 1,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
     """Like `post`, with the answer's body still to be read."""
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    end = None if timeout_s is None else time.monotonic() + timeout_s
     pauses_s = iter(PAUSES_S if attempts > 1 else ())
+    connect_s = CONNECT_S if attempts > 1 else None
+    silent_since = time.monotonic()
     while True:
         attempts -= 1
+        left_s = None if end is None else max(end - time.monotonic(), 0.001)
+        timeout = aiohttp.ClientTimeout(total=left_s, sock_connect=connect_s)
         try:
             async with session.post(
                 url, data=body, headers=headers, timeout=timeout, allow_redirects=False
@@ -88,17 +98,18 @@ async def opened(
                     raise error(answer.status, await answer.read())
                 yield answer
                 return
-        except TimeoutError as cause:
-            raise DeadlineExceeded(f"no answer from {url} in time") from cause
-        except aiohttp.ClientConnectorError as cause:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as cause:
             pause_s = next(pauses_s, None)
-            if pause_s is None:
+            if pause_s is None or time.monotonic() + pause_s + CONNECT_S > silent_since + GIVE_UP_S:
                 raise Unavailable(f"cannot reach {url}: {cause}") from cause
             attempts += 1
             await asyncio.sleep(pause_s)
+        except TimeoutError as cause:
+            raise DeadlineExceeded(f"no answer from {url} in time") from cause
         except _UNANSWERED as cause:
             if attempts <= 0:
                 raise Unavailable(f"cannot reach {url}: {cause}") from cause
+            silent_since = time.monotonic() - SILENCE_S
         except aiohttp.ClientError as cause:
             raise Unavailable(f"cannot reach {url}: {cause}") from cause
 

@@ -45,7 +45,11 @@ def engine(
     make = predictor if request.param == "REST" else grpc_predictor
     limit = {"timeout-ms.imagegraph/asleep": "2000"}
     path = tmp_path_factory.mktemp("manifest") / "m.yaml"
-    return start("--manifest", str(manifest(path, make(LINE, pods, annotations=limit))))
+    # Whatever proxies there are for the world outside: pods are asked past them.
+    names = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
+    proxies = {one: "http://127.0.0.1:1" for name in names for one in (name, name.upper())}
+    arguments = ("--manifest", str(manifest(path, make(LINE, pods, annotations=limit))))
+    return start(*arguments, **proxies, no_proxy="", NO_PROXY="")
 
 
 def lines(server: Server) -> list[dict[str, Any]]:
@@ -63,6 +67,15 @@ def test_a_line_of_pods_answers(engine: Server, pods: dict[str, Server]) -> None
         line = next(line for line in lines(server)[::-1] if line.get("request_id") == "r-7")
         assert line["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
         assert line["status"] == 200
+
+
+@pytest.mark.parametrize("state", [b"a=1\t,\tb=2", "a=é".encode("latin-1"), "a=é".encode(), b"no state"])
+def test_a_trace_state_of_any_bytes_is_no_fault(engine: Server, state: bytes) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = [(b"traceparent", trace.encode()), (b"tracestate", state)]
+    answer = engine.http.post(INFER, json=request(number=4, seconds=0.01), headers=headers)
+    assert outputs(answer) == {"slept": [0.01]}
+    assert answer.headers["traceparent"] == trace
 
 
 def test_pods_answer_v1_in_plain_values(engine: Server) -> None:

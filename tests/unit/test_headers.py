@@ -41,8 +41,50 @@ def test_the_trace_goes_on_with_its_state():
 
 
 @pytest.mark.parametrize(
+    ("given", "goes_on"),
+    [
+        ("a=1", "a=1"),
+        ("a=1\t,\tb=2 , c=3", "a=1,b=2,c=3"),
+        (",a=1,,", "a=1"),
+        ("a=1 2;3", "a=1 2;3"),
+        ("fw529a3039@dt=FfYAAA, 0tenant/x@b_*=~!", "fw529a3039@dt=FfYAAA,0tenant/x@b_*=~!"),
+        (",".join(f"k{n}={n}" for n in range(32)), ",".join(f"k{n}={n}" for n in range(32))),
+        (",".join(f"k{n}={n}" for n in range(33)), None),
+        ("a=\u00e9", None),
+        ("\u00e9=1", None),
+        ("a=1\x01", None),
+        ("a=x\ty", None),
+        ("a=1,A=2", None),
+        ("a", None),
+        ("a=", None),
+        ("=1", None),
+        ("a=1=2", None),
+        ("a@B=1", None),
+        ("a=" + "x" * 257, None),
+        ("a" * 257 + "=1", None),
+        (" \t, ", None),
+        ("", None),
+    ],
+)
+def test_of_a_state_goes_on_what_w3c_allows(given, goes_on):
+    written = headers.write(headers.read({"traceparent": TRACE, "tracestate": given}), None)
+    assert written["traceparent"] == TRACE
+    assert written.get("tracestate") == goes_on
+
+
+@pytest.mark.parametrize(
     "trace",
-    ["", "00", TRACE.upper(), TRACE.replace("0af7", "0000", 1) + " ", "ff" + TRACE[2:], "00-" + "0" * 32],
+    [
+        "01" + TRACE[2:] + "-\u00e9",
+        "01" + TRACE[2:] + "-\t",
+        "01" + TRACE[2:] + "- x",
+        "",
+        "00",
+        TRACE.upper(),
+        TRACE.replace("0af7", "0000", 1) + " ",
+        "ff" + TRACE[2:],
+        "00-" + "0" * 32,
+    ],
 )
 def test_what_is_no_trace_is_left_out(trace):
     context = headers.read({"traceparent": trace, "tracestate": "a=1"})

@@ -236,26 +236,6 @@ def test_a_node_that_nobody_serves_is_unavailable():
     asyncio.run(main())
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux lets us choose how long")
-def test_a_machine_that_is_silent_is_unavailable_long_before_the_deadline(monkeypatch):
-    monkeypatch.setattr(remote, "SILENCE_S", 1)
-
-    async def main(port: int) -> float:
-        call = HttpCall({"a": f"127.0.0.1:{port}"})
-        start = time.monotonic()
-        with pytest.raises(Unavailable, match="node 'a': cannot reach"):
-            await engine.run(Node(name="a"), Message({}), call, Context(deadline=start + 60))
-        await call.close()
-        return time.monotonic() - start
-
-    with socket.socket() as full:  # nobody accepts, and beyond its backlog nothing is answered
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        port = full.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)):
-            assert 1 < asyncio.run(main(port)) < 30
-
-
 @pytest.mark.parametrize("kind", [HttpCall, GrpcCall])
 def test_nodes_that_are_not_there_or_silent_are_not_ready(kind, monkeypatch):
     monkeypatch.setattr(remote, "ANSWER_S", 0.2)
