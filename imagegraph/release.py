@@ -18,6 +18,7 @@ from imagegraph.rollout import Rollout
 VERSION = ("graph", "bundle", "image")  # in what a predictor differs from the others
 READ_TIMEOUT_S = 30
 UPGRADE_TIMEOUT_S = 1800
+HOOKS_TIMEOUT_S = 120
 
 Values = Mapping[str, Any]
 
@@ -63,10 +64,11 @@ class Release:
             ImagegraphError: helm says why it failed.
             Unavailable: it took too long.
         """
-        options = ["--reset-values", "--values", "-", "--timeout", f"{UPGRADE_TIMEOUT_S}s"]
+        timeout_s = UPGRADE_TIMEOUT_S if wait else HOOKS_TIMEOUT_S
+        options = ["--reset-values", "--values", "-", "--timeout", f"{timeout_s}s"]
         self._run(
             "upgrade", self.name, str(self.chart), *options, *(["--wait"] if wait else []),
-            text=json.dumps(values), timeout_s=UPGRADE_TIMEOUT_S + 60,
+            text=json.dumps(values), timeout_s=timeout_s + 60,
         )  # fmt: skip
 
     def _run(self, *arguments: str, text: str | None = None, timeout_s: float = READ_TIMEOUT_S) -> str:

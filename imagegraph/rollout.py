@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -90,16 +93,22 @@ class Rollout:
         return found
 
     def give_up_upgrades(self) -> list[str]:
-        """Forgets upgrades that are under way, or whose helm was killed; returns their revisions.
+        """Marks upgrades as failed that are under way, or whose helm was killed; returns their revisions.
 
-        Until then helm refuses another one. A helm that still waits for such an upgrade ends with an error.
+        Until then helm refuses another one.
+
+        Source: helm v3, pkg/storage/driver/util.go: a release is kept as base64 of gzip of JSON.
         """
         labels = f"owner=helm,name={self.release},status in (pending-upgrade,pending-rollback)"
         with self._cluster() as client:
             core = client.CoreV1Api()
             found = core.list_namespaced_secret(self.namespace, label_selector=labels, **_TIMEOUT).items
             for secret in found:
-                core.delete_namespaced_secret(secret.metadata.name, self.namespace, **_TIMEOUT)
+                kept = json.loads(gzip.decompress(b64decode(b64decode(secret.data["release"]))))
+                kept["info"]["status"] = "failed"
+                data = b64encode(b64encode(gzip.compress(json.dumps(kept).encode()))).decode()
+                change = {"metadata": {"labels": {"status": "failed"}}, "data": {"release": data}}
+                core.patch_namespaced_secret(secret.metadata.name, self.namespace, change, **_TIMEOUT)
         return [secret.metadata.labels["version"] for secret in found]
 
     def _stuck(self, engines: list[Any], pods: list[Any]) -> str:

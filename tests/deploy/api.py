@@ -133,6 +133,14 @@ class Handler(BaseHTTPRequestHandler):
         self.server.deleted += [f"{plural}/{one['metadata']['name']}" for one in gone]
         self._answer(200, {"kind": "List", "items": gone})
 
+    def do_PATCH(self) -> None:
+        plural, name = urlsplit(self.path).path.split("/")[-2:]
+        [one] = [one for one in self.server.objects[plural] if one["metadata"]["name"] == name]
+        change = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        one["metadata"]["labels"].update(change["metadata"]["labels"])
+        one["data"] = change["data"]
+        self._answer(200, one)
+
     def _answer(self, status: int, document: Any) -> None:
         body = json.dumps(document).encode()
         self.send_response(status)

@@ -1,7 +1,9 @@
 """Canaries: the steps of helm, and what is told and done on the way."""
 
+import gzip
 import json
 import threading
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -245,10 +247,15 @@ def test_rollback_after_it_was_interrupted_does_both_steps_again(cluster: Path) 
 def test_rollback_gives_up_an_upgrade_that_is_under_way(cluster: Path, api: Api) -> None:
     for status, version in (("deployed", "3"), ("pending-upgrade", "4"), ("pending-install", "1")):
         labels = {"owner": "helm", "name": "photos", "status": status, "version": version}
-        api.add("secrets", f"sh.helm.release.v1.photos.v{version}", labels)
+        document = gzip.compress(json.dumps({"info": {"status": status}, "version": int(version)}).encode())
+        data = {"release": b64encode(b64encode(document)).decode()}
+        api.add("secrets", f"sh.helm.release.v1.photos.v{version}", labels, data=data)
     api.add("secrets", "of-others", {"owner": "helm", "name": "other", "status": "pending-upgrade"})
     assert "revision 4 was still under way: it is given up" in canary("rollback", "photos")
-    assert api.deleted == ["secrets/sh.helm.release.v1.photos.v4"]
+    found = [one["metadata"]["labels"]["status"] for one in api.objects["secrets"]]
+    assert found == ["deployed", "failed", "pending-install", "pending-upgrade"]
+    kept = gzip.decompress(b64decode(b64decode(api.objects["secrets"][1]["data"]["release"])))
+    assert json.loads(kept) == {"info": {"status": "failed"}, "version": 4}
 
 
 def test_rollback_removes_what_helm_does_not_know_of(cluster: Path, api: Api) -> None:
