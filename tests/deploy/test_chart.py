@@ -228,3 +228,18 @@ def test_the_chart_has_the_version_of_the_package() -> None:
 
 def test_the_values_stay_short() -> None:
     assert len((chart.CHART / "values.yaml").read_text().splitlines()) <= 150
+
+
+def test_on_seldon_executors_are_scraped_by_the_labels_that_its_operator_gives_them() -> None:
+    split = "predictors.default.traffic=80,predictors.canary.traffic=20,predictors.canary.bundle=sd15"
+    settings = f"platform=seldon,monitoring.podMonitor=true,{split}"
+    nodes, executors = (one["spec"] for one in chart.of_kind("PodMonitor", chart.objects("--set", settings)))
+    assert nodes["selector"]["matchLabels"]["app.kubernetes.io/instance"] == chart.RELEASE
+    [endpoint] = executors["podMetricsEndpoints"]
+    assert (endpoint["port"], endpoint["path"]) == ("http", "/prometheus")
+    [expression] = executors["selector"]["matchExpressions"]
+    assert expression == {
+        "key": "seldon-app",
+        "operator": "In",
+        "values": ["photos-default", "photos-canary"],
+    }

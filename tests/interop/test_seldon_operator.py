@@ -114,7 +114,7 @@ def documents(name: str) -> Objects:
     if name in MANIFESTS:
         text = (ROOT / "manifests" / "seldon" / name / "objects.yaml").read_text()
     else:
-        settings = ["--set", f"platform=seldon,graph=interpret,{SCENARIOS[name]}"]
+        settings = ["--set", f"platform=seldon,graph=interpret,monitoring.podMonitor=true,{SCENARIOS[name]}"]
         done = chart.template(*settings, release=name)
         assert done.returncode == 0, done.stderr
         text = done.stdout
@@ -264,6 +264,24 @@ def test_the_charts_policy_lets_executors_reach_nodes_and_nodes_nobody(made: Mad
         is_executor = name.endswith("-svc-orch")
         assert selects(allowed, labels) == is_executor
         assert selects(policy["podSelector"], labels) != is_executor
+
+
+def test_pod_monitors_select_nodes_and_executors_at_their_own_paths(made: Made) -> None:
+    monitors = [one["spec"] for one in made.beside if one["kind"] == "PodMonitor"]
+    assert bool(monitors) == (made.name in SCENARIOS)
+    for name, deployment in made.of_kind("Deployment").items():
+        template = deployment["spec"]["template"]
+        paths = [
+            (endpoint["path"], port["containerPort"])
+            for monitor in monitors
+            if selects(monitor["selector"], template["metadata"]["labels"])
+            for endpoint in monitor["podMetricsEndpoints"]
+            for container in template["spec"]["containers"]
+            for port in container["ports"]
+            if port["name"] == endpoint["port"]
+        ]
+        wanted = [("/prometheus", 8000)] if name.endswith("-svc-orch") else [("/metrics", 8080)]
+        assert paths == (wanted if monitors else [])
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
