@@ -55,6 +55,7 @@ class Settings:
     Attributes:
         device: see `LocalCall`.
         max_queue: most requests that wait for one entry.
+        watchdog_s: longest that an entry may compute without a sign of life; None is what the catalogue says.
         cache_bytes: memory for results of nodes; 0 keeps none there.
         redis_url: a Redis that keeps them for all pods, too.
         redis_lifetime_s: and for how long.
@@ -64,6 +65,7 @@ class Settings:
 
     device: str = "auto"
     max_queue: int = 128
+    watchdog_s: float | None = None
     cache_bytes: int = 0
     redis_url: str | None = None
     redis_lifetime_s: float = 3600.0
@@ -123,6 +125,7 @@ class Assembly:
             references=self._references,
             role=role,
             trouble=lambda: _trouble([local]),
+            hang=lambda: _hang([local]),
             version=lambda: local.versions.get(component, ""),
         )
 
@@ -179,6 +182,7 @@ class Assembly:
             journal=self._journal,
             references=self._references,
             trouble=lambda: _trouble(locals_),
+            hang=lambda: _hang(locals_),
         )
 
     async def _wait_for(self, sides: Sequence[Side]) -> None:
@@ -203,9 +207,8 @@ class Assembly:
 
     def _local(self, bundle: str, entries: Sequence[str]) -> LocalCall:
         settings, metrics = self._settings, self._journal.metrics
-        local = LocalCall(
-            self._catalogue, bundle, entries, settings.device, settings.max_queue, metrics.batch
-        )
+        limits = settings.max_queue, settings.watchdog_s
+        local = LocalCall(self._catalogue, bundle, entries, settings.device, *limits, metrics.batch)
         metrics.queues.append(lambda: local.queued)
         return local
 
@@ -241,3 +244,8 @@ def _interface(side: Side) -> Interface:
 def _trouble(calls: Sequence[LocalCall]) -> str:
     exhausted = [name for call in calls for name in call.exhausted]
     return f"out of memory: {', '.join(exhausted)}" if exhausted else ""
+
+
+def _hang(calls: Sequence[LocalCall]) -> str:
+    hung = [name for call in calls for name in call.hung]
+    return f"no sign of life: {', '.join(hung)}" if hung else ""

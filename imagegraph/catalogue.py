@@ -33,12 +33,18 @@ class Resources(Strict):
 
 
 class Variant(Strict):
-    """An entry in one bundle: its weights by role, settings of the class and defaults of ports."""
+    """An entry in one bundle: its weights by role, settings of the class and defaults of ports.
+
+    Attributes:
+        watchdog_s: longest that it may compute without an answer or a step of progress, before its process
+            says that it is not alive any more; None is for ever.
+    """
 
     weights: Mapping[str, Source] = {}
     settings: Mapping[str, Any] = {}
     defaults: Mapping[str, Any] = {}
     resources: Resources = Resources()
+    watchdog_s: Annotated[float, Field(gt=0)] | None = None
 
 
 class Entry(Strict):

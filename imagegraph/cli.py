@@ -88,6 +88,10 @@ def serve(
     http_port: Annotated[int, typer.Option(envvar="AIP_HTTP_PORT")] = 8080,
     grpc_port: Annotated[int, typer.Option(help="0 serves no gRPC")] = 8081,
     max_queue: Annotated[int, typer.Option(min=1, help="Most requests that wait")] = 128,
+    watchdog: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Longest without a sign of life of a component, s; else the catalogue's"),
+    ] = None,
     cache_mib: Annotated[int, typer.Option(min=0, help="Memory for results; 0 keeps none")] = 0,
     cache_redis: Annotated[
         str | None, typer.Option(help="URL of a Redis that keeps them for all pods")
@@ -126,7 +130,8 @@ def serve(
     if artifacts := os.environ.get("AIP_STORAGE_URI"):
         bring(artifacts)
     catalogue = Catalogue.read()
-    settings = Settings(device, max_queue, cache_mib * 2**20, cache_redis, cache_lifetime, wait)
+    cache = (cache_mib * 2**20, cache_redis, cache_lifetime)
+    settings = Settings(device, max_queue, watchdog, *cache, wait)
     deployment = _deployment(str(graph_name), bundle, manifest, catalogue) if component is None else None
     served_name = name or (deployment.metadata.name if deployment else str(component))
     role: Literal["engine", "node"] = "engine" if deployment else "node"

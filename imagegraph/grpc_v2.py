@@ -39,8 +39,8 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         self._timeout_s = timeout_s
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802  (the protocol's names)
-        """Says that the process answers."""
-        return pb.ServerLiveResponse(live=True)
+        """Says whether the process can go on."""
+        return pb.ServerLiveResponse(live=not self._service.hang)
 
     async def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Says whether requests are welcome."""

@@ -54,8 +54,9 @@ class Journal:
         return entry
 
     def copy(self, entry: Entry, predictor: str) -> Entry:
-        """Begins the entry of a request's copy for a shadow."""
-        context = Context(id=entry.context.id, trace=entry.context.trace)
+        """Begins the entry of a request's copy for a shadow, which has as much time as the request."""
+        asked = entry.context
+        context = Context(id=asked.id, deadline=asked.deadline, trace=asked.trace)
         copy = Entry("shadow", entry.route, context, {}, predictor)
         if self.tracing:
             copy.span = self.tracing.request(entry.route, context)

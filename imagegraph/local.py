@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import logging
+import math
 import operator
 import sys
 import traceback
@@ -75,6 +76,7 @@ class LocalCall(Closing):
         entries: Iterable[str],
         device: str = "auto",
         max_queue: int = 128,
+        watchdog_s: float | None = None,
         observe: Callable[[Batch], None] | None = None,
     ) -> None:
         """Starts to load the components of `entries`, in the order given but each after what it uses.
@@ -84,12 +86,17 @@ class LocalCall(Closing):
         Args:
             device: "cpu", "cuda" or "auto" (cuda if there is one).
             max_queue: most requests that wait for one component; more are refused.
+            watchdog_s: longest that one may compute without a sign of life, before it counts as hung; by
+                default what the catalogue says of each.
             observe: told of every batch; what is computed inline is in none.
         """
         self._catalogue = catalogue
         wanted = set(entries := list(entries))
         names = [name for name in catalogue.with_uses(entries) if name in wanted]
         self._defaults = {name: catalogue.entry(name).variant(bundle).defaults for name in names}
+        self._watchdogs_s = {
+            name: watchdog_s or catalogue.entry(name).variant(bundle).watchdog_s or math.inf for name in names
+        }
         self._workers = {name: Worker(name) for name in names}
         # The next batch is prepared while this one is computed; one by one, since pictures are large.
         self._preparers = {
@@ -130,6 +137,12 @@ class LocalCall(Closing):
         """Returns the version of what computes the node's answers, if it has one; see `version`."""
         await self._loader.component(node.entry)
         return self.versions[node.entry]
+
+    @property
+    def hung(self) -> Sequence[str]:
+        """The entries that compute without a sign of life for longer than their watchdog allows."""
+        workers = (*self._workers.items(), *self._preparers.items())
+        return [name for name, worker in workers if worker.silent_s > self._watchdogs_s[name]]
 
     async def ready(self) -> None:
         """Waits until every component is loaded; see `Loader.ready`."""
@@ -205,9 +218,10 @@ class LocalCall(Closing):
         Args:
             work: takes a Progress, or where there is something to `prepare`, all jobs of a batch and one.
         """
-        loop = asyncio.get_running_loop()
+        loop, worker = asyncio.get_running_loop(), self._workers[node.entry]
 
         def listen(done: int, total: int, preview: Callable[[], Image] | None) -> None:
+            worker.sign()
             event = Event(node, method, "progress", done=done, total=total, preview=preview)
             loop.call_soon_threadsafe(context.tell, event)
 

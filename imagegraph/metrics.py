@@ -72,6 +72,7 @@ class Metrics:
         self._hits = counter("imagegraph_cache_hits", "Results known already", "node")
         self._misses = counter("imagegraph_cache_misses", "Results not known yet", "node")
         self._store_errors = counter("imagegraph_cache_errors", "Failures of the store of results")
+        self._skipped = counter("imagegraph_shadow_skipped", "Copies not sent to a shadow", "predictor")
         self._up = Gauge(
             "imagegraph_predictor_up",
             "Whether requests are sent to a predictor: all its nodes have pods that are ready",
@@ -116,6 +117,10 @@ class Metrics:
     def predictor_up(self, predictor: str, up: bool) -> None:
         """Says whether requests are sent to a predictor."""
         self._child(self._up, predictor).set(up)
+
+    def copy_skipped(self, predictor: str) -> None:
+        """Counts a copy that was not sent: too many are under way, or no pod is ready."""
+        self._child(self._skipped, predictor).inc()
 
     def cache_hit(self, node: str) -> None:
         """Counts a node that was not asked."""

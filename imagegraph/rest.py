@@ -230,11 +230,15 @@ class Health:
         self._service = service
 
     async def live(self, request: Request) -> Answer:
-        """Says that the process answers."""
+        """Says whether the process can go on."""
+        if hang := self._service.hang:
+            return Answer(orjson.dumps({"live": False, "error": hang}), 503)
         return Answer(orjson.dumps({"live": True}))
 
     async def live_v1(self, request: Request) -> Answer:
         """Says the same in V1's words."""
+        if hang := self._service.hang:
+            return Answer(orjson.dumps({"status": "hung", "error": hang}), 503)
         return Answer(orjson.dumps({"status": "alive"}))
 
     async def ready(self, request: Request) -> Answer:

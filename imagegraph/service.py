@@ -76,6 +76,7 @@ class Service:
         references: References,
         role: type[Combiner] | type[Router] | None = None,
         trouble: Callable[[], str] = str,
+        hang: Callable[[], str] = str,
         version: Callable[[], str] = str,
     ) -> None:
         """Takes what runs and how it gets ready.
@@ -86,6 +87,7 @@ class Service:
             journal: where requests are written down.
             references: keeps the values of requests that are watched.
             trouble: says why requests are not welcome for a while, or nothing.
+            hang: says what computes without a sign of life, or nothing.
             version: says which version answers, if one can be named: a graph has one for each node.
             strict: refuse inputs that nobody reads; a node in a graph has to pass them on.
             role: what a single node does instead of `infer`, if anything.
@@ -96,6 +98,7 @@ class Service:
         self.journal = journal
         self.references = references
         self._trouble = trouble
+        self._hang = hang
         self._version = version
         self._sides = [side for side in sides if not side.shadow]
         self._shadows = [side for side in sides if side.shadow]
@@ -120,7 +123,12 @@ class Service:
     @property
     def trouble(self) -> str:
         """Why requests are not welcome, if they will not be or will not for a while."""
-        return str(self.failure or "") or self._trouble()
+        return str(self.failure or "") or self._hang() or self._trouble()
+
+    @property
+    def hang(self) -> str:
+        """What computes without a sign of life for longer than its watchdog allows: only a restart helps."""
+        return self._hang()
 
     @property
     def unavailable(self) -> dict[str, str]:
@@ -213,9 +221,10 @@ class Service:
 
     def _copy(self, shadow: Side, message: Message, entry: Entry) -> None:
         """Sends a copy of a request to a shadow; its answer, late or wrong, harms nobody."""
-        if len(self._copies) >= MAX_COPIES or share(entry.context.id, [shadow.traffic, 100 - shadow.traffic]):
+        if share(entry.context.id, [shadow.traffic, 100 - shadow.traffic]):
             return
-        if not shadow.up:
+        if len(self._copies) >= MAX_COPIES or not shadow.up:
+            self.journal.metrics.copy_skipped(shadow.name)
             return
         copy = self.journal.copy(entry, shadow.name)
 

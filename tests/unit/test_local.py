@@ -396,3 +396,28 @@ def test_the_queue_is_asked_before_a_request_is_prepared_and_who_leaves_gives_th
 
     asyncio.run(main())
     assert begun == [0, 4], "one by one, and nothing for those who left"
+
+
+@pytest.mark.parametrize(("entry", "hangs"), [("stubborn", True), ("slow", False)])
+def test_who_gives_no_sign_of_life_for_as_long_as_its_watchdog_allows_is_hung(tmp_path, entry, hangs):
+    watched = "{pocket: {watchdog_s: 0.2}}"
+    text = tiny.CATALOGUE.replace("in steps, bundles: {pocket: {}}", f"in steps, bundles: {watched}")
+    added = f"  stubborn: {{component: tiny:Stubborn, summary: Sleeps, bundles: {watched}}}\n"
+    tiny.Slow.stopped.clear()
+
+    async def main() -> None:
+        catalogue = tiny.catalogue(tmp_path, text.replace("graphs:", added + "graphs:"))
+        with LocalCall(catalogue, "pocket", [entry], "cpu") as call:
+            await call.ready()
+            assert call.hung == []
+            context = Context(deadline=time.monotonic() + 0.8)
+            asked = asyncio.create_task(engine.run(Node(name=entry), Message({}), call, context))
+            await asyncio.sleep(0.6)
+            assert call.hung == [entry] * hangs
+            with pytest.raises(DeadlineExceeded):
+                await asked
+            async with asyncio.timeout(30):
+                while call.hung:
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(main())

@@ -138,6 +138,14 @@ class Slow(Component):
         return {"number": number}
 
 
+class Stubborn(Component):
+    """Gives no sign of life for a second."""
+
+    def predict(self) -> Number:
+        time.sleep(1)
+        return {"number": 0}
+
+
 class Late(Component):
     """Loads when `go` is set."""
 
