@@ -20,6 +20,7 @@ from imagegraph.manifest import SeldonDeployment
 CHART = ROOT / "charts" / "imagegraph"
 SCENARIOS = sorted(CHART.glob("ci/*-values.yaml"))
 RELEASE = "photos"
+METADATA = ("labels", "annotations")
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -33,12 +34,22 @@ class StrictLoader(yaml.SafeLoader):
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod template with the name of what makes it, and its labels."""
+    """A pod template with the name of what makes it."""
 
     kind: str
     name: str
-    labels: dict[str, str]
+    metadata: dict[str, Any]
     spec: dict[str, Any]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        labels: dict[str, str] = self.metadata["labels"]
+        return labels
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        annotations: dict[str, str] = self.metadata.get("annotations", {})
+        return annotations
 
     @property
     def containers(self) -> list[dict[str, Any]]:
@@ -61,19 +72,31 @@ def tool(name: str) -> str:
     return found
 
 
-def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([tool("helm"), *arguments], capture_output=True, text=True, timeout=60)
+def helm(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([tool("helm"), *arguments], input=stdin, capture_output=True, text=True, timeout=60)
 
 
-def template(*arguments: str, release: str = RELEASE) -> subprocess.CompletedProcess[str]:
-    return helm("template", release, str(CHART), "--kube-version", generated.KUBERNETES, *arguments)
+def template(
+    *arguments: str, release: str = RELEASE, given: dict[str, Any] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Renders the chart, with values by arguments of helm or as they would stand in a file."""
+    kubernetes = ("--kube-version", generated.KUBERNETES)
+    # helm takes an unquoted `y` for a boolean, Python does not.
+    text = yaml.safe_dump(given or {}, default_style='"')
+    return helm("template", release, str(CHART), *kubernetes, "--values", "-", *arguments, stdin=text)
 
 
-def objects(*arguments: str) -> list[dict[str, Any]]:
-    """Renders the chart."""
-    done = template(*arguments)
+def objects(
+    *arguments: str, release: str = RELEASE, given: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Renders the chart and reads what came out."""
+    done = template(*arguments, release=release, given=given)
     assert done.returncode == 0, done.stderr
-    return [one for one in yaml.load_all(done.stdout, Loader=StrictLoader) if one]
+    return parsed(done.stdout)
+
+
+def parsed(text: str) -> list[dict[str, Any]]:
+    return [one for one in yaml.load_all(text, Loader=StrictLoader) if one]
 
 
 def of_kind(kind: str, rendered: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -85,14 +108,15 @@ def pods(rendered: list[dict[str, Any]]) -> Iterator[Pod]:
         kind, name = one["kind"], one["metadata"]["name"]
         if kind in ("Deployment", "Job"):
             made = one["spec"]["template"]
-            yield Pod(kind, name, made["metadata"]["labels"], made["spec"])
+            yield Pod(kind, name, made["metadata"], made["spec"])
         elif kind == "InferenceService":
-            yield Pod(kind, name, one["metadata"]["labels"], one["spec"]["predictor"])
+            predictor = one["spec"]["predictor"]
+            yield Pod(kind, name, {key: predictor.get(key, {}) for key in METADATA}, predictor)
         elif kind == "SeldonDeployment":
             for predictor in one["spec"]["predictors"]:
                 for made in predictor["componentSpecs"]:
                     name = f"{predictor['name']}-{made['spec']['containers'][0]['name']}"
-                    yield Pod(kind, name, made["metadata"]["labels"], made["spec"])
+                    yield Pod(kind, name, made["metadata"], made["spec"])
 
 
 def document(rendered: list[dict[str, Any]]) -> SeldonDeployment | None:

@@ -9,7 +9,7 @@ engine reads it and pods are somebody else's business).
 apiVersion: machinelearning.seldon.io/v1
 kind: SeldonDeployment
 metadata:
-  name: {{ .root.Release.Name }}
+  name: {{ include "imagegraph.fullname" .root | quote }}
   {{- if not $endpoints }}
   labels:
     {{- include "imagegraph.labels" $root | nindent 4 }}
@@ -20,19 +20,19 @@ spec:
   {{- if not $endpoints }}
   annotations:
     seldon.io/engine-separate-pod: "true"
-    seldon.io/rest-timeout: {{ mul $values.engine.timeoutSeconds 1000 | quote }}
+    seldon.io/rest-timeout: {{ mul (int64 $values.engine.timeoutSeconds) 1000 | quote }}
   {{- end }}
   predictors:
     {{- range $predictor := .plan.predictors }}
-    - name: {{ $predictor.name }}
-      traffic: {{ $predictor.traffic }}
+    - name: {{ $predictor.name | quote }}
+      traffic: {{ $predictor.traffic | int64 }}
       {{- if $predictor.shadow }}
       shadow: true
       {{- end }}
       {{- if not $endpoints }}
-      progressDeadlineSeconds: {{ add $values.probes.startupSeconds 3600 }}
+      progressDeadlineSeconds: {{ add (int64 $values.probes.startupSeconds) 3600 }}
       svcOrchSpec:
-        replicas: {{ $values.engine.replicas }}
+        replicas: {{ $values.engine.replicas | int64 }}
         resources:
           {{- toYaml $values.engine.resources | nindent 10 }}
       {{- end }}
@@ -43,34 +43,30 @@ spec:
         {{- if $endpoints }}
         - spec:
             containers:
-              - name: {{ $node.name }}
-                image: {{ $predictor.image }}
+              - name: {{ $node.name | quote }}
+                image: {{ $predictor.image | quote }}
                 args:
                   {{- toYaml $node.args | nindent 18 }}
         {{- else }}
         {{- $context := dict "root" $root "predictor" $predictor "node" $node "container" $node.name }}
-        - metadata:
-            labels:
-              {{- include "imagegraph.nodeSelector" $context | nindent 14 }}
-          replicas: {{ $node.replicas }}
+        - {{- include "imagegraph.nodePod" $context | fromJson | toYaml | nindent 10 }}
+          replicas: {{ $node.replicas | int64 }}
           {{- with $node.autoscaling }}
           hpaSpec:
-            minReplicas: {{ .minReplicas }}
-            maxReplicas: {{ .maxReplicas }}
+            minReplicas: {{ .minReplicas | int64 }}
+            maxReplicas: {{ .maxReplicas | int64 }}
             metricsv2:
               {{- include "imagegraph.cpuMetric" . | nindent 14 }}
           {{- end }}
           {{- with $node.keda }}
           kedaSpec:
-            minReplicaCount: {{ .minReplicas }}
-            maxReplicaCount: {{ .maxReplicas }}
+            minReplicaCount: {{ .minReplicas | int64 }}
+            maxReplicaCount: {{ .maxReplicas | int64 }}
             triggers:
               {{- toYaml .triggers | nindent 14 }}
           {{- end }}
           pdbSpec:
-            maxUnavailable: {{ $values.disruption.maxUnavailable }}
-          spec:
-            {{- include "imagegraph.pod" $context | nindent 12 }}
+            maxUnavailable: {{ toJson $values.disruption.maxUnavailable }}
         {{- end }}
         {{- end }}
     {{- end }}
@@ -79,19 +75,19 @@ spec:
 {{/* A node of the tree in Seldon's field names; takes values, predictor, unit and endpoints. */}}
 {{- define "imagegraph.unit" -}}
 {{- $unit := .unit -}}
-name: {{ $unit.name }}
-type: {{ $unit.type }}
+name: {{ $unit.name | quote }}
+type: {{ $unit.type | quote }}
 {{- if .endpoints }}
 {{- range $node := .predictor.nodes }}
 {{- if and (eq $node.name $unit.name) $node.endpoint }}
 endpoint:
-  service_host: {{ $node.host }}
+  service_host: {{ $node.host | quote }}
   {{- if eq $.values.engine.protocol "grpc" }}
   type: GRPC
   grpcPort: 8081
   {{- else }}
   type: REST
-  httpPort: {{ $node.port }}
+  httpPort: {{ $node.port | int64 }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -110,5 +106,5 @@ children:
     name: cpu
     target:
       type: Utilization
-      averageUtilization: {{ .cpuPercent }}
+      averageUtilization: {{ .cpuPercent | int64 }}
 {{- end }}

@@ -14,7 +14,7 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- $nodeNames := list }}
 {{- range $name := prepend (keys (omit $values.predictors "default") | sortAlpha) "default" }}
 {{- $given := get $values.predictors $name }}
-{{- if $given }}
+{{- if not (kindIs "invalid" $given) }}
 {{- $where := printf "predictors.%s" $name }}
 {{- if and (ne $name "default") (not (or $given.graph $given.bundle $given.image)) }}
 {{- fail (printf "%s: expected what differs from the default: graph, bundle or image" $where) }}
@@ -31,16 +31,19 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- $graph := get $catalogue.graphs $graphName }}
 {{- $bundle := $given.bundle | default $default.bundle | default $values.bundle }}
 {{- include "imagegraph.known" (dict "kind" (printf "bundle of graph '%s'" $graphName) "name" $bundle "known" $graph.bundles) }}
-{{- $image := deepCopy $values.image }}
+{{- $image := $values.image }}
 {{- range list $default.image $given.image }}
 {{- with . }}
-{{- $image = mergeOverwrite (set $image "digest" "") . }}
+{{- $image = include "imagegraph.merge" (dict "base" (omit $image "digest") "over" .) | fromJson }}
 {{- end }}
 {{- end }}
 {{- $predictor := dict "name" $name "traffic" ($given.traffic | int) "shadow" (default false $given.shadow) "bundle" $bundle "tree" $graph.tree "image" (include "imagegraph.image" (dict "image" $image "root" $root)) }}
 {{- if eq $values.platform "kserve" }}
 {{- if not $graph.kserve }}{{ fail (printf "graph '%s': KServe can neither ask a router nor take children without a combiner; use platform plain or seldon" $graphName) }}{{ end }}
 {{- $_ := set $predictor "routers" $graph.kserve }}
+{{- end }}
+{{- if eq $values.platform "seldon" }}
+{{- $_ := include "imagegraph.executor" (dict "root" $root "predictor" $name) }}
 {{- end }}
 {{- $nodes := list }}
 {{- $pods := list }}
@@ -53,7 +56,7 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- $pods = append $pods $node }}
 {{- end }}
 {{- end }}
-{{- $predictors = append $predictors (merge (dict "nodes" $nodes "pods" $pods) $predictor) }}
+{{- $predictors = append $predictors (set (set $predictor "nodes" $nodes) "pods" $pods) }}
 {{- end }}
 {{- end }}
 {{- range $name := keys $values.nodes }}
@@ -68,6 +71,8 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- if and (eq $values.cache.volume "existing") (not $values.cache.claim) }}
 {{- fail "cache.claim: expected the name of a PersistentVolumeClaim, since cache.volume is 'existing'" }}
 {{- end }}
+{{- include "imagegraph.checkResources" (dict "where" "engine.resources" "resources" $values.engine.resources) }}
+{{- include "imagegraph.checkResources" (dict "where" "modelInit.resources" "resources" $values.modelInit.resources) }}
 {{- /* KServe's own splitter loses requests: our engine splits, asking the same pods. */}}
 {{- $engine := or (eq $values.platform "plain") (and (eq $values.platform "kserve") (gt (len $predictors) 1)) }}
 {{- dict "predictors" $predictors "engine" $engine | toJson }}
@@ -89,21 +94,27 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- $poolName := $own.pool | default (ternary .entry.pool "cpu" (hasKey $values.pools .entry.pool)) }}
 {{- include "imagegraph.known" (dict "kind" (printf "%s.pool" $where) "name" $poolName "known" (keys $values.pools)) }}
 {{- $pool := get $values.pools $poolName | default dict }}
-{{- $host := printf "%s-%s-%s" .root.Release.Name .predictor.name .unit.name }}
+{{- $object := dict "root" .root "rest" (printf "%s-%s" .predictor.name .unit.name) }}
+{{- $host := include "imagegraph.object" $object }}
 {{- $port := 8080 }}
 {{- if eq $values.platform "kserve" }}
-{{- $host = printf "%s-predictor" $host }}
+{{- /* KServe labels its pods `isvc.NAME-predictor`. */}}
+{{- $host = printf "%s-predictor" (include "imagegraph.object" (set $object "room" 48)) }}
 {{- $port = 80 }}
 {{- end }}
-{{- include "imagegraph.fits" (dict "kind" (printf "node '%s'" .unit.name) "name" $host "room" 63) }}
 {{- $resources := $own.resources | default $values.node.resources }}
 {{- if not $resources }}
 {{- $resources = dict "requests" (dict "cpu" .variant.cpu "memory" .variant.memory) "limits" (dict "memory" .variant.memory) }}
 {{- end }}
 {{- with $pool.gpu }}
-{{- $limits := merge (dict (.resource | default "nvidia.com/gpu") (.count | toString)) ($resources.limits | default dict) }}
-{{- $resources = merge (dict "limits" $limits) $resources }}
+{{- $limits := dict (.resource | default "nvidia.com/gpu") (.count | int64 | toString) }}
+{{- $resources = include "imagegraph.merge" (dict "base" $resources "over" (dict "limits" $limits)) | fromJson }}
 {{- end }}
+{{- include "imagegraph.checkResources" (dict "where" (printf "%s.resources" $where) "resources" $resources) }}
+{{- $rollout := include "imagegraph.merge" (dict "base" $values.node.rollout "over" $own.rollout) | fromJson }}
+{{- include "imagegraph.checkRollout" (dict "where" $where "rollout" $rollout) }}
+{{- include "imagegraph.checkScaling" (dict "where" (printf "%s.autoscaling" $where) "scaling" $own.autoscaling) }}
+{{- include "imagegraph.checkScaling" (dict "where" (printf "%s.keda" $where) "scaling" $own.keda) }}
 {{- $args := list "serve" (printf "--component=%s" .unit.entry) (printf "--bundle=%s" .predictor.bundle) }}
 {{- if ne .unit.name .unit.entry }}
 {{- $args = append $args (printf "--name=%s" .unit.name) }}
@@ -122,8 +133,9 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- $_ := set $node "pool" $pool }}
 {{- $_ := set $node "resources" $resources }}
 {{- $_ := set $node "replicas" ($own.replicas | default $values.node.replicas | int) }}
-{{- $_ := set $node "env" (merge (deepCopy ($own.env | default dict)) $values.node.env) }}
-{{- $_ := set $node "rollout" (merge (deepCopy ($own.rollout | default dict)) $values.node.rollout) }}
+{{- $_ := set $node "env" (include "imagegraph.merge" (dict "base" $values.node.env "over" $own.env) | fromJson) }}
+{{- $_ := set $node "rollout" $rollout }}
+{{- $_ := set $node "podTemplate" $own.podTemplate }}
 {{- $_ := set $node "autoscaling" $own.autoscaling }}
 {{- $_ := set $node "keda" $own.keda }}
 {{- $node | toJson }}
