@@ -7,6 +7,7 @@ class Depth(Component):
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import threading
@@ -237,6 +238,8 @@ class Signature:
                 arguments[name] = port.read(defaults[name])
             elif port.required:
                 raise InvalidInput(name, "a value", "nothing")
+            elif isinstance(port.default, (list, dict)):
+                arguments[name] = copy.deepcopy(port.default)  # whoever adds to it adds for all
             else:
                 arguments[name] = port.default
         return arguments

@@ -27,26 +27,35 @@ class Image:
     done to what it hands out changes it: a Pillow picture copies its pixels when it is first written to.
     """
 
-    def __init__(self, data: bytes | None = None, pixels: PillowImage.Image | None = None) -> None:
+    def __init__(
+        self, data: bytes | None = None, pixels: PillowImage.Image | NDArray[Any] | None = None
+    ) -> None:
         """Takes encoded bytes (as they came) or pixels (mode RGB, L or I;16), not both.
 
-        Pixels are not copied, unless they are written to later.
+        Pixels of Pillow are not copied, unless they are written to later; for arrays see `from_array`.
         """
         if (data is None) == (pixels is None):
             raise TypeError("Image needs either data or pixels")
         self._data = data
-        self._pixels = None if pixels is None else _shared(pixels)
+        self._array = pixels if isinstance(pixels, np.ndarray) else None
+        self._pixels = _shared(pixels) if isinstance(pixels, PillowImage.Image) else None
         self._rgb: PillowImage.Image | None = None
         self._field = "image"
         self._lock = threading.Lock()
 
     @classmethod
     def from_array(cls, array: NDArray[Any]) -> Image:
-        """Wraps uint8 [h, w, 3] (sRGB), uint8 [h, w] (a mask) or uint16 [h, w] (a 16-bit map)."""
-        if array.dtype in (np.uint8, np.uint16):
-            # Of one channel Pillow would take no copy, and the array may be used again.
-            return cls(pixels=PillowImage.fromarray(array.copy() if array.ndim == 2 else array))
-        raise TypeError(f"expected uint8 or uint16 pixels, got {array.dtype}")
+        """Wraps uint8 [h, w, 3] (sRGB), uint8 [h, w] (a mask) or uint16 [h, w] (a 16-bit map).
+
+        It is copied, as it may be used again, unless it cannot be written to: then only who looks
+        makes pixels of it.
+        """
+        if array.dtype not in (np.uint8, np.uint16):
+            raise TypeError(f"expected uint8 or uint16 pixels, got {array.dtype}")
+        if not array.flags.writeable:
+            return cls(pixels=array)
+        # Of one channel Pillow itself would take no copy.
+        return cls(pixels=PillowImage.fromarray(array.copy() if array.ndim == 2 else array))
 
     @classmethod
     def from_text(cls, text: str, field: str = "image") -> Image:
@@ -80,8 +89,7 @@ class Image:
         """The encoded picture: the very bytes it came as, or a PNG of the pixels."""
         with self._lock:
             if self._data is None:
-                assert self._pixels is not None
-                self._data = encode_png(self._pixels)
+                self._data = encode_png(self._decoded())
             return self._data
 
     @property
@@ -145,10 +153,14 @@ class Image:
         known = self._pixels or self._rgb
         if known is not None:
             return known.size
+        if self._array is not None:
+            return self._array.shape[1], self._array.shape[0]
         assert self._data is not None
         return decoding.size(self._data, self._field)
 
     def _decoded(self) -> PillowImage.Image:
+        if self._pixels is None and self._array is not None:
+            self._pixels = PillowImage.fromarray(self._array)
         if self._pixels is None:
             assert self._data is not None
             self._pixels = decoding.decode(self._data, self._field)
@@ -157,14 +169,13 @@ class Image:
     def __repr__(self) -> str:
         if self._data is not None:
             return f"Image({len(self._data)} bytes)"
-        assert self._pixels is not None
-        return f"Image({self._pixels.mode} {self._pixels.width}x{self._pixels.height})"
+        return "Image({} {}x{})".format(self._decoded().mode, *self.size)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):
             return False
         if not self.is_encoded and not other.is_encoded:  # which takes long
-            return self._pixels == other._pixels
+            return self._decoded() == other._decoded()
         return self.data == other.data
 
     def __hash__(self) -> int:

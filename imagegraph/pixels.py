@@ -83,16 +83,25 @@ def _opened(data: bytes, field: str) -> tuple[Encoded, Pillow.Image]:
         raise no_picture(data, field) from error
     except Exception as error:  # as above
         raise _not_whole(data, field, error) from error
-    width, height = picture.size
+    check_size(*picture.size, field)
+    if parts.frames > 1:
+        raise InvalidInput(field, "a still picture", f"an animation of {parts.frames} frames")
+    return parts, picture
+
+
+def check_size(width: int, height: int, field: str) -> None:
+    """Refuses sides that no component could work with.
+
+    Raises:
+        InvalidInput: one is too short, or too long for the other.
+        InputTooLarge: together they are more than MAX_PIXELS.
+    """
     if width * height > MAX_PIXELS:
         raise InputTooLarge(field, f"at most {MAX_PIXELS} pixels", f"{width}x{height}")
     if min(width, height) < MIN_SIDE:
         raise InvalidInput(field, f"sides of at least {MIN_SIDE} pixels", f"{width}x{height}")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise InvalidInput(field, f"an aspect ratio within {MAX_ASPECT:g}:1", f"{width}x{height}")
-    if parts.frames > 1:
-        raise InvalidInput(field, "a still picture", f"an animation of {parts.frames} frames")
-    return parts, picture
 
 
 def no_picture(data: bytes, field: str) -> InvalidInput:

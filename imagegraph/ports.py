@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -15,9 +16,15 @@ from numpy.typing import NDArray
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
-from imagegraph.errors import InvalidInput
+from imagegraph.errors import InputTooLarge, InvalidInput
 from imagegraph.image import Image
 from imagegraph.message import DATATYPES, Tensor
+from imagegraph.pixels import check_size
+
+MAX_ITEMS = 2**16  # of a list; larger ones are arrays
+# The channels behind height and width with which raw pixels are a picture, by datatype.
+PIXELS: dict[str, tuple[list[int], ...]] = {"UINT8": ([3], []), "UINT16": ([],)}
+RAW = "UINT8 [h, w, 3] or [h, w], or UINT16 [h, w]"
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,9 @@ class Array:
             raise ValueError(f"an array of shape {list(self.shape)}, not {list(array.shape)}")
         if not np.can_cast(array.dtype, self.dtype, "same_kind"):
             raise ValueError(f"an array of {self.dtype}, not {array.dtype}")
-        return array.astype(self.dtype, copy=False)
+        shared = array.astype(self.dtype, copy=False).view()
+        shared.flags.writeable = False  # other components may read the same array
+        return shared
 
 
 def _image_schema(cls: type, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -143,6 +152,8 @@ class Port:
             value = self._from_tensor(value)
         if isinstance(value, str) and self._is_structured:
             value = self._from_json(value)
+        if isinstance(value, list) and not self._core[1]:
+            self._limit((len(value),))
         if self.datatype in ("INT64", "FP64"):
             # pydantic, and Python, take True for 1.
             for item in value if isinstance(value, list) else [value]:
@@ -177,16 +188,42 @@ class Port:
         return self.kind is Image or (self.is_list and get_args(self.kind)[0] is Image)
 
     def _from_tensor(self, tensor: Tensor) -> Any:
+        """Returns what a tensor holds; its shape and datatype are looked at before its values."""
         if self._core[1]:
+            if tensor.datatype == "BYTES":
+                raise InvalidInput(self.name, f"an array of {self._core[1].dtype}", _form(tensor))
             return tensor.array()
+        if self.holds_images and tensor.datatype in PIXELS:
+            return self._from_pixels(tensor)
+        if self.is_list:
+            if sum(size != 1 for size in tensor.shape) > 1:
+                raise InvalidInput(self.name, "a list", _form(tensor))
+            self._limit(tensor.shape)
+        elif math.prod(tensor.shape) != 1:
+            expected = f"one picture: encoded, or raw as {RAW}" if self.holds_images else "one value"
+            raise InvalidInput(self.name, expected, _form(tensor))
         items = [item if isinstance(item, (bytes, str)) else item.item() for item in tensor.data]
         if self.datatype == "BYTES" and not self.holds_images:
             items = [self._text(item) for item in items]
-        if self.is_list:
-            return items
-        if len(items) != 1:
-            raise InvalidInput(self.name, "one value", f"a tensor of shape {list(tensor.shape)}")
-        return items[0]
+        return items if self.is_list else items[0]
+
+    def _from_pixels(self, tensor: Tensor) -> Any:
+        """Returns raw pixels as the picture, or the list of pictures, that they are."""
+        array = tensor.array()
+        if not self.is_list and array.ndim > 2 and len(array) == 1:
+            array = array[0]
+        height, width, *channels = array.shape[self.is_list :] if array.ndim > 1 + self.is_list else (0, 0)
+        if not height or channels not in PIXELS[tensor.datatype]:
+            raise InvalidInput(self.name, f"pixels as {'[n, …] of ' * self.is_list}{RAW}", _form(tensor))
+        check_size(width, height, self.name)
+        if not self.is_list:
+            return Image.from_array(array)
+        self._limit(array.shape[:1])
+        return [Image.from_array(one) for one in array]
+
+    def _limit(self, shape: tuple[int, ...]) -> None:
+        if math.prod(shape) > MAX_ITEMS:
+            raise InputTooLarge(self.name, f"at most {MAX_ITEMS} values", f"{math.prod(shape)}")
 
     @functools.cached_property
     def _is_structured(self) -> bool:
@@ -205,6 +242,10 @@ class Port:
             return item.decode() if isinstance(item, bytes) else item
         except UnicodeDecodeError as error:
             raise InvalidInput(self.name, "text in UTF-8", item) from error
+
+
+def _form(tensor: Tensor) -> str:
+    return f"a tensor of {tensor.datatype} and shape {list(tensor.shape)}"
 
 
 def _expectation(message: str) -> str:

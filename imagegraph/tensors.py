@@ -9,7 +9,7 @@ Source: Open Inference Protocol, "Binary Tensor Data Extension" of Triton's HTTP
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from itertools import chain
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -17,20 +17,47 @@ import orjson
 import pybase64
 from numpy.typing import NDArray
 
-from imagegraph.errors import InvalidInput
+from imagegraph.errors import InputTooLarge, InvalidInput
 from imagegraph.image import Image
 from imagegraph.message import DATATYPES, Tensor
 
 MAX_DIMENSIONS = 8
+# Of one body: each becomes a Python object, which takes long beside its few bytes. Raw numbers do not.
+MOST = {"tensors": 2**10, "elements of BYTES": 2**16, "numbers that are not raw": 2**22}
+
+
+class Allowance:
+    """What one body may still bring."""
+
+    def __init__(self) -> None:
+        self._left = dict(MOST)
+
+    def take(self, what: str, count: int, at: str) -> None:
+        """Counts what stands at `at`.
+
+        Args:
+            what: one of the keys of MOST.
+
+        Raises:
+            InputTooLarge: with it, the body has too many.
+        """
+        self._left[what] -= count
+        if self._left[what] < 0:
+            raise InputTooLarge(at, f"at most {MOST[what]} {what} in a body", f"{count} more")
 
 
 def of(value: Any) -> Tensor:
     """Wraps a Python value: a scalar as shape [1], a list as [n], an array in its own shape.
 
     Structured values (mappings, lists of lists) become JSON text in a BYTES tensor.
+
+    Raises:
+        TypeError: None, or what else has no form on the wire; nothing unequal has an equal form.
     """
     if isinstance(value, Tensor):
         return value
+    if value is None:
+        raise TypeError("None does not travel")
     if isinstance(value, np.ndarray):
         datatype = next((name for name, dtype in DATATYPES.items() if dtype == value.dtype), None)
         if datatype is None:
@@ -41,7 +68,11 @@ def of(value: Any) -> Tensor:
     if kinds == {bool}:
         return Tensor("BOOL", (len(items),), np.array(items, dtype=np.bool_))
     if kinds == {int}:
-        return Tensor("INT64", (len(items),), np.array(items, dtype=np.int64))
+        datatype = "INT64" if max(items) < 2**63 else "UINT64"
+        try:
+            return Tensor(datatype, (len(items),), np.array(items, dtype=DATATYPES[datatype]))
+        except OverflowError:
+            raise TypeError("no V2 datatype for whole numbers of more than 64 bits") from None
     if kinds and kinds <= {int, float}:
         return Tensor("FP64", (len(items),), np.array(items, dtype=np.float64))
     if kinds <= {str, bytes, Image}:
@@ -80,11 +111,14 @@ def as_text(item: bytes) -> str:
         return pybase64.b64encode_as_string(item)
 
 
-def check(name: Any, datatype: Any, shape: Any, at: str) -> tuple[str, str, tuple[int, ...]]:
+def check(
+    name: Any, datatype: Any, shape: Any, at: str, allowance: Allowance
+) -> tuple[str, str, tuple[int, ...]]:
     """Returns name, datatype and shape of a tensor that stands at `at`.
 
     Raises:
         InvalidInput: names the field at fault.
+        InputTooLarge: it has too many elements for its datatype.
     """
     if not isinstance(name, str) or not name:
         raise InvalidInput(f"{at}.name", "a name", name)
@@ -92,6 +126,8 @@ def check(name: Any, datatype: Any, shape: Any, at: str) -> tuple[str, str, tupl
         raise InvalidInput(f"{at}.datatype", f"BYTES or one of {', '.join(DATATYPES)}", datatype)
     if not _is_shape(shape):
         raise InvalidInput(f"{at}.shape", f"up to {MAX_DIMENSIONS} sizes, in all below 2**31", shape)
+    if datatype == "BYTES":
+        allowance.take("elements of BYTES", math.prod(shape), f"{at}.shape")
     return name, datatype, tuple(shape)
 
 
@@ -121,37 +157,51 @@ def from_raw(data: bytes | memoryview, datatype: str, shape: tuple[int, ...], at
         return Tensor(datatype, shape, np.frombuffer(data, dtype))
     items: list[bytes | str] = []
     offset = 0
-    while offset < len(data):
+    while offset < len(data) and len(items) < count:
         size = int.from_bytes(data[offset : offset + 4], "little")
         if offset + 4 + size > len(data):
             expected = f"4 bytes of length and {size} of element {len(items)}"
             raise InvalidInput(at, expected, f"{len(data) - offset} bytes")
         items.append(bytes(data[offset + 4 : offset + 4 + size]))
         offset += 4 + size
-    if len(items) != count:
-        raise InvalidInput(at, f"{count} elements for shape {list(shape)}", f"{len(items)}")
+    if len(items) < count or offset < len(data):
+        got = f"{len(items)}, and {len(data) - offset} bytes more"
+        raise InvalidInput(at, f"{count} elements for shape {list(shape)}", got)
     return Tensor(datatype, shape, items)
 
 
-def from_json(data: Any, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
+def from_json(data: Any, datatype: str, shape: tuple[int, ...], at: str, allowance: Allowance) -> Tensor:
     """Reads the values that `to_json` writes.
 
     Raises:
         InvalidInput: they do not fit datatype and shape.
+        InputTooLarge: they are so many that they should be raw.
     """
+    items = _flat(data, shape, f"{at}.data")
+    if datatype != "BYTES":
+        allowance.take("numbers that are not raw", len(items), f"{at}.data")
+        return Tensor(datatype, shape, numbers(items, datatype, at))
+    if not set(map(type, items)) <= {str}:
+        raise InvalidInput(f"{at}.data", "text", next(x for x in items if not isinstance(x, str)))
+    return Tensor(datatype, shape, items)
+
+
+def _flat(data: Any, shape: tuple[int, ...], at: str) -> list[Any]:
+    """Returns the elements of a flat list, or of lists that are nested as the shape says."""
     if not isinstance(data, list):
-        raise InvalidInput(f"{at}.data", "a list", data)
-    if datatype == "BYTES":
-        items = list(_flat(data))
-        if not all(isinstance(item, str) for item in items):
-            raise InvalidInput(f"{at}.data", "text", next(x for x in items if not isinstance(x, str)))
-        found: Any = items
-    else:
-        found = numbers(list(_flat(data)), datatype, at)
-    if len(found) != math.prod(shape):
-        expected = f"{math.prod(shape)} values for shape {list(shape)}"
-        raise InvalidInput(f"{at}.data", expected, f"{len(found)} values")
-    return Tensor(datatype, shape, found)
+        raise InvalidInput(at, "a list", data)
+    items: list[Any] = data
+    if list in map(type, items):
+        level: list[Any] = [items]
+        for size in shape:
+            if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
+                raise InvalidInput(at, f"values in a flat list, or in lists nested as {list(shape)}", data)
+            level = list(chain.from_iterable(level))
+        items = level
+    count = math.prod(shape)
+    if len(items) != count:
+        raise InvalidInput(at, f"{count} values for shape {list(shape)}", f"{len(items)} values")
+    return items
 
 
 def numbers(items: list[Any], datatype: str, at: str) -> NDArray[Any]:
@@ -172,16 +222,3 @@ def numbers(items: list[Any], datatype: str, at: str) -> NDArray[Any]:
             return np.array(items, dtype)
     except (TypeError, OverflowError, FloatingPointError):
         raise InvalidInput(f"{at}.data", f"values of {datatype}", items) from None
-
-
-def _flat(data: Any) -> Iterator[Any]:
-    """Yields the leaves of nested lists, which V2 allows in place of a flat one."""
-    stack = [iter(data)]
-    while stack:
-        for item in stack[-1]:
-            if isinstance(item, list):
-                stack.append(iter(item))
-                break
-            yield item
-        else:
-            stack.pop()

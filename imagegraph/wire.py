@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +25,19 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 _LENGTH = re.compile(r"[0-9]{1,18}")  # of more digits Python makes no number
 
 
-def encode(message: Message, kind: str = "inputs", binary: bool = True) -> tuple[bytes, int | None]:
+def encode(
+    message: Message, kind: str = "inputs", binary: bool | Collection[str] = True
+) -> tuple[bytes, int | None]:
     """Encodes a message as a V2 request (`kind` "inputs") or response ("outputs").
 
+    Args:
+        binary: which values are written as the binary extension has them: all, none, or those named.
+
     Returns:
-        The body and, if `binary`, the length of its JSON part for the HEADER_LENGTH header.
+        The body and, if any is `binary`, the length of its JSON part for the HEADER_LENGTH header.
     """
     chunks: list[bytes] | None = [] if binary else None
-    head = _head(message, kind, chunks)
+    head = _head(message, kind, chunks, message.values if binary is True else binary or ())
     if binary and kind == "inputs":
         head.setdefault("parameters", {})["binary_data_output"] = True
     return _join(head, chunks)
@@ -45,7 +50,7 @@ def encode_answers(messages: Sequence[Message]) -> tuple[bytes, int | None]:
         As `encode`.
     """
     chunks: list[bytes] = []
-    return _join([_head(message, "outputs", chunks) for message in messages], chunks)
+    return _join([_head(message, "outputs", chunks, message.values) for message in messages], chunks)
 
 
 async def encode_pictures(values: Mapping[str, Any]) -> None:
@@ -64,15 +69,15 @@ async def encode_pictures(values: Mapping[str, Any]) -> None:
         await asyncio.gather(*(asyncio.to_thread(getattr, one, "data") for one in drawn))
 
 
-def _head(message: Message, kind: str, chunks: list[bytes] | None) -> dict[str, Any]:
-    """Returns the JSON part of a message; its binary data go to `chunks`, if there are to be any."""
+def _head(message: Message, kind: str, chunks: list[bytes] | None, binary: Collection[str]) -> dict[str, Any]:
+    """Returns the JSON part of a message; the data of what is `binary` go to `chunks`, if there are any."""
     entries = []
     for name, value in message.values.items():
         if value is None:
             continue
         one = tensors.of(value)
         entry: dict[str, Any] = {"name": name, "datatype": one.datatype, "shape": list(one.shape)}
-        if chunks is None:
+        if chunks is None or name not in binary:
             entry["data"] = tensors.to_json(one)
         else:
             parts = tensors.raw(one)
@@ -138,12 +143,12 @@ class Request:
     Attributes:
         messages: one, or the answers that a COMBINER or a step after an Ensemble gets.
         outputs: the values wanted back; None is all.
-        binary: whether the answer is to have binary tensors.
+        binary: which values are to be binary in the answer: all, none, or those named.
     """
 
     messages: list[Message]
     outputs: list[str] | None
-    binary: bool
+    binary: bool | frozenset[str]
 
 
 def decode_request(body: bytes, header_length: int | None = None) -> Request:
@@ -159,13 +164,23 @@ def decode_request(body: bytes, header_length: int | None = None) -> Request:
         return Request(answers, None, binary=header_length is not None)
     message = _message(head, binary)
     binary.finish()
-    asked = [one for one in head.get("outputs") or [] if _is_asked(one)] if "inputs" in head else []
-    wants_binary = any(_parameters(one, "outputs").get("binary_data") for one in asked)
-    return Request(
-        [message],
-        [one["name"] for one in asked] or None,
-        wants_binary or bool(message.parameters.get("binary_data_output", header_length is not None)),
-    )
+    asked = head.get("outputs") if "inputs" in head else None
+    if not asked or not all(map(_is_asked, asked)):
+        return Request([message], None, _flag(message.parameters, "binary_data_output", "parameters", False))
+    default = _flag(message.parameters, "binary_data_output", "parameters", False)
+    wants_binary = set()
+    for index, one in enumerate(asked):
+        at = f"outputs[{index}].parameters"
+        if _flag(_parameters(one, at), "binary_data", at, default):
+            wants_binary.add(one["name"])
+    return Request([message], [one["name"] for one in asked], frozenset(wants_binary))
+
+
+def _flag(parameters: Mapping[str, Any], name: str, at: str, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidInput(f"{at}.{name}", "true or false", value)
+    return value
 
 
 def _is_asked(output: Any) -> bool:
@@ -174,10 +189,11 @@ def _is_asked(output: Any) -> bool:
 
 
 class _Binary:
-    """The bytes behind the JSON part, handed out tensor by tensor."""
+    """The bytes behind the JSON part, handed out tensor by tensor, and what the body may still bring."""
 
     def __init__(self, data: memoryview) -> None:
         self._left = data
+        self.allowance = tensors.Allowance()
 
     def take(self, size: Any, at: str) -> memoryview:
         if not isinstance(size, int) or not 0 <= size <= len(self._left):
@@ -212,6 +228,8 @@ def _split(body: bytes, header_length: int | None) -> tuple[Any, _Binary]:
 
 
 def _answers(answers: Any, binary: _Binary) -> list[Message]:
+    if isinstance(answers, (dict, list)):
+        binary.allowance.take("tensors", len(answers), "body")
     if isinstance(answers, dict) and not answers.keys() & {"inputs", "outputs"}:
         answers = [{"model_name": name, **answer} for name, answer in _objects(answers.items())]
     elif isinstance(answers, list):
@@ -247,6 +265,9 @@ def _message(head: Mapping[str, Any], binary: _Binary) -> Message:
     # An answer that was handed on may carry both: what the last node wrote counts. A request may name
     # the outputs that it asks for.
     outputs = head.get("outputs")
+    for name in ("inputs", "outputs"):
+        if isinstance(head.get(name), list):
+            binary.allowance.take("tensors", len(head[name]), name)
     asked = "inputs" in head and isinstance(outputs, list) and all(map(_is_asked, outputs))
     kind = "outputs" if "outputs" in head and not asked else "inputs"
     entries = head.get(kind)
@@ -258,7 +279,7 @@ def _message(head: Mapping[str, Any], binary: _Binary) -> Message:
         if not isinstance(entry, dict):
             raise InvalidInput(at, "a tensor object", entry)
         name, datatype, shape = tensors.check(
-            entry.get("name"), entry.get("datatype"), entry.get("shape"), at
+            entry.get("name"), entry.get("datatype"), entry.get("shape"), at, binary.allowance
         )
         if name in values:
             raise InvalidInput(at, "every name once", name)
@@ -267,7 +288,7 @@ def _message(head: Mapping[str, Any], binary: _Binary) -> Message:
             taken = binary.take(parameters["binary_data_size"], f"{at}.parameters.binary_data_size")
             values[name] = tensors.from_raw(taken, datatype, shape, at)
         else:
-            values[name] = tensors.from_json(entry.get("data"), datatype, shape, at)
+            values[name] = tensors.from_json(entry.get("data"), datatype, shape, at, binary.allowance)
     about = [_optional(head, name, str, "text", name) for name in ("id", "model_name")]
     version = head.get("model_version")
     parameters = _parameters(head, "parameters")

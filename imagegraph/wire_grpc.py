@@ -86,28 +86,34 @@ def _fill(message: Message, target: Any, entries: Any, contents: Any) -> None:
 def _values(entries: Sequence[Any], raws: Sequence[bytes], kind: str) -> dict[str, Tensor]:
     if raws and len(raws) != len(entries):
         raise InvalidInput(f"raw_{kind[:-1]}_contents", f"{len(entries)}, one a tensor", f"{len(raws)}")
+    allowance = tensors.Allowance()
+    allowance.take("tensors", len(entries), kind)
     values: dict[str, Tensor] = {}
     for index, entry in enumerate(entries):
         at = f"{kind}[{index}]"
-        name, datatype, shape = tensors.check(entry.name, entry.datatype, list(entry.shape), at)
+        name, datatype, shape = tensors.check(entry.name, entry.datatype, list(entry.shape), at, allowance)
         if name in values:
             raise InvalidInput(at, "every name once", name)
         if raws:
             values[name] = tensors.from_raw(raws[index], datatype, shape, at)
         else:
-            values[name] = _from_contents(entry.contents, datatype, shape, at)
+            values[name] = _from_contents(entry.contents, datatype, shape, at, allowance)
     return values
 
 
-def _from_contents(contents: Any, datatype: str, shape: tuple[int, ...], at: str) -> Tensor:
+def _from_contents(
+    contents: Any, datatype: str, shape: tuple[int, ...], at: str, allowance: tensors.Allowance
+) -> Tensor:
     if datatype not in _CONTENTS:
         raise InvalidInput(at, f"raw contents for {datatype}", "typed contents")
-    items = list(getattr(contents, _CONTENTS[datatype]))
-    found = items if datatype == "BYTES" else tensors.numbers(items, datatype, at)
+    found = getattr(contents, _CONTENTS[datatype])
     if len(found) != math.prod(shape):
         expected = f"{math.prod(shape)} values for shape {list(shape)}"
         raise InvalidInput(at, expected, f"{len(found)} values")
-    return Tensor(datatype, shape, found)
+    if datatype == "BYTES":
+        return Tensor(datatype, shape, list(found))
+    allowance.take("numbers that are not raw", len(found), at)
+    return Tensor(datatype, shape, tensors.numbers(list(found), datatype, at))
 
 
 def _parameters(message: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagegraph.message import DATATYPES
-from imagegraph.protocol import pb
+from imagegraph.protocol import pb, stubs
 from tests.serve.conftest import Server, request
 
 Start = Callable[..., Server]
@@ -209,6 +209,46 @@ def test_what_shall_tire_the_node_is_refused_at_once(node: Server, body: bytes) 
     start = time.monotonic()
     assert post(node, body) != 200
     assert time.monotonic() - start < 2
+
+
+MANY = (3000, 4000, 3)  # what a client of Triton sends as a picture
+
+
+def raw(name: str, datatype: str, shape: tuple[int, ...], size: int) -> tuple[bytes, str]:
+    tensor = {"name": name, "datatype": datatype, "shape": shape, "parameters": {"binary_data_size": size}}
+    head = orjson.dumps({"inputs": [tensor]})
+    return head + bytes(size), str(len(head))
+
+
+@pytest.mark.parametrize(
+    ("name", "datatype", "shape", "size", "status"),
+    [
+        *(
+            (name, "UINT8", MANY, 36_000_000, 400)
+            for name in ("number", "ratio", "flag", "text", "words", "box")
+        ),
+        ("seed", "FP64", (6_000_000,), 48_000_000, 400),
+        ("words", "INT8", (36_000_000,), 36_000_000, 413),
+        ("image", "UINT8", MANY, 36_000_000, 200),
+        ("image", "UINT8", (1, *MANY), 36_000_000, 200),
+        ("image", "INT8", MANY, 36_000_000, 400),
+        ("text", "BYTES", (8_000_000,), 32_000_000, 413),
+        ("unread", "BYTES", (8_000_000,), 32_000_000, 413),
+    ],
+)
+def test_many_values_are_refused_or_one_picture_at_once(
+    node: Server, name: str, datatype: str, shape: tuple[int, ...], size: int, status: int
+) -> None:
+    body, length = raw(name, datatype, shape, size)
+    assert post(node, body, inference_header_content_length=length) == status
+    call = pb.ModelInferRequest(raw_input_contents=[bytes(size)])
+    call.inputs.add(name=name, datatype=datatype, shape=shape)
+    with grpc.insecure_channel(f"127.0.0.1:{node.grpc_port}") as channel:
+        try:
+            stubs.GRPCInferenceServiceStub(channel).ModelInfer(call, timeout=DEADLINE_S)
+            assert status == 200
+        except grpc.RpcError as error:
+            assert dict(error.trailing_metadata())["x-status"] == str(status), error
 
 
 def test_a_picture_that_unpacks_to_gigabytes_is_refused_by_its_header(node: Server) -> None:

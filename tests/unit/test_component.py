@@ -87,3 +87,15 @@ def test_progress_reports_and_stops_work_nobody_waits_for():
 def test_weights_are_a_mapping_of_roles(tmp_path):
     weights = Weights({"base": tmp_path}, "cpu")
     assert (dict(weights), len(weights), "vae" in weights) == ({"base": tmp_path}, 1, False)
+
+
+class Collect(Component):
+    def predict(self, words: list[str] = [], sizes: dict[str, int] = {}) -> Drawn: ...  # noqa: B006
+
+
+def test_what_a_component_does_to_a_default_is_forgotten():
+    for _ in range(2):
+        arguments = Signature.of(Collect).bind({})
+        assert arguments == {"words": [], "sizes": {}}
+        arguments["words"].append("a")
+        arguments["sizes"]["a"] = 1

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
-from imagegraph.message import Tensor
+from imagegraph.message import DATATYPES, Tensor
 from imagegraph.ports import Array, Port, Prompt, Seed, Unit
 
 PICTURE = Image.from_array(np.zeros((16, 16, 3), np.uint8))
@@ -128,7 +128,7 @@ def test_a_port_reads_python_values_and_tensors(name, value, expected):
         ("keypoints", np.zeros(3), "keypoints: expected an array of shape"),
         ("keypoints", [["a", "b", "c"]], "keypoints: expected an array of float32"),
         ("keypoints", [[1], [1, 2]], "keypoints: expected"),
-        ("keypoints", text_tensor("a", "b", "c"), "keypoints: expected an array of shape"),
+        ("keypoints", text_tensor("a", "b", "c"), "keypoints: expected an array of float32, got .*BYTES"),
     ],
 )
 def test_a_wrong_value_names_port_expectation_and_value(name, value, message):
@@ -142,3 +142,103 @@ def test_arrays_keep_their_dtype_and_are_plain_as_lists():
     assert array.dtype == np.float32
     assert port.plain(array) == [[1.0, 2.0, 3.0]]
     assert PORTS["controls"].plain({"a": How()}) == {"a": {"strength": 1.0}}
+
+
+class Unread(np.ndarray):
+    """An array of which nobody may make Python objects."""
+
+    def __iter__(self):
+        raise AssertionError("made Python objects")
+
+    item = tolist = __iter__
+
+
+MANY = (300, 400, 3)
+
+
+@pytest.mark.parametrize("datatype", [*DATATYPES, "BYTES"])
+@pytest.mark.parametrize("name", ["prompt", "steps", "strength", "exact", "mode", "controls", "image"])
+def test_many_values_where_one_belongs_are_refused_before_they_are_looked_at(name, datatype):
+    dtype = DATATYPES.get(datatype, np.dtype(object))
+    tensor = Tensor(datatype, (*MANY, 2), np.zeros(720_000, dtype).view(Unread))
+    expected = rf"^{name}: expected (one|pixels) .*{datatype} and shape \[300, 400"
+    with pytest.raises(InvalidInput, match=expected):
+        PORTS[name].read(tensor)
+
+
+@pytest.mark.parametrize("datatype", [*DATATYPES, "BYTES"])
+@pytest.mark.parametrize("name", ["seeds", "pictures", "keypoints"])
+def test_a_list_of_more_values_than_lists_hold_is_refused_before_they_are_looked_at(name, datatype):
+    dtype = DATATYPES.get(datatype, np.dtype(object))
+    for shape in ((720_000,), (720, 1000)):
+        tensor = Tensor(datatype, shape, np.zeros(720_000, dtype).view(Unread))
+        with pytest.raises(InvalidInput, match=f"^{name}: expected"):
+            PORTS[name].read(tensor)
+    with pytest.raises(InvalidInput, match="at most 65536 values, got '65537'"):
+        PORTS["seeds"].read([0] * 65537)
+
+
+def raw(array):
+    array = np.ascontiguousarray(array)
+    datatype = next(name for name, dtype in DATATYPES.items() if dtype == array.dtype)
+    return Tensor(datatype, array.shape, np.frombuffer(array.tobytes(), array.dtype))
+
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
+
+
+@pytest.mark.parametrize("pixels", [COLOURS, COLOURS[..., 0], COLOURS[..., 0].astype(np.uint16) * 257])
+def test_raw_pixels_are_a_picture(pixels):
+    picture = Image.from_array(pixels.copy())
+    for leading in (pixels, pixels[None]):
+        read = PORTS["image"].read(raw(leading))
+        assert read.size == (20, 16)
+        assert not read.is_encoded
+        assert read == picture
+        assert np.array_equal(read.rgb(), picture.rgb())
+    several = PORTS["pictures"].read(raw(np.stack([pixels, pixels])))
+    assert several == [picture, picture]
+    assert PORTS["pictures"].read(raw(pixels[None])) == [picture]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "datatype", "message"),
+    [
+        (
+            "image",
+            (16, 20, 4),
+            np.uint8,
+            r"image: expected pixels as UINT8 \[h, w, 3\] or .*, got .*16, 20, 4",
+        ),
+        ("image", (2, 16, 20, 3), np.uint8, "image: expected pixels as UINT8"),
+        ("image", (16, 20, 3), np.uint16, "image: expected pixels as UINT8"),
+        ("image", (16, 20, 3), np.float32, "image: expected one picture: encoded, or raw as UINT8"),
+        ("image", (320,), np.uint8, "image: expected pixels"),
+        ("image", (), np.uint8, "image: expected pixels"),
+        ("image", (0, 20, 3), np.uint8, "image: expected pixels"),
+        ("image", (8, 20, 3), np.uint8, "image: expected sides of at least 16 pixels, got '20x8'"),
+        ("image", (16, 100), np.uint8, "image: expected an aspect ratio within 4:1"),
+        ("image", (9000, 9000), np.uint8, "image: expected at most 64000000 pixels"),
+        ("pictures", (16, 20, 3), np.uint8, "pictures: expected sides of at least 16 pixels, got '3x20'"),
+        ("pictures", (1, 16, 20, 4), np.uint8, r"pictures: expected pixels as \[n, …\] of UINT8"),
+        ("pictures", (16, 20), np.uint8, "pictures: expected pixels"),
+    ],
+)
+def test_other_pixels_are_refused_by_datatype_and_shape(name, shape, datatype, message):
+    with pytest.raises(InvalidInput, match=message):
+        PORTS[name].read(raw(np.zeros(shape, datatype)))
+
+
+def test_an_array_that_a_component_gets_cannot_be_written_to():
+    shared = np.zeros((2, 3), np.float32)
+    for value in (shared, Tensor("FP32", (2, 3), shared.reshape(-1)), shared.tolist()):
+        with pytest.raises(ValueError, match="read-only"):
+            PORTS["keypoints"].read(value)[:] = 1
+    assert shared.flags.writeable, "the other's own array stays as it is"
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 2, 3), (3, 2)])
+def test_a_list_of_several_dimensions_is_refused(shape):
+    with pytest.raises(InvalidInput, match="seeds: expected a list, got .*INT64 and shape"):
+        PORTS["seeds"].read(raw(np.zeros(shape, np.int64)))
+    assert PORTS["seeds"].read(raw(np.zeros((1, 3), np.int64))) == [0, 0, 0]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from imagegraph import tensors, wire
-from imagegraph.errors import InvalidInput
+from imagegraph.errors import InputTooLarge, InvalidInput
 from imagegraph.image import Image
 from imagegraph.message import DATATYPES, Message, Tensor, same
 
@@ -107,6 +107,24 @@ def test_values_that_are_none_do_not_travel():
     )
 
 
+def test_none_has_no_form_on_the_wire_and_is_no_text():
+    with pytest.raises(TypeError, match="None does not travel"):
+        tensors.of(None)
+
+
+@pytest.mark.parametrize("value", [2**63, [2**64 - 1, 0]])
+def test_whole_numbers_of_64_bits_travel_exactly(value):
+    body, length = wire.encode(Message({"x": value}))
+    read = wire.decode(body, length).values["x"].data.tolist()
+    assert read == (value if isinstance(value, list) else [value])
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**63) - 1, [2**63, -1]])
+def test_longer_whole_numbers_are_a_fault_of_ours(value):
+    with pytest.raises(TypeError, match="64 bits"):
+        tensors.of(value)
+
+
 def test_arrays_without_a_datatype_are_a_fault_of_ours():
     with pytest.raises(TypeError, match="complex128"):
         tensors.of(np.zeros(1, np.complex128))
@@ -154,6 +172,15 @@ def request(**entry):
         (request(shape=[1] * 100_000), None, "inputs.0..shape"),
         (request(shape=[2]), None, "2 values for shape .2., got '1 values'"),
         (request(shape=[0]), None, "0 values"),
+        (request(shape=[2, 2], data=[[1, 2, 3], [4]]), None, r"lists nested as \[2, 2\]"),
+        (request(shape=[2, 2], data=[[1, 2], 3, 4]), None, "lists nested as"),
+        (request(shape=[4], data=[[1, 2], [3, 4]]), None, "lists nested as"),
+        (request(shape=[2, 2], data=[[[1], [2]], [[3], [4]]]), None, "values of INT64"),
+        (request(shape=[2, 1, 2], data=[[[1, 2]], [[3], [4]]]), None, "lists nested as"),
+        (request(shape=[1], data=[[1]], datatype="BYTES"), None, "expected text"),
+        (request(shape=[2, 2], data=[["a"], ["b"]], datatype="BYTES"), None, "lists nested as"),
+        (request(shape=[2**17], data=[""], datatype="BYTES"), None, "at most 65536 elements of BYTES"),
+        (b'{"inputs":[' + b"{}," * 1024 + b"{}]}", None, "inputs: expected at most 1024 tensors"),
         (request(data=1), None, "inputs.0..data: expected a list"),
         (request(data=None), None, "inputs.0..data: expected a list"),
         (request(data=["1"]), None, "values of INT64"),
@@ -178,6 +205,93 @@ def request(**entry):
 def test_a_wrong_body_names_the_field(body, length, message):
     with pytest.raises(InvalidInput, match=message):
         wire.decode(body, length)
+
+
+@pytest.mark.parametrize("shape", [[4], [2, 2], [1, 4, 1], [2, 1, 2]])
+@pytest.mark.parametrize("datatype", ["INT64", "BYTES"])
+def test_values_are_flat_or_nested_as_their_shape_says(shape, datatype):
+    values = np.array([1, 2, 3, 4] if datatype == "INT64" else list("abcd"))
+    for data in (values.tolist(), values.reshape(shape).tolist()):
+        read = wire.decode(request(shape=shape, data=data, datatype=datatype)).values["x"]
+        assert list(read.data) == values.tolist()
+    for data in ([], [[]]):
+        read = wire.decode(request(shape=[len(data), 0], data=data, datatype=datatype)).values["x"]
+        assert len(read.data) == 0
+
+
+def test_more_numbers_than_json_is_for_should_be_raw(monkeypatch):
+    monkeypatch.setitem(tensors.MOST, "numbers that are not raw", 10)
+    wire.decode(request(shape=[10], data=[1] * 10))
+    with pytest.raises(
+        InputTooLarge, match=r"inputs\[0\].data: expected at most 10 numbers that are not raw"
+    ):
+        wire.decode(request(shape=[11], data=[1] * 11))
+
+
+def test_what_a_body_brings_is_counted_over_all_its_answers():
+    texts = {"name": "x", "datatype": "BYTES", "shape": [40_000], "parameters": {"binary_data_size": 160_000}}
+    head = orjson.dumps([{"outputs": [texts]}] * 2)
+    with pytest.raises(InputTooLarge, match="at most 65536 elements of BYTES"):
+        wire.decode_request(head + bytes(320_000), len(head))
+    for many in ([{"outputs": []}] * 1025, {str(n): {"outputs": []} for n in range(1025)}):
+        with pytest.raises(InputTooLarge, match="at most 1024 tensors"):
+            wire.decode_request(orjson.dumps(many))
+    with pytest.raises(InputTooLarge, match="at most 1024 tensors"):
+        wire.decode_request(orjson.dumps({"inputs": [], "outputs": [{"name": "x"}] * 1025}))
+
+
+@pytest.mark.parametrize(
+    ("default", "asked", "binary"),
+    [
+        (None, None, False),
+        (True, None, True),
+        (False, None, False),
+        (None, {"a": None, "b": None}, set()),
+        (None, {"a": True, "b": None}, {"a"}),
+        (None, {"a": True, "b": False}, {"a"}),
+        (True, {"a": None, "b": False}, {"a"}),
+        (True, {"a": None, "b": None}, {"a", "b"}),
+        (False, {"a": None, "b": True}, {"b"}),
+    ],
+)
+@pytest.mark.parametrize("raw", [True, False])
+def test_each_output_is_binary_as_the_extension_says(default, asked, binary, raw):
+    """Source: Triton's binary tensor data extension; how the request itself came says nothing."""
+    head = {"inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "data": [1]}]}
+    if raw:
+        head["inputs"][0] = {**head["inputs"][0], "parameters": {"binary_data_size": 1}}
+        del head["inputs"][0]["data"]
+    if default is not None:
+        head["parameters"] = {"binary_data_output": default}
+    if asked is not None:
+        head["outputs"] = [
+            {"name": name} if flag is None else {"name": name, "parameters": {"binary_data": flag}}
+            for name, flag in asked.items()
+        ]
+    text = orjson.dumps(head)
+    read = wire.decode_request(text + b"1" * raw, len(text) if raw else None)
+    assert read.binary == binary
+    body, length = wire.encode(Message({"a": 1, "b": 2}), "outputs", read.binary)
+    written = orjson.loads(body[:length])["outputs"]
+    assert {one["name"] for one in written if "data" not in one} == (
+        {"a", "b"} if binary is True else binary or set()
+    )
+    assert (length is None) == (not binary)
+    assert [one.array().tolist() for one in wire.decode(body, length).values.values()] == [[1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "outputs", "at"),
+    [
+        ({"binary_data_output": "yes"}, [], "parameters.binary_data_output"),
+        ({"binary_data_output": None}, [], "parameters.binary_data_output"),
+        ({}, [{"name": "a", "parameters": {"binary_data": 1}}], r"outputs\[0\].parameters.binary_data"),
+        ({}, [{"name": "a", "parameters": 7}], r"outputs\[0\].parameters"),
+    ],
+)
+def test_a_wish_for_binary_that_is_neither_true_nor_false_is_refused(parameters, outputs, at):
+    with pytest.raises(InvalidInput, match=at):
+        wire.decode_request(orjson.dumps({"inputs": [], "parameters": parameters, "outputs": outputs}))
 
 
 def test_whole_numbers_may_be_written_as_floats():

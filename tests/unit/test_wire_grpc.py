@@ -1,0 +1,59 @@
+"""Messages of V2 over gRPC: typed contents, raw ones, and what is refused before it is looked at."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagegraph import tensors, wire_grpc
+from imagegraph.errors import InputTooLarge, InvalidInput
+from imagegraph.message import DATATYPES, Message
+from imagegraph.protocol import pb
+
+
+def request(datatype: str, shape: list[int], **contents: list[Any]) -> Any:
+    request = pb.ModelInferRequest()
+    tensor = request.inputs.add(name="x", datatype=datatype, shape=shape)
+    for name, values in contents.items():
+        getattr(tensor.contents, name).extend(values)
+    return request
+
+
+@pytest.mark.parametrize("datatype", sorted(wire_grpc._CONTENTS))
+def test_typed_contents_are_read_as_raw_ones_are(datatype):
+    values = [b"a", b"b"] if datatype == "BYTES" else [1, 0]
+    typed = request(datatype, [2], **{wire_grpc._CONTENTS[datatype]: values})
+    [read] = wire_grpc.decode_request(typed).messages
+    raw = wire_grpc.encode_request(read, "m")
+    assert len(raw.raw_input_contents) == 1
+    assert wire_grpc.decode_request(raw).messages[0].values["x"].same(read.values["x"])
+
+
+def test_half_precision_comes_raw_alone():
+    with pytest.raises(InvalidInput, match="raw contents for FP16"):
+        wire_grpc.decode_request(request("FP16", [1], fp32_contents=[1]))
+
+
+def test_contents_are_as_many_as_the_shape_says():
+    with pytest.raises(InvalidInput, match=r"3 values for shape \[3\], got '2 values'"):
+        wire_grpc.decode_request(request("INT64", [3], int64_contents=[1, 2]))
+
+
+def test_what_becomes_python_objects_is_counted(monkeypatch):
+    with pytest.raises(InputTooLarge, match="at most 65536 elements of BYTES"):
+        wire_grpc.decode_request(request("BYTES", [2**16 + 1]))
+    monkeypatch.setitem(tensors.MOST, "numbers that are not raw", 10)
+    with pytest.raises(InputTooLarge, match="at most 10 numbers that are not raw"):
+        wire_grpc.decode_request(request("INT64", [11], int64_contents=[1] * 11))
+    many = pb.ModelInferRequest()
+    for index in range(1025):
+        many.inputs.add(name=str(index), datatype="INT64", shape=[0])
+    with pytest.raises(InputTooLarge, match="at most 1024 tensors"):
+        wire_grpc.decode_request(many)
+
+
+@pytest.mark.parametrize("datatype", sorted(DATATYPES))
+def test_every_datatype_travels_raw(datatype):
+    array = np.ones((2, 3), DATATYPES[datatype])
+    read = wire_grpc.decode_answer(wire_grpc.encode_answer(Message({"x": array}))).values["x"]
+    assert np.array_equal(read.array(), array)
