@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict, get_args
 
 import numpy as np
 import pydantic
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 COMBINED = "combined"
 
 ControlName = Literal["depth", "pose", "segmentation", "edges"]
+CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 PictureName = Literal["caption", "prompt", "depth", "pose", "segmentation", "edges", "combined"]
 
 Strength = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
@@ -116,6 +117,27 @@ class Generate(Batched):
         """Takes the shorter side in px for which the base model is made."""
         self._size = size
 
+    @classmethod
+    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Container[str]) -> None:
+        """Refuses what `prepare` would, as far as it follows from what the request brings and what comes."""
+
+        def comes(name: str) -> bool:
+            return name in coming or known.get(name) is not None
+
+        if not comes("prompt") and not comes("caption"):
+            raise InvalidInput("prompt", "a prompt, or a caption from another node", "neither")
+        if known.get("image_strength") is not None and not comes("image"):
+            raise InvalidInput("image", "a photo to start from, for image_strength", "nothing")
+        if known.get("width") is not None and known.get("height") is not None:
+            _check_shape(known["width"], known["height"], "width")
+        asked, maps = known.get("priors"), [name for name in CONTROLS if name in roles and comes(name)]
+        if "prompt" in coming or "priors" in coming:
+            return
+        names = _pictures(asked, maps, "caption" if known["prompt"] is None else "prompt")
+        # A map that may come need not: only what is asked for by name is sure to be drawn.
+        if known.get("seeds") is not None and "variants" in known and (asked or not maps):
+            _check_seeds(known["seeds"], names * known["variants"])
+
     def load(self, weights: Weights) -> None:
         """Loads `base` (a pipeline of Stable Diffusion 1, 2 or XL) and a ControlNet for every prior.
 
@@ -205,8 +227,7 @@ class Generate(Batched):
         names = _pictures(priors, list(maps), unsteered) * variants
         if seeds is None:
             seeds = [seed + variant for variant in range(variants) for _ in range(len(names) // variants)]
-        if len(seeds) != len(names):
-            raise InvalidInput("seeds", f"{len(names)} seeds, one a picture ({', '.join(names)})", seeds)
+        _check_seeds(seeds, names)
         if image_strength is not None and image is None:
             raise InvalidInput("image", "a photo to start from, for image_strength", "nothing")
         return Plan(
@@ -236,9 +257,7 @@ class Generate(Batched):
         like = image or next(iter(maps), None)
         own = working_size(*like.size, self._size) if like else (self._size, self._size)
         shape = width or own[0], height or own[1]
-        if max(shape) > MAX_ASPECT * min(shape):
-            field = "height" if width is None else "width"
-            raise InvalidInput(field, f"width and height within {MAX_ASPECT:g}:1", f"{shape[0]}x{shape[1]}")
+        _check_shape(*shape, "height" if width is None else "width")
         return shape
 
     def predict_batch(self, plans: Sequence[Plan], progress: Progress) -> list[Drawn]:
@@ -369,6 +388,16 @@ class Generate(Batched):
         with torch.inference_mode():
             pixels = self._vae.decode(latents / self._vae.config.scaling_factor).sample
         return [Image(pixels=one) for one in self._codec.postprocess(pixels, output_type="pil")]
+
+
+def _check_shape(width: int, height: int, field: str) -> None:
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise InvalidInput(field, f"width and height within {MAX_ASPECT:g}:1", f"{width}x{height}")
+
+
+def _check_seeds(seeds: Sequence[int], names: Sequence[str]) -> None:
+    if len(seeds) != len(names):
+        raise InvalidInput("seeds", f"{len(names)} seeds, one a picture ({', '.join(names)})", list(seeds))
 
 
 def _pictures(asked: Sequence[str] | None, maps: Sequence[str], unsteered: str) -> list[str]:

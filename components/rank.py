@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
@@ -22,6 +22,8 @@ from imagegraph.component import Component, Progress, Weights
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
 from imagegraph.ports import Prompt
+
+PRIORS = ("caption", "depth", "pose", "segmentation", "edges")
 
 
 class Ranking(TypedDict):
@@ -46,6 +48,22 @@ class Rank(Component):
     def __init__(self, uses: Mapping[str, Component]) -> None:
         """Takes the components that read priors, by prior, where the graph has them."""
         self._readers = uses
+
+    @classmethod
+    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Container[str]) -> None:
+        """Refuses a `rank_by` whose score no answer to this request can have."""
+
+        def comes(name: str) -> bool:
+            return name in coming or known.get(name) is not None
+
+        possible = ["prompt"]
+        if comes("image"):
+            possible.append("image")
+        if comes("steered_by") and any(comes(name) and name in roles for name in PRIORS):
+            possible.append("fidelity")
+        if "rank_by" not in coming and known["rank_by"] not in possible:
+            expected = f"one of {', '.join(possible)} (all this request has)"
+            raise InvalidInput("rank_by", expected, known["rank_by"])
 
     def load(self, weights: Weights) -> None:
         """Loads a CLIP model and its processor."""

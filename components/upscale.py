@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from collections.abc import Callable, Container, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,12 @@ class Upscale(Component):
         Memory grows with the area of a part: 4.5 GiB for 640 px in the large models at 32 bit.
         """
         self._tile = tile
+
+    @classmethod
+    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Container[str]) -> None:
+        """Refuses a request without a picture."""
+        if all(known.get(name) is None and name not in coming for name in ("pictures", "image")):
+            raise InvalidInput("pictures", "pictures, or an image", "neither")
 
     def load(self, weights: Weights) -> None:
         """Loads a super-resolution model and its processor."""

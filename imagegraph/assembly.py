@@ -12,6 +12,7 @@ from imagegraph import graph
 from imagegraph.cache import BelievedVersions, CachedCall, Versions
 from imagegraph.calls import PerNodeCall, PortsCall
 from imagegraph.catalogue import Catalogue
+from imagegraph.check import Check, checked
 from imagegraph.component import Combiner, Router, Signature
 from imagegraph.engine import Call
 from imagegraph.graph import Node, NodeType
@@ -108,7 +109,8 @@ class Assembly:
         signature = entry.signature
         signatures = {component: signature}
         call = self._traced(self._cached(local, signatures, local.version), frozenset())
-        side = Side(predictor, root, call, signatures)
+        check = Check(root, signatures, catalogue.parts(root, bundle, [name]))
+        side = Side(predictor, root, call, signatures, check)
 
         async def close() -> None:
             await self._close_store()
@@ -154,9 +156,12 @@ class Assembly:
                 watches[predictor.name] = Watch(predictor.name, pods.unready, tell, up=not waits)
                 asked = self._cached(PortsCall(pods, signatures), signatures, BelievedVersions(pods.version))
                 call = PerNodeCall(dict.fromkeys(endpoints, asked), call)
-            call = self._traced(call, frozenset(endpoints))
-            share = predictor.traffic, predictor.shadow
-            sides.append(Side(predictor.name, root, call, signatures, *share, watches.get(predictor.name)))
+            check = Check(
+                root, signatures, self._catalogue.parts(root, predictor.bundle, elsewhere=endpoints)
+            )
+            call = checked(self._traced(call, frozenset(endpoints)), check)
+            about = check, predictor.traffic, predictor.shadow, watches.get(predictor.name)
+            sides.append(Side(predictor.name, root, call, signatures, *about))
 
         async def load() -> None:
             await asyncio.gather(*(local.ready() for local in locals_))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Container, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import pydantic
 from pydantic import Field
@@ -136,6 +136,13 @@ class Entry(Strict):
         return version(self.kind, facts)
 
 
+class Parts(NamedTuple):
+    """What an entry has where it runs: its own defaults, and the roles of its weights and of what it uses."""
+
+    defaults: Mapping[str, Any]
+    roles: frozenset[str]
+
+
 class Graph(Strict):
     """A named graph of the catalogue."""
 
@@ -254,6 +261,23 @@ class Catalogue(Strict):
         """
         graph = entry_names(root)
         return [name for name in self.with_uses(entry_names(root, elsewhere)) if name in graph]
+
+    def parts(self, root: Node, bundle: str, elsewhere: Container[str] = ()) -> dict[str, Parts]:
+        """Returns what every entry of the graph has that exists in the bundle.
+
+        Args:
+            elsewhere: names of nodes that run in other processes, with all that they use.
+        """
+        graph = entry_names(root)
+        found: dict[str, Parts] = {}
+        for node in root.walk():
+            entry = self.entry(node.entry)
+            if bundle in entry.bundles:
+                variant = entry.bundles[bundle]
+                alone = node.name in elsewhere
+                used = [role for role, other in entry.uses.items() if alone or other in graph]
+                found[node.entry] = Parts(variant.defaults, frozenset(variant.weights).union(used))
+        return found
 
     def bundles(self, root: Node) -> list[str]:
         """Returns the bundles in which every entry of the graph exists."""

@@ -14,10 +14,10 @@ import threading
 import time
 import types
 import typing
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NotRequired, Protocol, get_args, get_origin
+from typing import Any, ClassVar, NotRequired, Protocol, Required, get_args, get_origin
 
 from imagegraph.errors import Cancelled, DeadlineExceeded, InvalidInput, UnknownName
 from imagegraph.image import Image
@@ -44,6 +44,21 @@ class Component:
 
     if typing.TYPE_CHECKING:
         predict: ClassVar[Callable[..., Mapping[str, Any]]]
+
+    @classmethod
+    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Container[str]) -> None:
+        """Refuses a request that cannot be answered, before any node of its graph has run.
+
+        Subclasses say here what the types of the ports cannot: which values need which others.
+
+        Args:
+            known: arguments of `predict` that the request and the defaults give, as they will come.
+            coming: names of the others, which earlier nodes write or may write.
+            roles: of the weights, and of the other components, that it has.
+
+        Raises:
+            InvalidInput: whatever comes, `predict` would raise it.
+        """
 
     def load(self, weights: Weights) -> None:
         """Reads the weights; called once, in the background, before the first `predict`."""
@@ -200,11 +215,18 @@ class JointProgress(Progress):
 
 @dataclass(frozen=True)
 class Signature:
-    """The ports that a component reads and writes, taken from the annotations of its method."""
+    """The ports that a component reads and writes, taken from the annotations of its method.
+
+    Attributes:
+        outputs: required are those that every answer has.
+        progress: the name of the parameter that takes a Progress, if any.
+        kind: the component's class.
+    """
 
     inputs: Mapping[str, Port]
     outputs: Mapping[str, Port]
     progress: str | None = None
+    kind: type[Component] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, component: Component | type[Component]) -> Signature:
@@ -258,15 +280,15 @@ class Signature:
 @functools.cache
 def _signature(kind: Any) -> Signature:
     if issubclass(kind, Combiner):
-        return Signature({}, {})
+        return Signature({}, {}, kind=kind)
     if issubclass(kind, Router):
-        return Signature(_inputs(kind.route), {})
+        return Signature(_inputs(kind.route), {}, kind=kind)
     if issubclass(kind, Batched):
         (answer,) = get_args(typing.get_type_hints(kind.predict_batch)["return"])
-        return Signature(_inputs(kind.prepare), _outputs(answer, kind), progress="progress")
+        return Signature(_inputs(kind.prepare), _outputs(answer, kind), "progress", kind)
     hints = typing.get_type_hints(kind.predict, include_extras=True)
     progress = next((name for name, hint in hints.items() if hint is Progress), None)
-    return Signature(_inputs(kind.predict), _outputs(hints.get("return"), kind), progress)
+    return Signature(_inputs(kind.predict), _outputs(hints.get("return"), kind), progress, kind)
 
 
 def _inputs(method: Callable[..., Any]) -> dict[str, Port]:
@@ -283,11 +305,14 @@ def _inputs(method: Callable[..., Any]) -> dict[str, Port]:
 
 
 def _outputs(answer: Any, kind: type[Component]) -> dict[str, Port]:
-    """Returns the ports that a TypedDict names."""
+    """Returns the ports that a TypedDict names; required are those that are always there."""
     if not typing.is_typeddict(answer):
         raise TypeError(f"{kind.__qualname__} must answer a TypedDict of ports, not {answer}")
-    hints = typing.get_type_hints(answer, include_extras=True)
-    bare = {
-        name: get_args(hint)[0] if get_origin(hint) is NotRequired else hint for name, hint in hints.items()
-    }
-    return {name: Port(name, hint, False) for name, hint in bare.items()}
+    ports: dict[str, Port] = {}
+    for name, hint in typing.get_type_hints(answer, include_extras=True).items():
+        # The marks of a class whose annotations are texts are not in its sets of keys.
+        marks = {Required: True, NotRequired: False}
+        mark = get_origin(hint)
+        required = marks.get(mark, name in answer.__required_keys__)
+        ports[name] = Port(name, get_args(hint)[0] if mark in marks else hint, required)
+    return ports

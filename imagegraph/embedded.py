@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from imagegraph import engine, graph
 from imagegraph.catalogue import Catalogue
+from imagegraph.check import Check, checked
 from imagegraph.engine import Context
-from imagegraph.errors import DeadlineExceeded, InvalidDocument, InvalidInput, UnknownName
+from imagegraph.errors import DeadlineExceeded, InvalidDocument, UnknownName
 from imagegraph.graph import Input, Node
 from imagegraph.local import Closing, LocalCall
 from imagegraph.manifest import Predictor
@@ -28,7 +29,9 @@ class Embedded(Closing):
         self.root = root
         self.bundle = bundle
         self.catalogue = catalogue
-        self.inputs: dict[str, Input] = graph.inputs(root, catalogue.signatures(root))
+        signatures = catalogue.signatures(root)
+        self.inputs: dict[str, Input] = graph.inputs(root, signatures)
+        self._check = Check(root, signatures, catalogue.parts(root, bundle))
         self._call = LocalCall(catalogue, bundle, catalogue.needed(root), device)
 
     @classmethod
@@ -52,11 +55,12 @@ class Embedded(Closing):
 
         Raises:
             UnknownName: a value is given that no node reads.
-            InvalidInput: a value is wrong, or a required one is missing.
+            InvalidInput: as `Check`.
         """
         for name in values:
             if name not in self.inputs:
                 raise UnknownName("port", name, self.inputs)
+        self._check(values)
         read: dict[str, Any] = {}
         for name, item in self.inputs.items():
             defaults = self.catalogue.entry(item.entry).variant(self.bundle).defaults
@@ -64,8 +68,6 @@ class Embedded(Closing):
                 read[name] = item.port.read(values[name])
             elif name in defaults:
                 read[name] = item.port.read(defaults[name])
-            elif item.required:
-                raise InvalidInput(name, "a value", "nothing")
             elif not item.port.required:
                 read[name] = item.port.default
         return read
@@ -84,7 +86,8 @@ class Embedded(Closing):
         except TimeoutError as error:
             raise DeadlineExceeded("out of time while models were loading") from error
         given = {name: read[name] for name in values}
-        return await engine.run(self.root, Message(given, id=context.id), self._call, context)
+        call = checked(self._call, self._check)
+        return await engine.run(self.root, Message(given, id=context.id), call, context)
 
     def close(self) -> None:
         """Lets go of the components."""

@@ -71,7 +71,7 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         entry = self._open("ModelInfer", context)
         try:
             asked = self._decode(request)
-            answer = self._encode(await self._service.infer(asked.messages, entry), asked)
+            answer = self._encode(await self._service.infer(asked.messages, entry, asked.outputs), asked)
             context.set_trailing_metadata(tuple(entry.echo.items()))
             return answer
         except Exception as error:
@@ -112,7 +112,7 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
                 self._journal.close(entry, entry.error.status if entry.error else 200)
 
     async def _watch(self, asked: wire.Request, entry: Entry, request_id: str) -> AsyncGenerator[Any]:
-        async with aclosing(self._service.watch(asked.messages, entry)) as watch:
+        async with aclosing(self._service.watch(asked.messages, entry, asked.outputs)) as watch:
             async for one in watch:
                 if isinstance(one, Message):
                     yield self._encode(one, asked)
@@ -120,7 +120,7 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
                     yield self._event(one, request_id)
 
     async def _tell_steps(self, asked: wire.Request, entry: Entry) -> AsyncGenerator[Any]:
-        async with aclosing(self._service.tell_steps(asked.messages, entry)) as told:
+        async with aclosing(self._service.tell_steps(asked.messages, entry, asked.outputs)) as told:
             async for one in told:
                 if steps.EVENT in one.parameters:
                     yield wire_grpc.encode_answer(one)

@@ -111,11 +111,11 @@ class Work:
         by_executor = beside.SELDON_ID in request.headers
         if EVENTS in request.headers.get("accept", "") and not by_executor:
             return await self._watch(request, asked)
-        answer = await self._service.infer(asked.messages, request.entry)
+        answer = await self._service.infer(asked.messages, request.entry, asked.outputs)
         return self._encode(answer, asked)
 
     async def _watch(self, request: Request, asked: wire.Request) -> Stream:
-        happenings = self._service.watch(asked.messages, request.entry)
+        happenings = self._service.watch(asked.messages, request.entry, asked.outputs)
 
         def write(one: Happening | Message | ImagegraphError) -> bytes:
             if isinstance(one, Happening):
@@ -131,7 +131,7 @@ class Work:
 
     async def _tell_steps(self, request: Request, asked: wire.Request) -> Answer | Stream:
         """Answers the engine before us: with frames once there is a step, else as ever."""
-        told = self._service.tell_steps(asked.messages, request.entry)
+        told = self._service.tell_steps(asked.messages, request.entry, asked.outputs)
 
         def write(one: Message | ImagegraphError) -> bytes:
             if isinstance(one, ImagegraphError):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from imagegraph import engine
+from imagegraph.check import Check
 from imagegraph.component import Combiner, Router, Signature
 from imagegraph.engine import Call
 from imagegraph.errors import ImagegraphError, Unavailable, UnknownName
@@ -43,6 +44,7 @@ class Side:
     """One version of what is served: a graph, the call that reaches its nodes, its share in percent.
 
     Attributes:
+        check: refuses what can be known to fail.
         watch: knows whether its pods answer; None where that changes nothing.
     """
 
@@ -50,6 +52,7 @@ class Side:
     root: Node
     call: Call
     signatures: Mapping[str, Signature]
+    check: Check
     traffic: int = 100
     shadow: bool = False
     watch: Watch | None = None
@@ -167,8 +170,13 @@ class Service:
             raise self.failure or Unavailable(f"'{self.name}' is still loading its weights")
         return self.journal.metrics.in_flight
 
-    async def infer(self, messages: Sequence[Message], entry: Entry) -> Message:
+    async def infer(
+        self, messages: Sequence[Message], entry: Entry, outputs: Iterable[str] | None = None
+    ) -> Message:
         """Answers a request; several messages are the answers of an ensemble's steps.
+
+        Args:
+            outputs: names of the values that are wanted back, if not all; here they are only checked.
 
         Raises:
             ImagegraphError: see `errors`.
@@ -183,6 +191,8 @@ class Service:
                     if name not in self.interface.inputs:
                         raise UnknownName("input", name, self.interface.inputs)
             side = self._choose(entry)
+            if side.root.children or outputs:
+                await side.check.message(message, outputs)
             for shadow in self._shadows:
                 self._copy(shadow, message, entry)
             answer = await engine.run(side.root, message, side.call, context)
@@ -192,15 +202,19 @@ class Service:
                 parameters["cache_hits"] = ",".join(context.cache_hits)
             return Message(answer.values, message.id or context.id, self.name, parameters, self.version)
 
-    def watch(self, messages: Sequence[Message], entry: Entry) -> AsyncGenerator[Happening | Message]:
+    def watch(
+        self, messages: Sequence[Message], entry: Entry, outputs: Iterable[str] | None = None
+    ) -> AsyncGenerator[Happening | Message]:
         """Answers as `infer` does, and says what happens meanwhile; see `streaming.follow`."""
         signatures = {name: one for side in self._sides for name, one in side.signatures.items()}
-        run, previews = partial(self.infer, messages, entry), _wants_previews(messages)
+        run, previews = partial(self.infer, messages, entry, outputs), _wants_previews(messages)
         return follow(run, entry.context, signatures, self.references, previews=previews)
 
-    def tell_steps(self, messages: Sequence[Message], entry: Entry) -> AsyncGenerator[Message]:
+    def tell_steps(
+        self, messages: Sequence[Message], entry: Entry, outputs: Iterable[str] | None = None
+    ) -> AsyncGenerator[Message]:
         """Answers as `infer` does, and tells the engine before us of steps; see `streaming.tell_steps`."""
-        run = partial(self.infer, messages, entry)
+        run = partial(self.infer, messages, entry, outputs)
         return tell_steps(run, entry.context, previews=_wants_previews(messages))
 
     def _choose(self, entry: Entry) -> Side:

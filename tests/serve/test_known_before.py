@@ -1,0 +1,74 @@
+"""Whatever can be known is refused before the first node runs, in the same words over every protocol."""
+
+import json
+from collections.abc import Callable
+
+import grpc
+import pytest
+
+from imagegraph.message import Message
+from imagegraph.protocol import stubs
+from imagegraph.wire_grpc import encode_request
+from tests.serve.conftest import Server, request
+
+INFER = "/v2/models/m/infer"
+# Only the last node of the graph refuses it.
+LATE = "node 'add': number: expected greater than or equal to 0, got -1"
+MISSPELT = "unknown output 'nmber'. Did you mean 'number'? Available: doubled, number"
+
+# Sends a number, and asks for one output or all; returns the status and the words of the refusal.
+Send = Callable[[Server, int, str | None], tuple[int, str]]
+
+
+def rest(server: Server, number: int, output: str | None) -> tuple[int, str]:
+    asked = {"outputs": [{"name": output}]} if output else {}
+    answer = server.http.post(INFER, json={**request(number=number), **asked})
+    return answer.status_code, answer.json()["error"]
+
+
+def events(server: Server, number: int, output: str | None) -> tuple[int, str]:
+    asked = {"outputs": [{"name": output}]} if output else {}
+    headers = {"Accept": "text/event-stream"}
+    answer = server.http.post(INFER, json={**request(number=number), **asked}, headers=headers)
+    return answer.status_code, answer.json()["error"]
+
+
+def v1(server: Server, number: int, output: str | None) -> tuple[int, str]:
+    assert output is None, "V1 has no outputs to ask for"
+    answer = server.http.post("/v1/models/m:predict", json={"instances": [{"number": number}]})
+    return answer.status_code, answer.json()["error"]
+
+
+def grpc_(server: Server, number: int, output: str | None) -> tuple[int, str]:
+    asked = encode_request(Message({"number": number}), "m")
+    if output:
+        asked.outputs.add(name=output)
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        with pytest.raises(grpc.RpcError) as refusal:
+            stubs.GRPCInferenceServiceStub(channel).ModelInfer(asked)
+        status = dict(refusal.value.trailing_metadata())["x-status"]
+        return int(status), refusal.value.details()
+
+
+@pytest.fixture(scope="module")
+def server(start: Callable[..., Server]) -> Server:
+    return start("--graph", "sum")
+
+
+@pytest.mark.parametrize(
+    ("send", "number", "output", "refusal"),
+    [
+        *((send, -1, None, (400, LATE)) for send in (rest, events, v1, grpc_)),
+        *((send, 1, "nmber", (404, MISSPELT)) for send in (rest, events, grpc_)),
+    ],
+)
+def test_it_is_refused_and_no_node_has_run(
+    server: Server, send: Send, number: int, output: str | None, refusal: tuple[int, str]
+) -> None:
+    assert send(server, number, output) == refusal
+    assert "imagegraph_node_seconds_count" not in server.http.get("/metrics").text
+
+
+def test_what_is_right_is_answered(server: Server) -> None:
+    asked = {**request(number=1), "outputs": [{"name": "number"}]}
+    assert json.loads(server.http.post(INFER, json=asked).text)["outputs"][0]["data"] == [13]
