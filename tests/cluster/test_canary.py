@@ -157,10 +157,10 @@ class TestEdges:
         with Load(address, rate=20) as load:
             with self._upgrading(release, {"default": {"traffic": 60}, **shares}) as upgrade:
                 eventually("the new engine", lambda: asked(address, known=True) == {"default", *BROKEN}, 60)
+                assert upgrade.poll() is None, "helm does not wait"
                 start = time.monotonic()
                 rolled_back = self._canary(release, "rollback", "--canary=crashing")
                 took_s = time.monotonic() - start
-                assert upgrade.poll() is None, "helm waits no more"
             assert rolled_back.returncode == 0, rolled_back.stderr
             assert "it is given up" in rolled_back.stdout
             assert not release.pods("imagegraph/predictor=crashing")
