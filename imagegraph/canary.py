@@ -97,8 +97,9 @@ def rollback(
     if seldon and not _is_well(chosen, predictors, canary):
         # Seldon's operator changes no traffic before every pod is ready: those of the canary may never be.
         steps = steps[1:]
-    for revision in chosen.rollout.give_up_upgrades():
-        console.print(f"revision {revision} was still under way: it is given up")
+    if chosen.is_changing():
+        for revision in chosen.rollout.give_up_upgrades():
+            console.print(f"revision {revision} was still under way: it is given up")
     _take(chosen, given, steps, seldon=seldon, patient=False)
     if not seldon:
         chosen.rollout.remove(canary)

@@ -54,6 +54,11 @@ class Release:
         found["predictors"] = {name: one for name, one in found["predictors"].items() if one is not None}
         return dict(found)
 
+    def is_changing(self) -> bool:
+        """Whether an upgrade is under way, or its helm was killed."""
+        found = json.loads(self._run("history", self.name, "--max", "1", "--output", "json"))
+        return bool(found[-1]["status"].startswith("pending"))
+
     def upgrade(self, values: Values, *, wait: bool) -> None:
         """Gives it other values.
 

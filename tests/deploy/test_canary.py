@@ -115,6 +115,7 @@ def cluster(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     kept = tmp_path / "values.json"
     kept.write_text(json.dumps({"graph": "reimagine", "predictors": GIVEN}))
     (tmp_path / "platform").write_text("plain")
+    (tmp_path / "status").write_text("failed")
     helm = tmp_path / "helm"
     helm.write_text(
         f"""#!/bin/sh
@@ -122,6 +123,7 @@ echo "$@" >> {tmp_path}/calls
 case "$*" in
   *--all*) sed "s/{{/{{\\"platform\\": \\"$(cat {tmp_path}/platform)\\", /" {kept};;
   get*) cat {kept};;
+  history*) echo "[{{\\"status\\": \\"$(cat {tmp_path}/status)\\"}}]";;
   upgrade*) cat > {kept};;
 esac
 """
@@ -245,6 +247,7 @@ def test_rollback_after_it_was_interrupted_does_both_steps_again(cluster: Path) 
 
 
 def test_rollback_gives_up_an_upgrade_that_is_under_way(cluster: Path, api: Api) -> None:
+    (cluster.parent / "status").write_text("pending-upgrade")
     for status, version in (("deployed", "3"), ("pending-upgrade", "4"), ("pending-install", "1")):
         labels = {"owner": "helm", "name": "photos", "status": status, "version": version}
         document = gzip.compress(json.dumps({"info": {"status": status}, "version": int(version)}).encode())
