@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PHOTO ?=
 BUNDLE ?=
-OUT ?= out
+OUT ?=
 
 export UV_PYTHON_DOWNLOADS := never
 export PYTHONWARNINGS := ignore::FutureWarning,ignore::DeprecationWarning
@@ -35,10 +35,10 @@ setup: $(READY) ## Install everything into .venv
 run: $(READY) ## The main job: reimagine a scene and a photograph (PHOTO=…, BUNDLE=…, OUT=…)
 	$(if $(filter-out pocket,$(BUNDLE)),$(BIN)/model-init pull --bundle $(BUNDLE))
 ifdef PHOTO
-	$(BIN)/imagegraph run reimagine "$(PHOTO)" --out "$(OUT)" $(if $(BUNDLE),--bundle $(BUNDLE))
+	$(BIN)/imagegraph run reimagine "$(PHOTO)" $(if $(OUT),--out "$(OUT)") $(if $(BUNDLE),--bundle $(BUNDLE))
 else
-	$(BIN)/imagegraph run reimagine pocket/examples/scene.png --out "$(OUT)/scene" $(if $(BUNDLE),--bundle $(BUNDLE))
-	$(BIN)/imagegraph run reimagine pocket/examples/photo.jpg --out "$(OUT)/photo" $(if $(BUNDLE),--bundle $(BUNDLE))
+	$(BIN)/imagegraph run reimagine pocket/examples/scene.png $(if $(OUT),--out "$(OUT)/scene") $(if $(BUNDLE),--bundle $(BUNDLE))
+	$(BIN)/imagegraph run reimagine pocket/examples/photo.jpg $(if $(OUT),--out "$(OUT)/photo") $(if $(BUNDLE),--bundle $(BUNDLE))
 endif
 
 # Where no cluster can run, a sentence says that it was left out, but continuous integration fails.
@@ -102,7 +102,7 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows
 	$(LOCK_MODEL_INIT) --extra gcs --extra s3 --output-file model-init/requirements-cloud.txt
 
 clean: ## Remove what the targets made, but not the weights
-	rm -rf $(VENV) $(OUT) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 include pocket/pocket.mk
 include tests/cluster/cluster.mk

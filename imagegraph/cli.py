@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,19 +15,19 @@ from typing import Annotated, Any, Literal, TypeVar
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from imagegraph import canary, documents, generated, graph, logs, provenance, results
-from imagegraph.catalogue import ROOT, Catalogue
+from imagegraph import canary, destination, documents, generated, graph, logs, provenance, results
+from imagegraph.catalogue import ROOT, Catalogue, entry_names
 from imagegraph.embedded import Embedded
-from imagegraph.engine import Context, Event
+from imagegraph.engine import Context
 from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
 from imagegraph.graph import Input, NodeType
 from imagegraph.image import Image
 from imagegraph.logs import LogFormat, LogLevel
 from imagegraph.manifest import SeldonDeployment
 from imagegraph.message import Message
+from imagegraph.screen import Screen, screen
 
 # Every option can be given by the environment, too: `IMAGEGRAPH_SERVE_GRACE=60` is `serve --grace 60`.
 app = typer.Typer(
@@ -41,6 +40,7 @@ app.add_typer(canary.commands, name="canary")
 console = Console()
 
 DEFAULT_BUNDLE = generated.DEFAULT_BUNDLE
+LOOK_S = 0.1  # between looks at what loads
 INTERRUPTED = 130  # what shells expect of whom SIGINT ended
 
 Result = TypeVar("Result")
@@ -55,7 +55,10 @@ def run(
         list[str] | None,
         typer.Argument(help="A photo, and other inputs as name=value (see `imagegraph show NAME`)"),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results")] = Path("out"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="New folder for the results; by default one in out/ for each run"),
+    ] = None,
     bundle: Annotated[str | None, typer.Option(help="Weights to use: pocket, sd15, …")] = None,
     manifest: Annotated[Path | None, typer.Option(help="A SeldonDeployment to run instead")] = None,
     device: Device = "auto",
@@ -64,12 +67,16 @@ def run(
     """Run a graph or a component, and write what it answers to a folder."""
     catalogue = Catalogue.read()
     predictor = _deployment(name, bundle, manifest, catalogue).choose(Context().id)
-    with Embedded.of(predictor, catalogue, device) as embedded:
+    with (
+        destination.new_folder(out, _photo_name(inputs or []) or name) as folder,
+        screen(console) as shown,
+        Embedded.of(predictor, catalogue, device) as embedded,
+    ):
         values = _values(inputs or [], embedded.inputs)
         embedded.parameters(values)  # a wrong value shall not wait for the weights
         deadline = None if timeout is None else time.monotonic() + timeout
-        answer, context, seconds = _run(embedded, values, deadline)
-        files = results.save(out, name, embedded, values, answer, context.timings)
+        answer, context, seconds = _run(embedded, values, deadline, shown)
+        files = results.save(folder, name, embedded, values, answer, context.timings)
     _report(answer, files, context, embedded, seconds)
 
 
@@ -228,29 +235,30 @@ def replay(
     picture: Annotated[
         Path, typer.Argument(help="A picture that `run` has written", exists=True, dir_okay=False)
     ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="File to write it to")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="New file to write it to")] = None,
     device: Device = "auto",
 ) -> None:
     """Draw a picture again from its own provenance, and compare."""
     record = provenance.read(picture)
     catalogue = Catalogue.read()
-    now = provenance.nodes(record.graph, record.bundle, catalogue)
-    for node, then in record.nodes.items():
-        if now.get(node) != then:
-            raise InvalidInput(f"node '{node}'", f"{then}", f"{now.get(node)}")
+    provenance.check(record, catalogue)
     inputs = graph.inputs(record.graph, catalogue.signatures(record.graph))
     sources: dict[str, Any] = {}
     for port, files in record.sources.items():
+        if port not in inputs:
+            raise UnknownName("input", port, inputs)
         images = [provenance.find_source(file, picture.parent, port) for file in files]
         sources[port] = images if inputs[port].port.is_list else images[0]
     given = {port: value for port, value in record.parameters.items() if value is not None}
-    with Embedded(record.graph, record.bundle, catalogue, device) as embedded:
-        answer, _, _ = _run(embedded, {**given, **sources}, None)
-    again = answer.values["pictures"][record.picture]
-    path = out or picture.with_name(f"{picture.stem}-replayed.png")
-    path.write_bytes(provenance.stamp(again, record))
-    before = np.asarray(Image(picture.read_bytes()).rgb(), np.int16)
-    difference = int(np.abs(before - np.asarray(again.rgb(), np.int16)).max())
+    path = destination.new_file(out, picture.with_name(f"{picture.stem}-replayed.png"))
+    with screen(console) as shown, Embedded(record.graph, record.bundle, catalogue, device) as embedded:
+        answer, _, _ = _run(embedded, {**given, **sources}, None, shown)
+    before, again = Image(picture.read_bytes()), provenance.find_picture(answer, record)
+    if before.size != again.size:
+        raise InvalidInput(str(picture), "{}x{} px again".format(*before.size), "{}x{}".format(*again.size))
+    destination.write(path, provenance.stamp(again, record))
+    pixels, others = (np.asarray(one.rgb(), np.int16) for one in (before, again))
+    difference = int(np.abs(pixels - others).max())
     console.print(f"{path}: " + ("bit-equal" if difference == 0 else f"differs by up to {difference} of 255"))
 
 
@@ -287,6 +295,12 @@ def _values(arguments: list[str], inputs: dict[str, Input]) -> dict[str, Any]:
     return values
 
 
+def _photo_name(arguments: list[str]) -> str | None:
+    """Returns the name of the photo among the arguments of `run`, without its ending."""
+    photos = (one.removeprefix("image=") for one in arguments)
+    return next((Path(one).stem for one in photos if "=" not in one), None)
+
+
 def _picture(path: str, name: str) -> Image:
     try:
         return Image(Path(path).read_bytes())
@@ -295,30 +309,28 @@ def _picture(path: str, name: str) -> Image:
 
 
 def _run(
-    embedded: Embedded, values: dict[str, Any], deadline: float | None
+    embedded: Embedded, values: dict[str, Any], deadline: float | None, shown: Screen
 ) -> tuple[Message, Context, float]:
-    """Runs a graph, showing the progress of each node."""
+    """Runs a graph, showing what loads and the progress of each node."""
     start = time.perf_counter()
-    columns = (TextColumn("{task.description:14}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as display:
-        context = Context(deadline=deadline, listener=_display(display))
-        answer = asyncio.run(embedded.run(values, context))
-    return answer, context, time.perf_counter() - start
+    context = Context(deadline=deadline, listener=shown.listen)
+
+    async def run() -> Message:
+        watching = asyncio.create_task(_watch_loading(embedded, shown))
+        try:
+            return await embedded.run(values, context)
+        finally:
+            watching.cancel()
+
+    return asyncio.run(run()), context, time.perf_counter() - start
 
 
-def _display(display: Progress) -> Callable[[Event], None]:
-    tasks: dict[str, TaskID] = {}
-
-    def listen(event: Event) -> None:
-        node = event.node.name
-        if event.kind == "started":
-            tasks[node] = display.add_task(node, total=None)
-        elif event.kind == "progress":
-            display.update(tasks[node], completed=event.done, total=event.total)
-        elif event.kind == "finished":
-            display.update(tasks[node], completed=1, total=1)
-
-    return listen
+async def _watch_loading(embedded: Embedded, shown: Screen) -> None:
+    names = entry_names(embedded.root)
+    while left := [name for name in names if name not in embedded.load_seconds]:
+        shown.load(left[0], len(names) - len(left), len(names))
+        await asyncio.sleep(LOOK_S)
+    shown.loaded()
 
 
 def _report(answer: Message, files: list[Path], context: Context, embedded: Embedded, seconds: float) -> None:

@@ -115,6 +115,15 @@ class Image:
                     self._pixels = None  # not both: who wants them as a map too is rare
             return _shared(self._rgb)
 
+    def own(self) -> PillowImage.Image:
+        """Returns the picture upright, in its own mode and colours.
+
+        Raises:
+            InvalidInput, InputTooLarge: as `rgb`.
+        """
+        with self._lock:
+            return _shared(self._decoded())
+
     def map(self) -> NDArray[np.float32]:
         """Returns a one-channel map as float32 [h, w] in 0..1 (16-bit maps keep their precision).
 

@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pydantic
 from PIL import Image as PillowImage
@@ -17,6 +17,7 @@ from imagegraph.documents import Strict
 from imagegraph.errors import InvalidInput
 from imagegraph.graph import Node
 from imagegraph.image import Image, encode_png
+from imagegraph.message import Message
 
 KEY = "imagegraph"
 
@@ -29,10 +30,11 @@ class SourceFile(Strict):
 
 
 class NodeRecord(Strict):
-    """A node's entry and the revision of its weights by role."""
+    """A node's entry, the revision of its weights by role, and its settings (None: not recorded)."""
 
     entry: str
     weights: Mapping[str, str]
+    settings: Mapping[str, Any] | None = None
 
 
 class Record(Strict):
@@ -42,7 +44,8 @@ class Record(Strict):
         graph: the graph, as in a manifest (name, type, entry, children).
         parameters: every value that the graph read from the request, but for pictures.
         sources: its pictures by port, several where the port holds a list.
-        picture: the index of this picture among the pictures of the answer.
+        port: the list of the answer that this picture is in.
+        picture: its index there.
         about: what the answer says of this picture (prior, seed, scores).
     """
 
@@ -54,22 +57,38 @@ class Record(Strict):
     nodes: Mapping[str, NodeRecord]
     parameters: Mapping[str, Any]
     sources: Mapping[str, tuple[SourceFile, ...]]
+    port: str = "pictures"
     picture: int
     about: Mapping[str, Any] = {}
 
 
 def nodes(root: Node, bundle: str, catalogue: Catalogue) -> dict[str, NodeRecord]:
-    """Returns entry and weight revisions of every node."""
+    """Returns entry, weight revisions and settings of every node."""
+    variants = {node.name: catalogue.entry(node.entry).variant(bundle) for node in root.walk()}
     return {
         node.name: NodeRecord(
             entry=node.entry,
-            weights={
-                role: source.version
-                for role, source in catalogue.entry(node.entry).variant(bundle).weights.items()
-            },
+            weights={role: source.version for role, source in variants[node.name].weights.items()},
+            settings=variants[node.name].settings,
         )
         for node in root.walk()
     }
+
+
+def check(record: Record, catalogue: Catalogue) -> None:
+    """Makes sure that what drew a picture is what would draw it now.
+
+    Raises:
+        InvalidInput: names a node that is another, or has other weights or settings.
+    """
+    now = nodes(record.graph, record.bundle, catalogue)
+    for name, then in record.nodes.items():
+        if name not in now:
+            raise InvalidInput(f"node '{name}'", f"entry '{then.entry}'", "nothing")
+        before, after = (one.model_dump(mode="json") for one in (then, now[name]))
+        for part, value in before.items():
+            if value is not None and value != after[part]:
+                raise InvalidInput(f"node '{name}'", f"{part} {value}, as it was drawn with", after[part])
 
 
 def digest(image: Image) -> str:
@@ -78,8 +97,10 @@ def digest(image: Image) -> str:
 
 
 def stamp(picture: Image, record: Record) -> bytes:
-    """Returns the picture as PNG with its record."""
-    return encode_png(picture.rgb(), {KEY: record.model_dump_json(exclude_defaults=False)})
+    """Returns the picture as PNG with its record; a mask or a 16-bit map stays one."""
+    own = picture.own()
+    pixels = own if own.mode in ("L", "I;16") else picture.rgb()
+    return encode_png(pixels, {KEY: record.model_dump_json(exclude_defaults=False)})
 
 
 def read(path: Path) -> Record:
@@ -100,6 +121,19 @@ def read(path: Path) -> Record:
         return Record.model_validate_json(str(text))
     except pydantic.ValidationError as error:
         raise InvalidInput(str(path), "provenance of this version", str(error)) from error
+
+
+def find_picture(answer: Message, record: Record) -> Image:
+    """Returns the picture of an answer that a record is of.
+
+    Raises:
+        InvalidInput: there are not so many.
+    """
+    pictures = answer.values.get(record.port)
+    count = len(pictures) if isinstance(pictures, list) else 0
+    if not isinstance(pictures, list) or not 0 <= record.picture < count:
+        raise InvalidInput(record.port, f"more than {record.picture} pictures, as when it was drawn", count)
+    return cast(Image, pictures[record.picture])
 
 
 def find_source(source: SourceFile, folder: Path, field: str) -> Image:

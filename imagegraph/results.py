@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import orjson
-from PIL import Image as PillowImage
-from PIL import ImageDraw, ImageFont
+import numpy as np
+import pydantic_core
 
-from imagegraph import provenance
+from imagegraph import destination, provenance
+from imagegraph.component import Signature
 from imagegraph.embedded import Embedded
 from imagegraph.image import Image
 from imagegraph.message import Message, Tensor, same
 from imagegraph.provenance import Record, SourceFile
-
-# Values of an answer that hold one item for each of its pictures.
-PER_PICTURE = ("steered_by", "seeds", "clip_prompt", "clip_image", "fidelity")
+from imagegraph.sheet import contact_sheet
 
 SUMMARY = "results.json"
-CELL, GAP, TEXT = 256, 12, 14
+ORDER = "order"  # the port by which a graph ranks its pictures
+LONGEST_LABEL = 50  # bytes
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 
@@ -35,12 +35,35 @@ def save(
     """Writes all that a graph answered and returns the files, the most telling first.
 
     Args:
+        folder: as `destination.new_folder` has made it.
         name: of the graph.
         values: the request.
         timings: seconds by node.
+
+    Raises:
+        ImagegraphError: it cannot be written to any more.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _forget(folder)
+    return destination.fill(folder, lambda staged: _write(staged, name, embedded, values, answer, timings))
+
+
+class _Picture(NamedTuple):
+    """A picture of a list in the answer, its place there and what the answer says of it."""
+
+    port: str
+    place: int
+    image: Image
+    about: Mapping[str, Any]
+
+
+def _write(
+    folder: Path,
+    name: str,
+    embedded: Embedded,
+    values: Mapping[str, Any],
+    answer: Message,
+    timings: Mapping[str, float],
+) -> list[str]:
+    """Writes the files and returns the names of those that are to be shown."""
     read = embedded.parameters(values)
     given = {port: images for port, value in read.items() if (images := _images(value))}
     sources = {port: _sources(folder, port, images) for port, images in given.items()}
@@ -49,9 +72,11 @@ def save(
         for port, value in read.items()
         if not embedded.inputs[port].port.holds_images
     }
-    files: list[Path] = []
-    pictures: list[dict[str, Any]] = []
-    shown: list[tuple[str, Image]] = []
+    new = {
+        port: value
+        for port, value in answer.values.items()
+        if not isinstance(value, Tensor) and not (port in read and same(value, read[port]))
+    }
     record = Record(
         name=name,
         bundle=embedded.bundle,
@@ -61,60 +86,64 @@ def save(
         sources=sources,
         picture=0,
     )
-    for place, (index, picture, about) in enumerate(_ranked(answer), 1):
-        path = folder / "-".join(["picture", f"{place:02}", *_label(about)])
-        path = path.with_suffix(".png")
-        own = record.model_copy(update={"picture": index, "about": about})
-        path.write_bytes(provenance.stamp(picture, own))
-        files.append(path)
-        pictures.append({"file": path.name, "picture": index, **about})
-        shown.append((_sentence(place, about), picture))
-    maps = {
-        port: value
-        for port, value in answer.values.items()
-        if isinstance(value, Image) and port not in sources
-    }
+    columns = _columns(embedded.catalogue.signatures(embedded.root).values())
+    maps = {port: value for port, value in new.items() if isinstance(value, Image)}
+    lists = {port: _images(value) for port, value in new.items() if _is_list_of_images(value)}
+    names: list[str] = []
+    pictures: list[dict[str, Any]] = []
+    rows: list[list[tuple[str, Image]]] = []
+    told: set[str] = set()
+    for port, images in lists.items():
+        row = []
+        for place, picture in enumerate(_ranked(port, images, new, columns.get(port, set())), 1):
+            file = "-".join([_singular(port, new), f"{place:02}", *_label(picture.about)]) + ".png"
+            update = {"port": port, "picture": picture.place, "about": picture.about}
+            stamped = provenance.stamp(picture.image, record.model_copy(update=update))
+            (folder / file).write_bytes(stamped)
+            names.append(file)
+            ours = {"file": file, "port": port, "picture": picture.place}
+            pictures.append({**ours, **picture.about, **ours})
+            told.update(picture.about)
+            row.append((_sentence(place, picture.about), picture.image))
+        rows.append(row)
     for port, image in maps.items():
-        path = folder / f"{port}.png"
-        path.write_bytes(image.data)
-        files.append(path)
+        (folder / f"{port}.png").write_bytes(image.data)
+        names.append(f"{port}.png")
     above = [(port, image) for port, images in given.items() for image in images] + list(maps.items())
-    if above or shown:
-        sheet = folder / "sheet.png"
-        caption = answer.values.get("caption") or answer.values.get("prompt") or name
-        contact_sheet(str(caption), [above, shown]).save(sheet)
-        files.insert(0, sheet)
-    summary = folder / SUMMARY
+    if above or rows:
+        sheet = "contact-sheet.png" if "sheet" in maps else "sheet.png"
+        title = answer.values.get("caption") or answer.values.get("prompt") or name
+        contact_sheet(str(title), [above, *rows]).save(folder / sheet)
+        names.insert(0, sheet)
     facts = {
         "graph": name,
         "bundle": embedded.bundle,
         "parameters": parameters,
-        "answer": {
-            port: value
-            for port, value in answer.values.items()
-            if port not in {*PER_PICTURE, "pictures"}
-            and not isinstance(value, (Image, Tensor))
-            and not (port in read and same(value, read[port]))
-        },
+        "answer": {port: value for port, value in new.items() if port not in {*maps, *lists, *told}},
         "pictures": pictures,
         "seconds": timings,
     }
-    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
-    summary.write_bytes(orjson.dumps(facts, option=options))
-    return [*files, summary]
+    text = pydantic_core.to_json(_plain(facts), indent=2, inf_nan_mode="null")
+    (folder / SUMMARY).write_bytes(text + b"\n")
+    return [*names, SUMMARY]
 
 
-def _forget(folder: Path) -> None:
-    """Removes the pictures of the run before, which this one may not overwrite all."""
-    summary = folder / SUMMARY
-    if summary.is_file():
-        for picture in orjson.loads(summary.read_bytes())["pictures"]:
-            (folder / Path(picture["file"]).name).unlink(missing_ok=True)
+def _plain(value: Any) -> Any:
+    """Returns a value as JSON knows it; a number that is none stays one."""
+
+    def foreign(value: Any) -> Any:
+        return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else repr(value)
+
+    return pydantic_core.to_jsonable_python(value, fallback=foreign, bytes_mode="base64")
 
 
 def _images(value: Any) -> list[Image]:
     """Returns the pictures in a value of a port: the value itself, or what the list holds."""
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Image)]
+
+
+def _is_list_of_images(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and len(_images(value)) == len(value)
 
 
 def _sources(folder: Path, port: str, images: Sequence[Image]) -> tuple[SourceFile, ...]:
@@ -129,41 +158,53 @@ def _sources(folder: Path, port: str, images: Sequence[Image]) -> tuple[SourceFi
     return tuple(files)
 
 
-def _ranked(answer: Message) -> list[tuple[int, Image, dict[str, Any]]]:
-    """Returns index, picture and facts of every picture, best first where the graph ranks."""
-    pictures: Sequence[Image] = answer.values.get("pictures") or []
-    order = answer.values.get("order", range(len(pictures)))
-    columns = {name: answer.values[name] for name in PER_PICTURE if name in answer.values}
+def _columns(signatures: Iterable[Signature]) -> dict[str, set[str]]:
+    """Returns, for every port of a list of pictures, the ports that may say something of each.
+
+    They are the lists that an entry writes which reads or writes the pictures.
+    """
+    found: dict[str, set[str]] = {}
+    for one in signatures:
+        lists = {name for name, port in one.outputs.items() if port.is_list and not port.holds_images}
+        for name, port in {**one.inputs, **one.outputs}.items():
+            if port.is_list and port.holds_images:
+                found.setdefault(name, set()).update(lists - {ORDER})
+    return found
+
+
+def _ranked(
+    port: str, images: Sequence[Image], values: Mapping[str, Any], columns: Iterable[str]
+) -> list[_Picture]:
+    """Returns the pictures of a port, best first where the graph ranks so many."""
+    fitting = {name: value for name, value in values.items() if name in columns and isinstance(value, list)}
+    items = {name: value for name, value in fitting.items() if len(value) == len(images)}
+    order: Sequence[int] = range(len(images))
+    ranks = values.get(ORDER)
+    if isinstance(ranks, list) and sorted(one for one in ranks if isinstance(one, int)) == list(order):
+        order = ranks
     return [
-        (index, pictures[index], {name: column[index] for name, column in columns.items()}) for index in order
+        _Picture(port, index, images[index], {name: _plain(value[index]) for name, value in items.items()})
+        for index in order
     ]
 
 
+def _singular(port: str, ports: Mapping[str, Any]) -> str:
+    """Returns what one of a list is called: a picture of pictures, unless that is a port of its own."""
+    one = port.removesuffix("s")
+    return one if one and one not in ports else port
+
+
 def _label(about: Mapping[str, Any]) -> list[str]:
-    return [str(about[name]) for name in ("steered_by", "seeds") if name in about]
+    """Returns what tells pictures apart, fit for a file's name: words, then whole numbers."""
+    words = [value for value in about.values() if isinstance(value, str)]
+    numbers = [value for value in about.values() if type(value) is int]
+    cleaned = (re.sub(r"[^\w.]+", "-", str(one)).strip("-.") for one in [*words, *numbers])
+    return [one.encode()[:LONGEST_LABEL].decode(errors="ignore") for one in cleaned if one][:3]
 
 
 def _sentence(place: int, about: Mapping[str, Any]) -> str:
-    scores = [f"{name.removeprefix('clip_')} {about[name]:.2f}" for name in PER_PICTURE[2:] if name in about]
-    return f"{place}. {about.get('steered_by', '')}\n{'  '.join(scores)}"
-
-
-def contact_sheet(
-    title: str, rows: Sequence[Sequence[tuple[str, Image]]], cell: int = CELL
-) -> PillowImage.Image:
-    """Draws pictures in rows under a title, each fitted into `cell` px, with labels of up to two lines."""
-    rows = [row for row in rows if row]
-    font = ImageFont.load_default(TEXT)
-    head, step, row_step = TEXT + 2 * GAP, cell + GAP, cell + 4 * TEXT
-    sheet = PillowImage.new("RGB", (GAP + max(map(len, rows)) * step, head + len(rows) * row_step), "white")
-    draw = ImageDraw.Draw(sheet)
-    draw.text((GAP, GAP), title, "black", font)
-    for line, row in enumerate(rows):
-        for column, (label, image) in enumerate(row):
-            left, top = GAP + column * step, head + line * row_step
-            picture = image.rgb()
-            scale = cell / max(picture.size)
-            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-            sheet.paste(picture.resize(size), (left, top))
-            draw.multiline_text((left, top + cell + 2), label, "black", font)
-    return sheet
+    words = [value for value in about.values() if isinstance(value, str)]
+    scores = [
+        f"{name.rpartition('_')[2]} {value:.2f}" for name, value in about.items() if isinstance(value, float)
+    ]
+    return f"{place}. {' '.join(words)}\n{'  '.join(scores)}"

@@ -1,7 +1,10 @@
 import io
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +58,7 @@ def test_show_draws_the_tree_and_tells_what_goes_in_and_out():
 
 def test_run_writes_all_that_a_graph_answers():
     text = run("run", "paint", "photo.png", "seed=7", "prompt=a=b", "--device", "cpu")
-    out = Path("out")
+    out = Path("out/photo-1")
     files = {path.name for path in out.iterdir()}
     assert files == {
         "picture-01-combined-8.png",
@@ -70,30 +73,80 @@ def test_run_writes_all_that_a_graph_answers():
     results = json.loads((out / "results.json").read_text())
     assert results["parameters"] == {"seed": 7, "prompt": "a=b"}
     assert [one["seeds"] for one in results["pictures"]] == [8, 7]
-    assert results["answer"]["numbers"] == [0.5, 1.5]
+    assert [one["numbers"] for one in results["pictures"]] == [1.5, 0.5]
+    assert (out / "results.json").read_bytes().endswith(b"}\n")
     assert "paint" in results["seconds"]
 
 
 def test_a_picture_is_replayed_bit_equal_from_its_own_provenance():
     run("run", "paint", "photo.png", "seed=7", "--device", "cpu")
-    picture = Path("out/picture-01-combined-8.png")
+    picture = Path("out/photo-1/picture-01-combined-8.png")
     assert "bit-equal" in run("replay", str(picture), "--device", "cpu").replace("\n", " ")
-    again = Path("out/picture-01-combined-8-replayed.png")
+    again = picture.with_name("picture-01-combined-8-replayed.png")
     assert np.array_equal(*(np.asarray(Pillow.open(path)) for path in (picture, again)))
     assert provenance.read(again) == provenance.read(picture)
-    Path("out/source-image.png").unlink()
+    Path("out/photo-1/source-image.png").unlink()
     with pytest.raises(InvalidInput, match="image: expected the file source-image.png beside the picture"):
         run("replay", str(picture))
 
 
 def test_pictures_of_the_request_are_kept_for_the_replay_too():
     run("run", "paint", "pictures=photo.png,photo.png", "--device", "cpu")
-    assert "bit-equal" in run("replay", "out/picture-03-given-0.png", "--device", "cpu").replace("\n", " ")
+    assert "bit-equal" in run("replay", "out/paint-1/picture-03-given-0.png", "--device", "cpu").replace(
+        "\n", " "
+    )
+
+
+def test_pictures_of_any_port_are_replayed_and_other_settings_are_said(tmp_path):
+    run("run", "film", "photo.png", "--device", "cpu")
+    picture = next(Path("out/photo-1").glob("frame-02-*.png"))
+    assert "bit-equal" in run("replay", str(picture), "--device", "cpu").replace("\n", " ")
+    path = tmp_path / "catalogue.yaml"
+    path.write_text(path.read_text().replace("side: 32", "side: 48"))
+    with pytest.raises(InvalidInput, match=r"node 'film': expected settings {'side': 32}, as it was.*48"):
+        run("replay", str(picture))
+    record = provenance.read(picture)
+    unknown = {"film": record.nodes["film"].model_copy(update={"settings": None})}  # of an older version
+    image = Image(picture.read_bytes())
+    picture.write_bytes(provenance.stamp(image, record.model_copy(update={"nodes": unknown})))
+    with pytest.raises(InvalidInput, match="frame-02.*: expected 32x32 px again, got '48x48'"):
+        run("replay", str(picture), "-o", "again.png", "--device", "cpu")
+    assert not Path("again.png").exists()
+    picture.write_bytes(provenance.stamp(image, record.model_copy(update={"nodes": unknown, "picture": 3})))
+    with pytest.raises(InvalidInput, match="frames: expected more than 3 pictures"):
+        run("replay", str(picture), "--device", "cpu")
+
+
+def test_a_second_run_leaves_the_first_as_it_is():
+    for number in (1, 2):
+        assert f"out/photo-{number}/results.json" in run("run", "paint", "photo.png", "--device", "cpu")
+    run("run", "paint", "photo.png", "seed=7", "-o", "results", "--device", "cpu")
+    before = {path: path.read_bytes() for path in Path("results").iterdir()}
+    with pytest.raises(InvalidInput, match="out: expected a folder that is new or empty"):
+        run("run", "paint", "photo.png", "seed=9", "-o", "results", "--device", "cpu")
+    with pytest.raises(InvalidInput, match="out: expected a folder that is new or empty"):
+        run("run", "film", "photo.png", "-o", ".")
+    with pytest.raises(InvalidInput, match="out: expected a file that is not there yet"):
+        run("replay", "results/picture-01-combined-8.png", "-o", "results/source-image.png")
+    assert {path: path.read_bytes() for path in Path("results").iterdir()} == before
+
+
+def test_what_loads_and_what_runs_is_shown_from_the_first_moment():
+    command = [sys.executable, "-m", "imagegraph.cli", "run", "late", "number=1", "--device", "cpu"]
+    variables = {**os.environ, "PYTHONPATH": str(Path(tiny.__file__).parent)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
+        lines = [process.stdout.readline() for _ in range(2)]  # it loads for ten seconds if nobody says go
+        loading = process.poll() is None
+        process.kill()
+    assert lines == ["loading\n", "loading late, 1 of 1\n"]
+    assert loading
+    lines = run("run", "sum", "number=1", "--device", "cpu").splitlines()
+    assert lines.index("loading") < lines.index("source") < lines.index("unite") < lines.index("add")
 
 
 def test_other_weights_do_not_replay():
     run("run", "paint", "--device", "cpu")
-    picture = Path("out/picture-01-combined-1.png")
+    picture = Path("out/paint-1/picture-01-combined-1.png")
     record = provenance.read(picture)
     other = provenance.NodeRecord(entry="paint", weights={"colours": "0" * 40})
     for nodes in ({"paint": other}, {"paint": record.nodes["paint"], "gone": other}):
@@ -131,7 +184,7 @@ def test_run_takes_the_manifest_that_generate_wrote():
     with pytest.raises(InvalidDocument, match="'double': expected args .*duoble"):
         run("run", "sum", "number=1", "--device", "cpu")
     run("run", "sum", "number=1", "--device", "cpu", "--bundle", "pocket")
-    assert json.loads(Path("out/results.json").read_text())["answer"] == {"number": 13, "doubled": 2}
+    assert json.loads(Path("out/sum-1/results.json").read_text())["answer"] == {"number": 13, "doubled": 2}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from imagegraph import documents
@@ -15,6 +16,7 @@ from imagegraph.catalogue import Catalogue
 from imagegraph.component import Batched, Component, Progress, Router, Weights
 from imagegraph.errors import MissingWeights
 from imagegraph.image import Image
+from imagegraph.ports import Array
 
 CATALOGUE = """
 entries:
@@ -31,6 +33,7 @@ entries:
   unite: {component: components.priors:Priors, summary: Unites, bundles: {pocket: {}}}
   by-size: {component: tiny:BySize, summary: Small numbers left, bundles: {pocket: {}}}
   paint: {component: tiny:Paint, summary: Paints, bundles: {pocket: {weights: {colours: {path: tests}}}}}
+  film: {component: tiny:Film, summary: Frames, bundles: {pocket: {settings: {side: 32}}}}
   together: {component: tiny:Together, summary: Doubles several at once, bundles: {pocket: {}}}
   hostile: {component: tiny:Hostile, summary: Does what it is told, bundles: {pocket: {}}}
   user: {component: tiny:User, summary: Uses double, uses: {twice: double}, bundles: {pocket: {}}}
@@ -216,4 +219,36 @@ class Paint(Component):
             "order": [1, 0, *range(2, 2 + len(pictures or []))],
             "depth": Image.from_array(np.zeros((height, width), np.uint16)),
             "numbers": [0.5, 1.5],
+        }
+
+
+class Filmed(TypedDict):
+    image: Image
+    frames: list[Image]
+    titles: list[str]
+    sharpness: list[float]
+    shots: list[int]
+    words: list[str]
+    points: Annotated[NDArray[np.float32], Array("float32", (-1, 2))]
+    facts: dict[str, Any]
+
+
+class Film(Component):
+    """Three frames of 16 bit, the photo negated, and values of every kind."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+
+    def predict(self, image: Image | None = None, number: int = 0) -> Filmed:
+        photo = np.asarray(image.rgb()) if image else np.zeros((16, 16, 3), np.uint8)
+        frame = np.arange(self.side * self.side, dtype=np.uint16).reshape(self.side, self.side)
+        return {
+            "image": Image.from_array(255 - photo),
+            "frames": [Image.from_array(frame + one) for one in range(3)],
+            "titles": ["the first", "../zweites: Bild", "三"],
+            "sharpness": [0.5, float("nan"), 1.0],
+            "shots": [1, 2, 2],
+            "words": ["two", "only"],
+            "points": np.eye(2, dtype=np.float32)[:, ::-1],
+            "facts": {"large": 2**70, "bytes": b"\xff", "many": {1}, "none": None, "one": np.float32(0.5)},
         }

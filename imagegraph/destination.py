@@ -1,0 +1,129 @@
+"""Where results go: a place of their own, made before the work, in which nothing is there in part."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from imagegraph.errors import ImagegraphError, InvalidInput
+
+PARENT = Path("out")
+LONGEST_NAME = 100
+_STAGED = ".imagegraph-"
+
+
+@contextlib.contextmanager
+def new_folder(asked: Path | None, stem: str) -> Iterator[Path]:
+    """Makes the folder of a run before its work, and removes it if the work fails.
+
+    Args:
+        asked: a folder that is not there yet, or holds nothing but hidden files. None makes one in
+            `out`, called by `stem` and the first number that is free.
+
+    Raises:
+        InvalidInput: there is something in it already, or it cannot be written to.
+    """
+    made: list[Path] = []
+    try:
+        try:
+            made = _make(asked or PARENT)
+            place = asked or _claim(PARENT / (stem[:LONGEST_NAME] or "run"))
+            made = [place, *made] if asked is None else made
+            tempfile.TemporaryDirectory(prefix=_STAGED, dir=place).cleanup()
+            if taken := _taken(place):
+                raise InvalidInput("out", "a folder that is new or empty", f"{place} with {taken} in it")
+        except OSError as error:
+            got = f"{asked or PARENT} ({error.strerror})"
+            raise InvalidInput("out", "a folder that can be written to", got) from error
+        yield place
+    except BaseException:
+        for one in made:
+            with contextlib.suppress(OSError):
+                one.rmdir()
+        raise
+
+
+def new_file(asked: Path | None, default: Path) -> Path:
+    """Makes sure before the work that a file can be written and that none is overwritten.
+
+    Args:
+        default: taken with a number where it is there already; `asked` must not be there.
+
+    Raises:
+        InvalidInput: it is, or its folder cannot be written to.
+    """
+    numbered = (default.with_stem(f"{default.stem}-{number}") for number in itertools.count(2))
+    place = asked or next(one for one in itertools.chain([default], numbered) if not one.exists())
+    if place.exists():
+        raise InvalidInput("out", "a file that is not there yet", str(place))
+    try:
+        tempfile.TemporaryDirectory(prefix=_STAGED, dir=place.parent).cleanup()
+    except OSError as error:
+        raise InvalidInput(
+            "out", "a file in a folder that can be written to", f"{place} ({error.strerror})"
+        ) from error
+    return place
+
+
+def write(place: Path, data: bytes) -> None:
+    """Writes a file that is there whole or not at all.
+
+    Raises:
+        ImagegraphError: it cannot be written any more.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=_STAGED, dir=place.parent) as staged:
+            fresh = Path(staged, place.name)
+            fresh.write_bytes(data)
+            fresh.replace(place)
+    except OSError as error:
+        raise ImagegraphError(f"cannot write {place}: {error.strerror or error}") from error
+
+
+def fill(folder: Path, write: Callable[[Path], Sequence[str]]) -> list[Path]:
+    """Lets `write` write to a hidden folder, then moves its files to their place, the last one last.
+
+    Where somebody else has put something into `folder` meanwhile, they go to one beside it.
+
+    Args:
+        write: returns the names of the files that are to be returned as paths.
+
+    Raises:
+        ImagegraphError: the folder cannot be written to any more.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=_STAGED, dir=folder) as staged:
+            names = write(Path(staged))
+            if _taken(folder):
+                folder = _claim(folder)
+            for path in sorted(Path(staged).iterdir(), key=lambda path: path.name == names[-1]):
+                shutil.move(path, folder / path.name)
+    except OSError as error:
+        raise ImagegraphError(f"cannot write results to {folder}: {error.strerror or error}") from error
+    return [folder / name for name in names]
+
+
+def _make(place: Path) -> list[Path]:
+    """Makes a folder and those above it; returns those that were not there, the innermost first."""
+    made = [one for one in (place, *place.parents) if not one.exists()]
+    place.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def _claim(place: Path) -> Path:
+    """Makes a folder beside `place`, called like it and by the first number that is free."""
+    for number in itertools.count(1):
+        numbered = place.with_name(f"{place.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            numbered.mkdir()
+            return numbered
+    raise AssertionError("numbers do not end")
+
+
+def _taken(place: Path) -> str | None:
+    """Returns the name of something in a folder; hidden files are nothing."""
+    return next((one.name for one in place.iterdir() if not one.name.startswith(".")), None)

@@ -1,0 +1,121 @@
+"""What a run shows from its first moment: what loads, then the nodes; bars on a terminal, else lines."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from imagegraph.engine import Event
+
+SILENCE_S = 10.0  # between lines that tell how far a node is
+
+
+class Screen(AbstractContextManager["Screen"]):
+    """A context manager that is told what happens."""
+
+    @abstractmethod
+    def load(self, name: str, done: int, total: int) -> None:
+        """Shows the entry that loads now, and how many of all are loaded."""
+
+    @abstractmethod
+    def loaded(self) -> None:
+        """Shows that nothing loads any more."""
+
+    @abstractmethod
+    def listen(self, event: Event) -> None:
+        """Shows what happens at a node."""
+
+
+def screen(console: Console) -> Screen:
+    """Returns what suits the console; it may well be a file or a pipe."""
+    return Bars(console) if console.is_interactive else Lines(console)
+
+
+class Bars(Screen):
+    """A bar for what loads, then one for every node."""
+
+    def __init__(self, console: Console) -> None:
+        """Takes a terminal."""
+        columns = (TextColumn("{task.description:22}"), BarColumn(), TimeElapsedColumn())
+        self._display = Progress(*columns, console=console, transient=True)
+        self._loading: TaskID | None = None
+        self._nodes: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._loading = self._display.add_task("loading", total=None)
+        self._display.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.stop()
+
+    def load(self, name: str, done: int, total: int) -> None:
+        """Moves the bar of what loads."""
+        if self._loading is not None:
+            self._display.update(self._loading, description=f"loading {name}", completed=done, total=total)
+
+    def loaded(self) -> None:
+        """Removes it."""
+        if self._loading is not None:
+            self._display.remove_task(self._loading)
+            self._loading = None
+
+    def listen(self, event: Event) -> None:
+        """Moves the bar of a node."""
+        node = event.node.name
+        if event.kind == "started":
+            self._nodes[node] = self._display.add_task(node, total=None)
+        elif event.kind == "progress":
+            self._display.update(self._nodes[node], completed=event.done, total=event.total)
+        elif event.kind == "finished":
+            self._display.update(self._nodes[node], completed=1, total=1)
+
+
+class Lines(Screen):
+    """A line for each, and for long work one every few seconds."""
+
+    def __init__(self, console: Console) -> None:
+        """Takes any console."""
+        self._console = console
+        self._loading = ""
+        self._told: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._say("loading")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Lines stay where they are."""
+
+    def load(self, name: str, done: int, total: int) -> None:
+        """Writes what loads now."""
+        if name != self._loading:
+            self._loading = name
+            self._say(f"loading {name}, {done + 1} of {total}")
+
+    def loaded(self) -> None:
+        """Writes nothing: the nodes follow."""
+
+    def listen(self, event: Event) -> None:
+        """Writes what begins, and how far it is."""
+        node, now = event.node.name, time.monotonic()
+        if event.kind == "started":
+            self._say(node)
+            self._told[node] = now
+        elif event.kind == "progress" and now - self._told[node] >= SILENCE_S:
+            self._say(f"{node}, {event.done} of {event.total}")
+            self._told[node] = now
+
+    def _say(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.file.flush()
