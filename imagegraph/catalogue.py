@@ -107,13 +107,18 @@ class Entry(Strict):
         """Finds the weights on this machine.
 
         Raises:
-            MissingWeights: says which command pulls them.
+            MissingWeights: says what brings them here.
         """
-        sources = self.variant(bundle).weights
-        try:
-            return Weights({role: source.folder() for role, source in sources.items()}, device)
-        except MissingWeights as error:
-            raise MissingWeights(f"{error}; pull them: model-init pull --bundle {bundle}") from error
+        folders: dict[str, Path] = {}
+        for role, source in self.variant(bundle).weights.items():
+            try:
+                folders[role] = source.folder()
+            except MissingWeights as error:
+                remedy = f"pull them: model-init pull --bundle {bundle}"
+                if source.project_folder:
+                    remedy = "they belong to the repository: take them from there, with git lfs if need be"
+                raise MissingWeights(f"{error}; {remedy}") from error
+        return Weights(folders, device)
 
     def version(self, bundle: str, weights: Weights, uses: Mapping[str, str]) -> str:
         """Returns the version of the component as it is loaded, or nothing where it has none.

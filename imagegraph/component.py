@@ -135,12 +135,22 @@ class Weights(Mapping[str, Path]):
 
     @functools.cached_property
     def device(self) -> str:
-        """What to put them on: looked for only if somebody asks, since torch takes 250 MB to say it."""
-        if self.choice != "auto":
+        """What to put them on: looked for only if somebody asks, since torch takes 250 MB to say it.
+
+        Raises:
+            InvalidInput: torch finds no such device here.
+        """
+        if self.choice == "cpu":
             return self.choice
         import torch
 
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if self.choice == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.empty(0, device=self.choice)
+        except (RuntimeError, AssertionError) as error:
+            raise InvalidInput("device", "cpu, auto, or one that torch finds here", self.choice) from error
+        return self.choice
 
     def __getitem__(self, role: str) -> Path:
         return self.paths[role]

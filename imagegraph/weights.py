@@ -13,6 +13,7 @@ from typing import Annotated, Self
 import pydantic
 from pydantic import Field
 
+from imagegraph import snapshot
 from imagegraph.documents import Strict
 from imagegraph.errors import MissingWeights
 
@@ -84,18 +85,23 @@ class Source(Strict):
             MissingWeights: they are not here, or not all.
         """
         if folder := self.project_folder:
-            return folder
+            return self._whole(folder)
         home = cached(self.repository)
-        snapshot = home / "snapshots" / self.version
+        folder = home / "snapshots" / self.version
         manifest = Manifest.read(home, self.version)
         if manifest is not None:
-            broken = manifest.missing(snapshot)
+            broken = manifest.missing(folder)
             if broken:
                 raise MissingWeights(f"weights of {self} are incomplete in {home}: {', '.join(broken)}")
-            return snapshot
+            return folder
         if self.repo and (found := _downloaded(self.repo, self.version)):
-            return found
-        raise MissingWeights(f"weights of {self} are not on this machine: nothing at {snapshot}")
+            return self._whole(found)
+        raise MissingWeights(f"weights of {self} are not on this machine: nothing at {folder}")
+
+    def _whole(self, folder: Path) -> Path:
+        if found := snapshot.faults(folder):
+            raise MissingWeights(f"weights of {self} are incomplete in {folder}: {', '.join(found)}")
+        return folder
 
 
 def _downloaded(repo: str, revision: str) -> Path | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from imagegraph.catalogue import ROOT, Catalogue
+from imagegraph.catalogue import Catalogue
 from imagegraph.component import Combiner, Router
 from tests.cluster import images, toolchain
 from tests.cluster.conftest import unavailable
@@ -104,13 +104,9 @@ class Container:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the containers of this file share."""
     made = tmp_path_factory.mktemp("containers")
-    for name in ("root", "models/examples", "added/models", "added/opt/project/pocket"):
+    for name in ("root", "models", "added/models"):
         (made / name).mkdir(parents=True)
     os.chown(made / "models", 1000, 1000)
-    # Smoke inputs are pictures of the repository, which the image does not hold.
-    (made / "added/opt/project/pocket/examples").symlink_to("/models/examples")
-    for path in (ROOT / "pocket/examples").iterdir():
-        (made / "models/examples" / path.name).write_bytes(path.read_bytes())
     return made
 
 

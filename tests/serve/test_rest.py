@@ -3,6 +3,7 @@
 import base64
 import json
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -204,6 +205,37 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(asleep: Server) -> Non
     refused = next(answer for answer in answers if answer.status_code == 503)
     assert refused.headers["retry-after"] == "1"
     assert "the queue is full" in refused.json()["error"]
+
+
+def test_the_queue_depth_is_true_at_every_moment_and_who_leaves_is_out_of_it(asleep: Server) -> None:
+    def wait_for(waiting: int, under_way: int) -> None:
+        labels = '{model_name="asleep",role="node"}'
+        expected = {f"imagegraph_queue_depth{labels} {waiting:.1f}"}
+        expected.add(f"imagegraph_in_flight{labels} {under_way:.1f}")
+        end = time.monotonic() + 30
+        while not expected <= {*(page := asleep.http.get("/metrics").text).splitlines()}:
+            assert time.monotonic() < end, page
+            time.sleep(0.02)
+
+    def connect() -> socket.socket:
+        """Sends a request that takes long; who closes the connection leaves."""
+        body = json.dumps(request(seconds=20.0)).encode()
+        head = f"POST /v2/models/m/infer HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+        made = socket.create_connection(("127.0.0.1", asleep.http_port))
+        made.sendall(head.encode() + body)
+        return made
+
+    wait_for(0, 0)
+    running = connect()
+    wait_for(0, 1)
+    for _ in range(3):  # two wait, which is all that may
+        waiting = [connect(), connect()]
+        wait_for(2, 3)
+        for one in waiting:
+            one.close()
+        wait_for(0, 1)
+    running.close()
+    assert outputs(asleep.infer(seconds=0.01)) == {"slept": [0.01]}
 
 
 def test_sigterm_finishes_what_is_under_way(start: Start) -> None:

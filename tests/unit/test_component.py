@@ -1,4 +1,6 @@
+import sys
 import time
+import types
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
@@ -99,3 +101,15 @@ def test_what_a_component_does_to_a_default_is_forgotten():
         assert arguments == {"words": [], "sizes": {}}
         arguments["words"].append("a")
         arguments["sizes"]["a"] = 1
+
+
+def test_a_device_that_torch_does_not_find_is_named(monkeypatch):
+    def empty(size: int, device: str) -> None:
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(empty=empty))
+    assert Weights({}, "cpu").device == "cpu"
+    with pytest.raises(
+        InvalidInput, match="device: expected cpu, auto, or one that torch finds here, got 'cuda:3'"
+    ):
+        Weights({}, "cuda:3").device  # noqa: B018

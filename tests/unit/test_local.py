@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import functools
+import inspect
 import threading
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from imagegraph.errors import (
     ImagegraphError,
     InvalidInput,
     MissingWeights,
+    OutOfMemory,
     Overloaded,
     UnknownName,
     Unsupported,
@@ -421,3 +423,77 @@ def test_who_gives_no_sign_of_life_for_as_long_as_its_watchdog_allows_is_hung(tm
                     await asyncio.sleep(0.01)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError("no\nweights"), "OSError: no weights; the log at level debug shows where"),
+        (ImportError("No module named 'torch'"), "'torch'; install what it needs, such as imagegraph"),
+        (StopIteration(), "StopIteration; the log"),
+        (SystemExit(3), "SystemExit: 3; the log"),
+        (ValueError("x" * 1000), "ValueError: x{288}; the log"),
+    ],
+)
+def test_a_failure_to_load_is_one_sentence_and_the_log_shows_the_rest(
+    tmp_path, monkeypatch, caplog, error, words
+):
+    monkeypatch.setattr(tiny.Broken, "load", throws(error))
+
+    async def main() -> None:
+        with (
+            local(tmp_path, "broken") as call,
+            pytest.raises(ImagegraphError, match=f"^node 'broken': 'broken' cannot be loaded: .*{words}"),
+        ):
+            await asyncio.wait_for(call.ready(), 30)
+
+    asyncio.run(main())
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [error]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "", "CPU", "meta"])
+def test_a_device_that_there_is_not_is_refused_before_anything_loads(tmp_path, device):
+    with pytest.raises(InvalidInput, match="device: expected auto, cpu, cuda, cuda:N or mps, got"):
+        LocalCall(tiny.catalogue(tmp_path), "pocket", ["double"], device)
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+@pytest.mark.parametrize("entry", ["faulty", "together"])
+def test_the_log_says_where_a_component_failed_and_the_answer_does_not(
+    tmp_path, monkeypatch, caplog, entry, level
+):
+    original = tiny.Together.predict_batch
+    monkeypatch.setattr(
+        tiny.Together, "predict_batch", functools.wraps(original)(lambda *_: tiny.Faulty().fail())
+    )
+    caplog.set_level(level, "imagegraph")
+    with pytest.raises(ImagegraphError) as caught:
+        run_local(tmp_path, Node(name="a", entry=entry), {"number": 1})
+    assert str(caught.value) == "node 'a': ZeroDivisionError: integer division or modulo by zero"
+    (record,) = (one for one in caplog.records if one.name == "imagegraph.local")
+    line = inspect.getsourcelines(tiny.Faulty.fail)[1] + 1
+    assert record.getMessage() == f"{caught.value}, at {tiny.__file__}:{line}"
+    assert bool(record.exc_info) == (level == "DEBUG")
+
+
+@pytest.mark.parametrize(("smoke", "end"), [("", "untried"), ("smoke: {number: 1}, ", "works again")])
+def test_who_ran_out_of_memory_works_again_only_if_that_was_tried(tmp_path, monkeypatch, caplog, smoke, end):
+    caplog.set_level("INFO", "imagegraph")
+    text = tiny.CATALOGUE.replace("what it is told, ", f"what it is told, {smoke}")
+    node = Node(name="hostile")
+
+    async def main() -> None:
+        with LocalCall(tiny.catalogue(tmp_path, text), "pocket", ["hostile"], "cpu") as call:
+            with monkeypatch.context() as patch:
+                patch.setattr(tiny.Hostile, "answer", staticmethod(throws(MemoryError())))
+                with pytest.raises(OutOfMemory):
+                    await engine.run(node, Message({"number": 1}), call)
+            assert call.exhausted == ["hostile"]
+            async with asyncio.timeout(30):
+                while call.exhausted:
+                    await asyncio.sleep(0.01)
+            assert (await engine.run(node, Message({"number": 1}), call)).values == {"doubled": 0}
+
+    asyncio.run(main())
+    said = [record.getMessage() for record in caplog.records]
+    assert [one for one in ("untried", "works again") if one in " ".join(said)] == [end]

@@ -64,9 +64,19 @@ def test_a_snapshot_with_a_manifest_is_found_and_one_that_lost_a_file_is_not(cac
         REPO.folder()
 
 
-def test_a_snapshot_of_the_hubs_own_client_is_found(cache):
+def test_a_snapshot_of_the_hubs_own_client_is_found_if_it_is_whole(cache):
     folder = snapshot(cache / "models--a--b", COMMIT, manifest=False)
+    with pytest.raises(MissingWeights, match=r"a/b are incomplete in .*: \*.safetensors is missing"):
+        REPO.folder()
+    (folder / "model.bin").write_bytes(b"1")
     assert REPO.folder() == folder
+
+
+def test_a_folder_of_the_project_that_is_not_whole_is_named(tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "model.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(MissingWeights, match="weights of net are incomplete .* is a pointer of Git LFS"):
+        Source(path="net").folder()
 
 
 def test_addresses_that_read_the_same_are_kept_apart():

@@ -171,7 +171,10 @@ class Broken(Component):
 
 class Faulty(Component):
     def predict(self, number: int) -> Number:
-        return {"number": number // 0}
+        return self.fail(number)
+
+    def fail(self, *_: Any) -> Any:
+        return 1 // 0
 
 
 class BySize(Router):
