@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import crds, local, monitoring, toolchain
 from tests.cluster import images as built_images
-from tests.cluster import local, monitoring, toolchain
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually, given
 from tests.cluster.releases import install
 from tests.cluster.shell import answers, free_ports, running
@@ -124,6 +124,14 @@ def prometheus(tmp_path: Path) -> Callable[[Namespace, str], AbstractContextMana
 def namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Iterator[Namespace]:
     """A namespace for one test under Pod Security's level restricted."""
     yield from _namespace(cluster, request)
+
+
+@pytest.fixture(scope="module")
+def place(cluster: Kubernetes) -> Iterator[Namespace]:
+    """A namespace that warns of what Pod Security's level restricted forbids, where all kinds are known."""
+    with crds.installed(cluster), cluster.namespace("test-manifests") as made:
+        made.kubectl("label", "namespace", made.name, "pod-security.kubernetes.io/warn=restricted")
+        yield made
 
 
 @pytest.fixture(scope="class")

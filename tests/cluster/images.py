@@ -1,10 +1,13 @@
 """Builds the project's images without a Docker daemon, or with one: `python -m tests.cluster.images`.
 
+With the name of a kind of cluster, gives them to that: `python -m tests.cluster.images kind`.
+
 `BASE_IMAGE` names the image that they start from. Without it one is made of Debian's packages: a registry
 need not be reachable. The certificate authorities of this machine are lent to the build and stay out of the
 images. Layers are kept in the user's cache.
 """
 
+import argparse
 import hashlib
 import io
 import json
@@ -13,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +30,12 @@ VERSION = "0.1.0"
 IMAGES = {
     f"docker.io/library/imagegraph:{VERSION}": "components/Dockerfile",
     f"docker.io/imagegraph/model-init:{VERSION}": "model-init/Dockerfile",
+}
+# How clusters without a registry take an archive.
+LOAD = {
+    "kind": ("kind", "load", "image-archive"),
+    "minikube": ("minikube", "image", "load"),
+    "k3s": ("k3s", "ctr", "images", "import"),
 }
 # The authorities that this machine trusts may be others than the base image's.
 LENT = "/etc/ssl/certs/ca-certificates.crt"
@@ -106,8 +116,20 @@ def of_binary(binary: Path, folder: Path) -> Built:
     return Built(name, json.dumps(config).encode(), (Layer(layer, diff_id, len(buffer.getvalue())),))
 
 
-def archive(name: str, path: Path) -> None:
-    """Writes an image as an archive for a cluster elsewhere: `kind load image-archive`."""
+def load(into: str) -> None:
+    """Gives the images to a cluster without a registry; raises Missing where its own tool is not here."""
+    if not shutil.which(LOAD[into][0]):
+        raise Missing(f"{LOAD[into][0]} is not installed")
+    for name in IMAGES:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "image.tar")
+            _archive(name, path)
+            start = time.monotonic()
+            _run(*LOAD[into], str(path))
+            _say(f"{into} has {name} after {time.monotonic() - start:.0f} s")
+
+
+def _archive(name: str, path: Path) -> None:
     if shutil.which("buildah"):
         _buildah("push", name, f"docker-archive:{path}:{name}")
     else:
@@ -214,8 +236,21 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def main() -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.cluster.images", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("into", nargs="?", choices=sorted(LOAD), help="the cluster that shall have them")
+    into = parser.parse_args().into
+    if into:
+        load(into)
+    else:
+        build()
+
+
 if __name__ == "__main__":
     try:
-        build()
+        main()
     except Missing as error:
         sys.exit(f"images: {error}")

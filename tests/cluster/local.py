@@ -28,7 +28,7 @@ import yaml
 from tests.cluster import components
 from tests.cluster.certificates import Authority
 from tests.cluster.containerd import Containerd
-from tests.cluster.images import Built, of_binary
+from tests.cluster.images import IMAGES, Built, built, of_binary
 from tests.cluster.shell import Failed, run
 from tests.cluster.toolchain import Missing, tools
 
@@ -391,7 +391,12 @@ def main() -> None:
         return
     start = time.monotonic()
     cluster.up(arguments.nodes)
-    print(f"Kubernetes is up after {time.monotonic() - start:.0f} s; `make cluster-down` ends it. Use it by")
+    for name in IMAGES:
+        cluster.load(built(name))
+    print(
+        f"Kubernetes is up after {time.monotonic() - start:.0f} s, with the images; "
+        "`make cluster-down` ends it. Use it by"
+    )
     print(f"  export KUBECONFIG={cluster.kubeconfig} PATH={tools() / 'bin'}:$PATH")
     print("and test on it instead of a fresh one by `make cluster-test TEST_KUBECONFIG=$KUBECONFIG`")
 

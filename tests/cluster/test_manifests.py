@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from imagegraph.catalogue import ROOT
-from tests.cluster import crds
-from tests.cluster.kubernetes import CommandFailed, Kubernetes, Namespace
+from tests.cluster.dry_run import check, dry_run, objects
+from tests.cluster.kubernetes import CommandFailed, Namespace
 from tests.cluster.toolchain import tools
 from tests.deploy import chart
 
@@ -29,22 +29,6 @@ OPEN = {"annotations", "data", "labels", "limits", "matchLabels", "metadata", "n
 SCENARIOS = pytest.mark.parametrize(
     "scenario", chart.SCENARIOS, ids=lambda path: path.name.partition("-values")[0]
 )
-# What an InferenceService says of a pod beside the pod.
-BESIDE_POD = {"minReplicas", "maxReplicas", "scaleMetric", "scaleTarget", "deploymentStrategy"}
-
-
-@pytest.fixture(scope="module")
-def place(cluster: Kubernetes) -> Iterator[Namespace]:
-    """A namespace that warns of what Pod Security's level restricted forbids, where all kinds are known."""
-    with crds.installed(cluster), cluster.namespace("test-manifests") as made:
-        made.kubectl("label", "namespace", made.name, "pod-security.kubernetes.io/warn=restricted")
-        yield made
-
-
-def dry_run(place: Namespace, text: str) -> str:
-    """Has the server check documents as if they were applied; a warning is an error."""
-    arguments = ["apply", "--dry-run=server", "--validate=strict", "--warnings-as-errors", "--filename=-"]
-    return place.kubectl(*arguments, stdin=text, timeout_s=120)
 
 
 def rendered(values: Path) -> str:
@@ -58,37 +42,6 @@ def built(folder: Path, namespace: str) -> str:
     command = [str(tools() / "bin" / "kubectl"), "kustomize", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     return re.sub(r"(?m)^  namespace: \S+$", f"  namespace: {namespace}", done.stdout)
-
-
-def objects(text: str) -> list[dict[str, Any]]:
-    return [one for one in yaml.safe_load_all(text) if one]
-
-
-def inner(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the server does not look into: documents of engines, pods that operators make."""
-    documents = [yaml.safe_load(one["data"]["graph.yaml"]) for one in chart.of_kind("ConfigMap", found)]
-    pods = [pod for pod in chart.pods(found) if pod.kind in ("InferenceService", "SeldonDeployment")]
-    for pod in pods:
-        spec = {key: value for key, value in pod.spec.items() if key not in BESIDE_POD}
-        selector = {"matchLabels": {"imagegraph/node": pod.labels["imagegraph/node"]}}
-        template = {"metadata": {"labels": pod.labels}, "spec": spec}
-        documents.append(
-            {
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "metadata": {"name": pod.name},
-                "spec": {"selector": selector, "template": template},
-            }
-        )
-    return documents
-
-
-def check(place: Namespace, text: str) -> None:
-    found = objects(text)
-    said = dry_run(place, text)
-    assert said.count("(server dry run)") == len(found)
-    if more := inner(found):
-        dry_run(place, yaml.safe_dump_all(more))
 
 
 @SCENARIOS

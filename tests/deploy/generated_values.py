@@ -17,6 +17,8 @@ Values = dict[str, Any]
 SCHEMA: Schema = json.loads((CHART / "values.schema.json").read_text())
 # Small graphs with a node of each: one with weights, one without, one with children.
 GRAPHS = {"upscale": "upscale", "edges": "edges", "draw": "generate"}
+# As helm takes them; Kubernetes wants a letter first.
+RELEASES = st.from_regex(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?", fullmatch=True) | st.just("2024-photos")
 BOUND = 2**31 - 1
 # What the schema leaves to Kubernetes, by definition.
 OPEN: dict[str, st.SearchStrategy[Any]] = {

@@ -3,17 +3,14 @@
 from typing import Any
 
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.deploy import chart, generated_values, rules
 
-# As helm takes them; Kubernetes wants a letter first.
-RELEASES = st.from_regex(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?", fullmatch=True) | st.just("2024-photos")
 REFUSALS = ("values don't meet the specifications of the schema", "execution error at (imagegraph/templates/")
 
 
 @settings(max_examples=10, deadline=None)
-@given(generated_values.values(), RELEASES)
+@given(generated_values.values(), generated_values.RELEASES)
 def test_what_renders_is_what_kubernetes_takes_and_all_else_is_refused_in_words(
     given: dict[str, Any], release: str
 ) -> None:

@@ -1,29 +1,109 @@
 """docs/kubernetes.md is tested: values and settings render, commands exist, links lead somewhere."""
 
+import base64
+import json
 import re
 import shlex
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from kubernetes.utils.quantity import parse_quantity
 from typer.testing import CliRunner
 
 from imagegraph import cli
 from imagegraph.catalogue import ROOT
 from tests.deploy import chart
+from tests.serve.conftest import Server, start
+
+__all__ = ["start"]  # a fixture
 
 PAGE = ROOT / "docs" / "kubernetes.md"
 TEXT = PAGE.read_text()
-SHELL = "\n".join(re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S)).replace("\\\n", " ")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S)
+SHELL = "\n".join(BLOCKS).replace("\\\n", " ")
+DOCUMENTS = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", TEXT, re.M | re.S)]
+[SCRAPING] = [one for one in DOCUMENTS if "scrape_configs" in one]
+VALUES = [one for one in DOCUMENTS if one is not SCRAPING]
 SETTINGS = re.findall(r"(?:--set )(\S+)", SHELL) + re.findall(r"`--set (\S+)`", TEXT)
 
 
-def test_its_values_render(tmp_path: Path) -> None:
-    (block,) = re.findall(r"^```yaml\n(.*?)^```", TEXT, re.M | re.S)
-    values = tmp_path / "values.yaml"
-    values.write_text(block)
-    done = chart.template("--values", str(values))
+@pytest.mark.parametrize("values", VALUES, ids=lambda one: "-".join(one))
+def test_its_values_render(values: dict[str, Any]) -> None:
+    assert chart.objects(given=values)
+
+
+def test_prometheus_takes_its_configuration_and_finds_the_pods_of_the_chart_by_it(tmp_path: Path) -> None:
+    path = tmp_path / "prometheus.yaml"
+    # Debian's Prometheus knows no Kubernetes.
+    path.write_text(
+        yaml.safe_dump(SCRAPING).replace("kubernetes_sd_configs:\n  - role: pod", "static_configs: []")
+    )
+    assert path.read_text().count("static_configs") == 2
+    done = subprocess.run([chart.tool("promtool"), "check", "config", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    pods, executors = SCRAPING["scrape_configs"]
+    for pod in chart.pods(chart.objects("--set", "graph=upscale,cache.fill=job")):
+        ports = [port["name"] for port in pod.spec["containers"][0].get("ports", [])] or [""]
+        labels = {
+            f"pod_label_{re.sub(r'[^a-zA-Z0-9_]', '_', key)}": value for key, value in pod.labels.items()
+        }
+        kept = [port for port in ports if keeps(pods, {**labels, "pod_container_port_name": port})]
+        assert kept == ([] if pod.kind == "Job" else ["http"])
+        assert not any(keeps(executors, {**labels, "pod_container_port_name": port}) for port in ports)
+    assert keeps(executors, {"pod_label_seldon_app": "photos-default", "pod_container_port_name": "http"})
+
+
+def keeps(job: dict[str, Any], target: dict[str, str]) -> bool:
+    """Whether a job scrapes a target, by what Kubernetes says of it."""
+    rules = [rule for rule in job["relabel_configs"] if rule.get("action") == "keep"]
+    values = [target.get(rule["source_labels"][0].removeprefix("__meta_kubernetes_"), "") for rule in rules]
+    return all(re.fullmatch(rule["regex"], value) for rule, value in zip(rules, values, strict=True))
+
+
+def test_its_first_request_is_answered(start: Callable[..., Server], tmp_path: Path) -> None:
+    [block] = [block for block in BLOCKS if "curl " in block]
+    script = block[block.index("printf ") : block.index("jq ")]
+    server = start("--component", "identity")
+    script = script.replace("localhost:8080", f"localhost:{server.http_port}").replace(
+        "pocket/", f"{ROOT}/pocket/"
+    )
+    subprocess.run(["bash", "-euc", script], cwd=tmp_path, check=True)
+    [output] = json.loads((tmp_path / "answer.json").read_text())["outputs"]
+    assert base64.b64decode(output["data"][0]) == (ROOT / "pocket/examples/scene.png").read_bytes()
+
+
+def test_its_first_picture_is_taken_out_of_the_answer(tmp_path: Path) -> None:
+    [script] = [line for line in SHELL.splitlines() if line.startswith("jq ")]
+    scene = (ROOT / "pocket/examples/scene.png").read_bytes()
+    outputs = [
+        {"name": "seeds", "data": [1]},
+        {"name": "pictures", "data": [base64.b64encode(scene).decode()]},
+    ]
+    (tmp_path / "answer.json").write_text(json.dumps({"outputs": outputs}))
+    chart.tool("jq")
+    subprocess.run(["bash", "-euc", script], cwd=tmp_path, check=True)
+    assert (tmp_path / "picture.png").read_bytes() == scene
+
+
+def test_the_first_install_fits_a_small_machine_and_a_volume_for_one() -> None:
+    [install] = [line for line in SHELL.splitlines() if line.startswith("helm install photos charts/")]
+    [values] = re.findall(r"--values (\S+)", install)
+    [claim] = chart.of_kind("PersistentVolumeClaim", chart.objects("--values", str(ROOT / values)))
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert f"one claim of {claim['spec']['resources']['requests']['storage'].replace('Gi', ' GiB')}" in TEXT
+
+
+@pytest.mark.parametrize("bundle", ["pocket", "sd15", "sdxl"])
+def test_what_the_nodes_of_a_bundle_ask_for_is_what_it_says(bundle: str) -> None:
+    pods = [pod for pod in chart.pods(chart.objects("--set", f"bundle={bundle}")) if pod.node]
+    requests = [pod.spec["containers"][0]["resources"]["requests"] for pod in pods]
+    cpu, memory = (sum(parse_quantity(one[name]) for one in requests) for name in ("cpu", "memory"))
+    [row] = [line for line in TEXT.splitlines() if line.startswith(f"| `{bundle}` |")]
+    assert f"{cpu} CPU, {memory / 2**30} GiB" in row
 
 
 def test_the_smallest_main_job_asks_for_what_it_says() -> None:
@@ -38,7 +118,7 @@ def test_the_smallest_main_job_asks_for_what_it_says() -> None:
 
     pods = list(chart.pods(chart.objects("--values", str(chart.CHART / "ci" / "plain-values.yaml"))))
     cpu, memory = (sum(asked(pod, resource) for pod in pods) for resource in ("cpu", "memory"))
-    assert f"asks for {cpu / 1000:g} CPU and {memory / 1024:g} GiB" in TEXT
+    assert f"asks for {cpu / 1000:g} CPU and {memory / 1024:g} GiB," in TEXT
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
