@@ -95,6 +95,10 @@ def serve(
     http_port: Annotated[int, typer.Option(envvar="AIP_HTTP_PORT")] = 8080,
     grpc_port: Annotated[int, typer.Option(help="0 serves no gRPC")] = 8081,
     max_queue: Annotated[int, typer.Option(min=1, help="Most requests that wait")] = 128,
+    max_body_mib: Annotated[
+        int | None,
+        typer.Option(min=1, help="Largest request, MiB; else 64, of an OUTPUT_TRANSFORMER 1024"),
+    ] = None,
     watchdog: Annotated[
         float | None,
         typer.Option(min=0.1, help="Longest without a sign of life of a component, s; else the catalogue's"),
@@ -152,12 +156,14 @@ def serve(
     vertex = None
     if "AIP_PREDICT_ROUTE" in os.environ:
         vertex = Vertex(os.environ["AIP_HEALTH_ROUTE"], os.environ["AIP_PREDICT_ROUTE"])
+    # What other nodes have drawn is larger than any photo, and would be refused after all the work.
+    body_mib = max_body_mib or (1024 if type_ is NodeType.OUTPUT_TRANSFORMER else 64)
     options = Options(
         http_port=http_port,
         grpc_port=grpc_port or None,
         drain_delay_s=drain_delay,
         grace_s=grace,
-        limits=Limits(timeout_s=timeout),
+        limits=Limits(body_bytes=body_mib * 2**20, timeout_s=timeout),
         vertex=vertex,
     )
     serve(served, options)

@@ -96,6 +96,16 @@ def test_bodies_are_limited(double: Server) -> None:
     assert double.http.request("GET", "/v2", content=b" " * 70_000).status_code == 413
 
 
+def test_what_other_nodes_have_drawn_is_not_refused_after_all_their_work(
+    start: Callable[..., Server],
+) -> None:
+    node = start("--component", "double", "--type", "OUTPUT_TRANSFORMER", "--max-body-mib", "65")
+    behind = start("--component", "double", "--type", "OUTPUT_TRANSFORMER")
+    for server, mib, status in ((node, 64, 400), (node, 65, 413), (behind, 65, 400)):
+        answer = server.http.post("/v2/models/m/infer", content=b" " * (mib * 2**20 + 1))
+        assert answer.status_code == status, answer.text
+
+
 def test_the_request_id_is_kept_or_made(double: Server) -> None:
     body = request(number=1)
     for header in ("X-Request-Id", "Seldon-Puid"):
