@@ -271,16 +271,16 @@ def replay(
 def _deployment(
     name: str, bundle: str | None, manifest: Path | None, catalogue: Catalogue
 ) -> SeldonDeployment:
-    """The graph to run: of a manifest file, or as `generate` would write it for another bundle."""
-    written = generated.graphs(ROOT) / f"{name}.yaml"
-    if manifest is None and bundle is None and written.is_file():
-        manifest = written
-    if manifest is not None:
-        if bundle is not None:
-            raise InvalidInput("bundle", "no --bundle beside --manifest, which names its own", bundle)
-        return SeldonDeployment.read(manifest)
-    text = generated.manifest(name, bundle or DEFAULT_BUNDLE, catalogue)
-    return documents.parse(text, SeldonDeployment, name)
+    """The graph to run: of a manifest file, or of the catalogue as it is now, rendered as `generate` does.
+
+    Files that `generate` has written are never run by name: the catalogue may say otherwise by now.
+    """
+    if manifest is None:
+        text = generated.manifest(name, bundle or DEFAULT_BUNDLE, catalogue)
+        return documents.parse(text, SeldonDeployment, name)
+    if bundle is not None:
+        raise InvalidInput("bundle", "no --bundle beside --manifest, which names its own", bundle)
+    return SeldonDeployment.read(manifest)
 
 
 def _values(arguments: list[str], inputs: dict[str, Input]) -> dict[str, Any]:
