@@ -62,9 +62,9 @@ class Plan:
     Attributes:
         names, seeds: one a picture; a name is a prior, `combined`, or where no control steers
             `caption` or `prompt`.
-        maps: the controls by prior.
+        maps: the controls by prior, in `shape`.
         shape: width and height in px.
-        photo: what to start from, noised by `image_strength` (0..1); None starts from noise.
+        photo: what to start from in `shape`, noised by `image_strength` (0..1); None starts from noise.
         pieces: how often the text encoders have to read until the end of the longer prompt.
     """
 
@@ -223,6 +223,7 @@ class Generate(Batched):
         given: dict[ControlName, Image | None]
         given = {"depth": depth, "pose": pose, "segmentation": segmentation, "edges": edges}
         maps = {name: one for name, one in given.items() if one is not None and name in self._nets}
+        shape = self._shape(width, height, image, [*maps.values()])
         unsteered = "caption" if prompt is None else "prompt"
         names = _pictures(priors, list(maps), unsteered) * variants
         if seeds is None:
@@ -230,18 +231,20 @@ class Generate(Batched):
         _check_seeds(seeds, names)
         if image_strength is not None and image is None:
             raise InvalidInput("image", "a photo to start from, for image_strength", "nothing")
+        photo = image if image_strength is not None else None
         return Plan(
             prompt=text,
             negative_prompt=negative_prompt,
             names=names,
             seeds=seeds,
-            maps=maps,
+            # In the size in which they are looked at: while the plan waits, it holds nothing larger.
+            maps={name: Image(pixels=one.map_rgb().resize(shape)) for name, one in maps.items()},
             controls=controls,
             combined_strength=combined_strength,
             steps=steps,
             guidance=guidance,
-            shape=self._shape(width, height, image, [*maps.values()]),
-            photo=image if image_strength is not None else None,
+            shape=shape,
+            photo=Image(pixels=photo.rgb().resize(shape)) if photo else None,
             image_strength=image_strength or 1.0,
             pieces=self._prompts.pieces([text, negative_prompt]),
         )
@@ -329,7 +332,7 @@ class Generate(Batched):
 
         if plan.photo is None:
             return noise() * scheduler.init_noise_sigma
-        pixels = self._codec.preprocess(plan.photo.rgb().resize(plan.shape))
+        pixels = self._codec.preprocess(plan.photo.rgb())
         posterior = self._vae.encode(pixels.to(self._device, self._vae.dtype)).latent_dist
         latents = torch.cat([posterior.sample(generator) for generator in generators])
         return scheduler.add_noise(latents * self._vae.config.scaling_factor, noise(), timestep)
@@ -346,7 +349,7 @@ class Generate(Batched):
             for role, control in plan.maps.items():
                 strengths = {row: plan.strength(role, row) for row in range(len(plan.names))}
                 if any(strengths.values()):
-                    embedded = self._embed(role, control, plan.shape)
+                    embedded = self._embed(role, control)
                     key = (role, plan.control(role).start, plan.control(role).end)
                     rows.setdefault(key, []).extend(
                         (offset + row, strength, embedded) for row, strength in strengths.items() if strength
@@ -366,11 +369,11 @@ class Generate(Batched):
             for (role, start, end), steered in rows.items()
         ]
 
-    def _embed(self, role: ControlName, control: Image, shape: tuple[int, int]) -> torch.Tensor:
+    def _embed(self, role: ControlName, control: Image) -> torch.Tensor:
         """Returns what a control says to its ControlNet, [1, channels, h, w]."""
         import torch
 
-        pixels = np.asarray(control.map_rgb().resize(shape), np.float32) / 255
+        pixels = np.asarray(control.rgb(), np.float32) / 255
         one = torch.from_numpy(pixels).permute(2, 0, 1)[None]
         embedded: torch.Tensor = self._embedders[role](one.to(self._device, self._unet.dtype))
         return embedded

@@ -21,6 +21,7 @@ from diffusers import (
 from PIL import Image as Pillow
 
 from components.generate import COMBINED, Control, Generate
+from imagegraph import pixels
 from imagegraph.component import Progress, Weights
 from imagegraph.errors import Cancelled, InvalidInput
 from imagegraph.image import Image
@@ -264,3 +265,27 @@ def test_half_the_work_is_done_without_guidance(generate) -> None:
     finally:
         hook.remove()
     assert rows == [4, 2]
+
+
+def test_a_plan_that_waits_holds_pictures_in_the_size_that_is_drawn_and_decodes_no_others(
+    generate, monkeypatch
+) -> None:
+    large = Image.from_array(np.zeros((1024, 2048, 3), np.uint8)).data
+    values = {"prompt": PROMPT, "image": Image(large), "depth": Image(large), "edges": Image(large)}
+    plan = generate.prepare(**values, image_strength=0.5)
+    assert plan.shape == (128, 64)
+    assert [one.size for one in (plan.photo, *plan.maps.values())] == [plan.shape] * 3
+
+    monkeypatch.setattr(pixels, "decode", lambda *arguments: pytest.fail("decoded"))
+    plan = generate.prepare(prompt=PROMPT, image=Image(large))
+    assert (plan.shape, plan.photo) == ((128, 64), None)
+
+
+@pytest.mark.parametrize("name", ["image", "depth"])
+def test_a_picture_that_is_cut_off_is_refused_before_it_shares_a_batch(generate, name) -> None:
+    whole = Image.from_array(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)).data
+    broken = Image(whole[:-500])
+    broken.check(name)
+    strength = {"image_strength": 0.5} if name == "image" else {}
+    with pytest.raises(InvalidInput, match=f"{name}: expected a whole picture"):
+        generate.prepare(**{"prompt": PROMPT, name: broken, **strength})
