@@ -116,7 +116,7 @@ class Entry(Strict):
             except MissingWeights as error:
                 remedy = f"pull them: model-init pull --bundle {bundle}"
                 if source.project_folder:
-                    remedy = "they belong to the repository: take them from there, with git lfs if need be"
+                    remedy = "bring that folder back, by git lfs pull where it is a checkout"
                 raise MissingWeights(f"{error}; {remedy}") from error
         return Weights(folders, device)
 

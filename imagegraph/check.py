@@ -19,6 +19,7 @@ from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
 from imagegraph.graph import Node, NodeType
 from imagegraph.message import Message, Tensor
 from imagegraph.ports import Port
+from imagegraph.worker import contained
 
 # Of a message that is read on the event loop; a larger one is in a thread.
 MAX_ITEMS, MAX_CHARACTERS = 1000, 2**16
@@ -218,7 +219,7 @@ class _Walk:
                 else:
                     arguments[name] = port.default
             if signature.kind and parts is not None:
-                signature.kind.check(arguments, known.written, parts.roles)
+                contained(signature.kind.check, arguments, known.written, parts.roles)
         except InvalidInput as error:
             error.node = error.node or node.name
             raise

@@ -48,6 +48,17 @@ GraphName = Annotated[str, typer.Argument(help="A graph or a component of the ca
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 
 
+def _show_log(debug: bool) -> bool:
+    if debug:
+        logs.configure(LogLevel.DEBUG, LogFormat.TEXT)
+    return debug
+
+
+Debug = Annotated[
+    bool, typer.Option("--debug", callback=_show_log, help="Show where something failed, line by line")
+]
+
+
 @app.command()
 def run(
     name: GraphName,
@@ -63,6 +74,7 @@ def run(
     manifest: Annotated[Path | None, typer.Option(help="A SeldonDeployment to run instead")] = None,
     device: Device = "auto",
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds to finish in")] = None,
+    debug: Debug = False,
 ) -> None:
     """Run a graph or a component, and write what it answers to a folder."""
     catalogue = Catalogue.read()
@@ -243,6 +255,7 @@ def replay(
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="New file to write it to")] = None,
     device: Device = "auto",
+    debug: Debug = False,
 ) -> None:
     """Draw a picture again from its own provenance, and compare."""
     record = provenance.read(picture)

@@ -82,7 +82,7 @@ class Loader:
             return "install what it needs, such as imagegraph[models]"
         if self._catalogue.entry(name).variant(self._bundle).weights:
             return f"if its weights are broken, pull them again: model-init pull --bundle {self._bundle}"
-        return "the log at level debug shows where"
+        return "the log, or --debug, shows where"
 
     async def ready(self) -> None:
         """Waits until every component is loaded.

@@ -35,7 +35,7 @@ from imagegraph.graph import Node, NodeType
 from imagegraph.image import Image
 from imagegraph.loading import Loader
 from imagegraph.message import Message
-from imagegraph.worker import Worker, carried
+from imagegraph.worker import Worker, contained
 
 log = logging.getLogger("imagegraph.local")
 
@@ -199,11 +199,10 @@ class LocalCall(Closing):
     def _inline(self, node: Node, work: Callable[[], Result]) -> Result:
         """Does what takes next to no time on the loop itself."""
         try:
-            return work()
-        except BaseException as error:
-            fault = carried(error)
-        self._report(node, fault)
-        raise fault
+            return contained(work)
+        except Exception as error:
+            self._report(node, error)
+            raise
 
     async def _submit(
         self,

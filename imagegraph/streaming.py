@@ -13,6 +13,7 @@ from typing import Any
 from imagegraph import steps
 from imagegraph.component import Signature
 from imagegraph.engine import Context, Event
+from imagegraph.errors import describe
 from imagegraph.image import Image
 from imagegraph.message import Message
 from imagegraph.references import References
@@ -177,13 +178,13 @@ class _Describer:
 async def _draw(preview: Callable[[], Image]) -> Image | None:
     """Draws and encodes the picture so far, in a thread."""
 
-    def draw() -> Image:
-        picture = preview()
-        _ = picture.data
+    def draw() -> Image | None:
+        try:
+            picture = preview()
+            _ = picture.data
+        except BaseException as error:  # the answer matters, not its preview
+            log.warning("no preview: %s", describe(error))
+            return None
         return picture
 
-    try:
-        return await asyncio.to_thread(draw)
-    except Exception as error:  # the answer matters, not its preview
-        log.warning("no preview: %s: %s", type(error).__name__, error)
-        return None
+    return await asyncio.to_thread(draw)

@@ -60,6 +60,22 @@ class Worker:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
 
+def contained(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Returns what `work` does here, on the caller's own thread.
+
+    Raises:
+        Exception: whatever `work` raises; see `carried`.
+    """
+    try:
+        return work(*arguments)
+    except BaseException as error:
+        fault = carried(error)
+    try:
+        raise fault
+    finally:
+        del fault  # as above
+
+
 class _Raised:
     """An error on its way from one thread to another: futures cannot carry StopIteration."""
 

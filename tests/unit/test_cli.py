@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from typer.testing import CliRunner
 
 from imagegraph import cli, provenance
-from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput, UnknownName
+from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput, MissingWeights, UnknownName
 from imagegraph.image import Image
 
 
@@ -230,3 +230,35 @@ def test_the_exit_code_tells_whose_fault_it_is(error, code, monkeypatch, capsys)
         cli.main()
     assert caught.value.code == code
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_run_names_the_line_where_a_component_failed_where_that_is_asked_for(debug):
+    code = "import sys; from imagegraph import cli; sys.argv[0] = 'imagegraph'; cli.main()"
+    command = [sys.executable, "-c", code, "run", "faulty", "number=1", "--device", "cpu", *debug]
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120
+    )
+    *before, last = done.stderr.splitlines()
+    assert (done.returncode, last) == (
+        1,
+        "error: node 'faulty': ZeroDivisionError: integer division or modulo by zero",
+    )
+    if debug:
+        assert re.search(r"node 'faulty': ZeroDivisionError: .*, at .*tiny.py:\d+", "\n".join(before))
+        assert "Traceback" in done.stderr
+    else:
+        assert before == []
+
+
+def test_run_says_in_a_sentence_what_lacks_of_weights(tmp_path):
+    folder = tmp_path / "half"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    text = tiny.CATALOGUE.replace("path: tests", f"path: {folder}")
+    tiny.catalogue(tmp_path, text)
+    with pytest.raises(
+        MissingWeights, match=r"^node 'paint': weights of .* are incomplete in .*; bring that folder back"
+    ):
+        run("run", "paint", "--device", "cpu")

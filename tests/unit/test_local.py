@@ -428,7 +428,7 @@ def test_who_gives_no_sign_of_life_for_as_long_as_its_watchdog_allows_is_hung(tm
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OSError("no\nweights"), "OSError: no weights; the log at level debug shows where"),
+        (OSError("no\nweights"), "OSError: no weights; the log, or --debug, shows where"),
         (ImportError("No module named 'torch'"), "'torch'; install what it needs, such as imagegraph"),
         (StopIteration(), "StopIteration; the log"),
         (SystemExit(3), "SystemExit: 3; the log"),
