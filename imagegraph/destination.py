@@ -96,6 +96,7 @@ def fill(folder: Path, write: Callable[[Path], Sequence[str]]) -> list[Path]:
         ImagegraphError: the folder cannot be written to any more.
     """
     try:
+        folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         with tempfile.TemporaryDirectory(prefix=_STAGED, dir=folder) as staged:
             names = write(Path(staged))
             if _taken(folder):

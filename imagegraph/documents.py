@@ -52,7 +52,8 @@ def parse(text: str, model: type[Model], source: str) -> Model:
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as error:
-        faults = [(_line(_find(root, detail["loc"])), _sentence(detail)) for detail in error.errors()]
+        details = _real(error.errors())
+        faults = [(_line(_find(root, detail["loc"])), _sentence(detail)) for detail in details]
         raise InvalidDocument(
             "\n".join(f"{source}:{line}: {sentence}" for line, sentence in sorted(faults))
         ) from None
@@ -81,6 +82,17 @@ def _check_keys(node: yaml.Node, source: str, above: tuple[yaml.Node, ...], done
         for item in node.value:
             _check_keys(item, source, (*above, node), done)
     done.add(node)
+
+
+def _real(details: Sequence[Any]) -> list[Any]:
+    """Leaves out that a list is too short where items of it are wrong: pydantic counts only the others."""
+    wrong = [detail["loc"] for detail in details if detail["type"] != "too_short"]
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(loc[: len(detail["loc"])] == detail["loc"] for loc in wrong)
+    ]
 
 
 def _sentence(detail: Any) -> str:

@@ -44,11 +44,10 @@ class Bars(Screen):
         """Takes a terminal."""
         columns = (TextColumn("{task.description:22}"), BarColumn(), TimeElapsedColumn())
         self._display = Progress(*columns, console=console, transient=True)
-        self._loading: TaskID | None = None
+        self._loading = self._display.add_task("loading", total=None)
         self._nodes: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        self._loading = self._display.add_task("loading", total=None)
         self._display.start()
         return self
 
@@ -59,14 +58,11 @@ class Bars(Screen):
 
     def load(self, name: str, done: int, total: int) -> None:
         """Moves the bar of what loads."""
-        if self._loading is not None:
-            self._display.update(self._loading, description=f"loading {name}", completed=done, total=total)
+        self._display.update(self._loading, description=f"loading {name}", completed=done, total=total)
 
     def loaded(self) -> None:
         """Removes it."""
-        if self._loading is not None:
-            self._display.remove_task(self._loading)
-            self._loading = None
+        self._display.update(self._loading, visible=False)
 
     def listen(self, event: Event) -> None:
         """Moves the bar of a node."""

@@ -1,9 +1,10 @@
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
+from pydantic import Field
 
 from imagegraph import documents
 from imagegraph.documents import Strict
@@ -23,6 +24,19 @@ class Page(Strict):
 
 def test_a_right_document_is_read():
     assert documents.parse("name: a\nparts: [{size: 2}]", Page, "f").parts == (Part(size=2),)
+
+
+class Book(Strict):
+    parts: Annotated[tuple[Part, ...], Field(min_length=1)]
+
+
+def test_a_list_of_wrong_items_is_not_called_too_short_as_well():
+    with pytest.raises(InvalidDocument) as caught:
+        documents.parse("parts:\n  - size: big", Book, "f")
+    assert str(caught.value).startswith("f:2: parts.0.size: ")
+    assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(InvalidDocument, match="f:1: parts: Tuple should have at least 1 item"):
+        documents.parse("parts: []", Book, "f")
 
 
 LAUGHS = "a0: &a0 [x]\n" + "\n".join(f"a{n}: &a{n} [{f'*a{n - 1},' * 9}]" for n in range(1, 9))
