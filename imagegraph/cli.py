@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -16,9 +15,10 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from imagegraph import canary, destination, documents, generated, graph, logs, provenance, results
-from imagegraph.catalogue import ROOT, Catalogue, entry_names
+from imagegraph.catalogue import ROOT, Catalogue
 from imagegraph.embedded import Embedded
 from imagegraph.engine import Context
 from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
@@ -27,7 +27,7 @@ from imagegraph.image import Image
 from imagegraph.logs import LogFormat, LogLevel
 from imagegraph.manifest import SeldonDeployment
 from imagegraph.message import Message
-from imagegraph.screen import Screen, screen
+from imagegraph.screen import run_shown, screen
 
 # Every option can be given by the environment, too: `IMAGEGRAPH_SERVE_GRACE=60` is `serve --grace 60`.
 app = typer.Typer(
@@ -37,10 +37,9 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "IMAGEGRAPH"},
 )
 app.add_typer(canary.commands, name="canary")
-console = Console()
+console = Console(markup=False)  # what users and components say is no markup
 
 DEFAULT_BUNDLE = generated.DEFAULT_BUNDLE
-LOOK_S = 0.1  # between looks at what loads
 INTERRUPTED = 130  # what shells expect of whom SIGINT ended
 
 Result = TypeVar("Result")
@@ -87,7 +86,7 @@ def run(
         values = _values(inputs or [], embedded.inputs)
         embedded.parameters(values)  # a wrong value shall not wait for the weights
         deadline = None if timeout is None else time.monotonic() + timeout
-        answer, context, seconds = _run(embedded, values, deadline, shown)
+        answer, context, seconds = run_shown(embedded, values, deadline, shown)
         files = results.save(folder, name, embedded, values, answer, context.timings)
     _report(answer, files, context, embedded, seconds)
 
@@ -201,8 +200,8 @@ def show(name: GraphName, bundle: Annotated[str, typer.Option()] = DEFAULT_BUNDL
     catalogue = Catalogue.read()
     item = catalogue.graph(name)
     signatures = catalogue.signatures(item.root)
-    console.print(f"[bold]{name}[/bold]  {item.summary}\n")
-    console.print(graph.tree(item.root), highlight=False, markup=False)
+    console.print(Text(name, "bold"), f" {item.summary}\n")
+    console.print(graph.tree(item.root), highlight=False)
     table = Table("input", "type", "default", "meaning", box=None)
     for port_name, one in graph.inputs(item.root, signatures).items():
         defaults = catalogue.entry(one.entry).variant(bundle).defaults
@@ -210,7 +209,7 @@ def show(name: GraphName, bundle: Annotated[str, typer.Option()] = DEFAULT_BUNDL
         table.add_row(port_name, f"{one.port.datatype}{list(one.port.shape)}", default, one.port.description)
     console.print("", table, "")
     console.print("answers:", ", ".join(sorted(graph.outputs(item.root, signatures))), "\n")
-    console.print(graph.mermaid(item.root), highlight=False, markup=False)
+    console.print(graph.mermaid(item.root), highlight=False)
 
 
 def _default_text(one: Input, default: Any) -> str:
@@ -271,14 +270,15 @@ def replay(
     given = {port: value for port, value in record.parameters.items() if value is not None}
     path = destination.new_file(out, picture.with_name(f"{picture.stem}-replayed.png"))
     with screen(console) as shown, Embedded(record.graph, record.bundle, catalogue, device) as embedded:
-        answer, _, _ = _run(embedded, {**given, **sources}, None, shown)
+        answer, _, _ = run_shown(embedded, {**given, **sources}, None, shown)
     before, again = Image(picture.read_bytes()), provenance.find_picture(answer, record)
     if before.size != again.size:
         raise InvalidInput(str(picture), "{}x{} px again".format(*before.size), "{}x{}".format(*again.size))
     destination.write(path, provenance.stamp(again, record))
     pixels, others = (np.asarray(one.rgb(), np.int16) for one in (before, again))
     difference = int(np.abs(pixels - others).max())
-    console.print(f"{path}: " + ("bit-equal" if difference == 0 else f"differs by up to {difference} of 255"))
+    said = "bit-equal" if difference == 0 else f"differs by up to {difference} of 255"
+    console.print(f"{path}: {said}", highlight=False, soft_wrap=True)
 
 
 def _deployment(
@@ -325,31 +325,6 @@ def _picture(path: str, name: str) -> Image:
         return Image(Path(path).read_bytes())
     except OSError as error:
         raise InvalidInput(name, "a file with a picture", f"{path} ({error.strerror})") from error
-
-
-def _run(
-    embedded: Embedded, values: dict[str, Any], deadline: float | None, shown: Screen
-) -> tuple[Message, Context, float]:
-    """Runs a graph, showing what loads and the progress of each node."""
-    start = time.perf_counter()
-    context = Context(deadline=deadline, listener=shown.listen)
-
-    async def run() -> Message:
-        watching = asyncio.create_task(_watch_loading(embedded, shown))
-        try:
-            return await embedded.run(values, context)
-        finally:
-            watching.cancel()
-
-    return asyncio.run(run()), context, time.perf_counter() - start
-
-
-async def _watch_loading(embedded: Embedded, shown: Screen) -> None:
-    names = entry_names(embedded.root)
-    while left := [name for name in names if name not in embedded.load_seconds]:
-        shown.load(left[0], len(names) - len(left), len(names))
-        await asyncio.sleep(LOOK_S)
-    shown.loaded()
 
 
 def _report(answer: Message, files: list[Path], context: Context, embedded: Embedded, seconds: float) -> None:

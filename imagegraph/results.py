@@ -21,6 +21,7 @@ from imagegraph.sheet import contact_sheet
 SUMMARY = "results.json"
 ORDER = "order"  # the port by which a graph ranks its pictures
 LONGEST_LABEL = 50  # bytes
+LINE = 38  # characters that fit below a picture of a sheet
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 
@@ -94,18 +95,12 @@ def _write(
     rows: list[list[tuple[str, Image]]] = []
     told: set[str] = set()
     for port, images in lists.items():
-        row = []
-        for place, picture in enumerate(_ranked(port, images, new, columns.get(port, set())), 1):
-            file = "-".join([_singular(port, new), f"{place:02}", *_label(picture.about)]) + ".png"
-            update = {"port": port, "picture": picture.place, "about": picture.about}
-            stamped = provenance.stamp(picture.image, record.model_copy(update=update))
-            (folder / file).write_bytes(stamped)
-            names.append(file)
-            ours = {"file": file, "port": port, "picture": picture.place}
-            pictures.append({**ours, **picture.about, **ours})
-            told.update(picture.about)
-            row.append((_sentence(place, picture.about), picture.image))
-        rows.append(row)
+        ranked = _ranked(port, images, new, columns.get(port, set()))
+        written = _write_pictures(folder, _singular(port, new), ranked, record)
+        names += [one["file"] for one in written]
+        pictures += written
+        rows.append([(_sentence(place, one.about), one.image) for place, one in enumerate(ranked, 1)])
+        told.update(*(one.about for one in ranked))
     for port, image in maps.items():
         (folder / f"{port}.png").write_bytes(image.data)
         names.append(f"{port}.png")
@@ -126,6 +121,20 @@ def _write(
     text = pydantic_core.to_json(_plain(facts), indent=2, inf_nan_mode="null")
     (folder / SUMMARY).write_bytes(text + b"\n")
     return [*names, SUMMARY]
+
+
+def _write_pictures(
+    folder: Path, stem: str, pictures: Sequence[_Picture], record: Record
+) -> list[dict[str, Any]]:
+    """Writes pictures with their provenance, and returns what is to be said of each."""
+    written = []
+    for place, one in enumerate(pictures, 1):
+        file = "-".join([stem, f"{place:02}", *_label(one.about)]) + ".png"
+        own = record.model_copy(update={"port": one.port, "picture": one.place, "about": one.about})
+        (folder / file).write_bytes(provenance.stamp(one.image, own))
+        ours = {"file": file, "port": one.port, "picture": one.place}
+        written.append({**ours, **one.about, **ours})  # ours come first, and count
+    return written
 
 
 def _plain(value: Any) -> Any:
@@ -207,4 +216,4 @@ def _sentence(place: int, about: Mapping[str, Any]) -> str:
     scores = [
         f"{name.rpartition('_')[2]} {value:.2f}" for name, value in about.items() if isinstance(value, float)
     ]
-    return f"{place}. {' '.join(words)}\n{'  '.join(scores)}"
+    return f"{place}. {' '.join(words)[:LINE]}\n{'  '.join(scores)[:LINE]}"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from imagegraph.engine import Event
+from imagegraph.catalogue import entry_names
+from imagegraph.embedded import Embedded
+from imagegraph.engine import Context, Event
+from imagegraph.message import Message
 
+LOOK_S = 0.1  # between looks at what loads
 SILENCE_S = 10.0  # between lines that tell how far a node is
 
 
@@ -115,3 +121,28 @@ class Lines(Screen):
     def _say(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         self._console.file.flush()
+
+
+def run_shown(
+    embedded: Embedded, values: Mapping[str, Any], deadline: float | None, shown: Screen
+) -> tuple[Message, Context, float]:
+    """Runs a graph and shows it; returns the answer, what happened, and how long it took (s)."""
+    start = time.perf_counter()
+    context = Context(deadline=deadline, listener=shown.listen)
+
+    async def run() -> Message:
+        watching = asyncio.create_task(_watch_loading(embedded, shown))
+        try:
+            return await embedded.run(values, context)
+        finally:
+            watching.cancel()
+
+    return asyncio.run(run()), context, time.perf_counter() - start
+
+
+async def _watch_loading(embedded: Embedded, shown: Screen) -> None:
+    names = entry_names(embedded.root)
+    while left := [name for name in names if name not in embedded.load_seconds]:
+        shown.load(left[0], len(names) - len(left), len(names))
+        await asyncio.sleep(LOOK_S)
+    shown.loaded()

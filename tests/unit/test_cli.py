@@ -140,6 +140,10 @@ def test_a_second_run_leaves_the_first_as_it_is():
     assert {path: path.read_bytes() for path in Path("results").iterdir()} == before
 
 
+def test_what_users_say_is_no_markup():
+    assert "[/b] out/results.json" in run("run", "paint", "-o", "[/b] out", "--device", "cpu")
+
+
 def test_what_loads_and_what_runs_is_shown_from_the_first_moment():
     command = [sys.executable, "-m", "imagegraph.cli", "run", "late", "number=1", "--device", "cpu"]
     variables = {**os.environ, "PYTHONPATH": str(Path(tiny.__file__).parent)}
