@@ -90,14 +90,16 @@ def rollback(
     chosen = _release(name, namespace, chart)
     given, settings = chosen.values(), chosen.settings()
     predictors, seldon = settings["predictors"], settings["platform"] == "seldon"
-    if canary not in predictors and chosen.rollout.remove(canary):
-        console.print(f"no values name '{canary}'; what an upgrade that failed had left of it is removed")
-        return
-    steps = release.rollback(predictors, canary)
+    is_changing = chosen.is_changing()
+    if canary not in predictors and (chosen.rollout.remove(canary) or is_changing):
+        console.print(f"no values name '{canary}' any more; what an upgrade has left of it goes")
+        steps = [predictors]
+    else:
+        steps = release.rollback(predictors, canary)
     if seldon and not _is_well(chosen, predictors, canary):
         # Seldon's operator changes no traffic before every pod is ready: those of the canary may never be.
-        steps = steps[1:]
-    if chosen.is_changing():
+        steps = steps[-1:]
+    if is_changing:
         for revision in chosen.rollout.give_up_upgrades():
             console.print(f"revision {revision} was still under way: it is given up")
     _take(chosen, given, steps, seldon=seldon, patient=False)
@@ -145,7 +147,7 @@ def _compare(
 def _is_well(chosen: Release, predictors: Mapping[str, Any], canary: str) -> bool:
     """Whether the canary gets traffic, and all its pods are ready."""
     ready, pods = chosen.rollout.ready(canary)
-    return bool(predictors[canary].get("traffic")) and ready == pods > 0
+    return bool(predictors.get(canary, {}).get("traffic")) and ready == pods > 0
 
 
 def _take(

@@ -75,7 +75,7 @@ class Metrics:
         self._skipped = counter("imagegraph_shadow_skipped", "Copies not sent to a shadow", "predictor")
         self._up = Gauge(
             "imagegraph_predictor_up",
-            "Whether requests are sent to a predictor: all its nodes have pods that are ready",
+            "Whether all nodes of a predictor have pods that are ready; else others get its requests",
             [*fixed, "predictor"],
             registry=registry,
         )

@@ -22,7 +22,7 @@ class Watch:
     """Watches one predictor.
 
     Attributes:
-        up: whether requests may be sent to it.
+        up: whether it is sent requests; where there is no other that is up, it is sent them all the same.
         trouble: why not.
     """
 
@@ -80,7 +80,7 @@ class Watch:
         if not changed:
             return
         if up:
-            log.info("predictor '%s' is asked from now on: its pods are ready", self.predictor)
+            log.info("predictor '%s' is up: all its nodes have pods that are ready", self.predictor)
         else:
-            log.warning("predictor '%s' is asked no more: %s", self.predictor, trouble)
+            log.warning("predictor '%s' is down, others get its requests: %s", self.predictor, trouble)
         self._tell(self.predictor, up)

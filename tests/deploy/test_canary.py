@@ -246,6 +246,14 @@ def test_rollback_after_it_was_interrupted_does_both_steps_again(cluster: Path) 
     assert len(upgrades(cluster)) == 2, "engines may not have read of the first yet"
 
 
+def test_rollback_that_was_killed_while_the_canary_went_is_ended(cluster: Path, api: Api) -> None:
+    given = {"default": {"traffic": 90}, "better": GIVEN["better"]}
+    cluster.write_text(json.dumps({"predictors": given}))
+    (cluster.parent / "status").write_text("pending-upgrade")
+    assert "step 1 of 1" in canary("rollback", "photos")
+    assert json.loads(cluster.read_text())["predictors"] == given
+
+
 def test_rollback_gives_up_an_upgrade_that_is_under_way(cluster: Path, api: Api) -> None:
     (cluster.parent / "status").write_text("pending-upgrade")
     for status, version in (("deployed", "3"), ("pending-upgrade", "4"), ("pending-install", "1")):
@@ -266,11 +274,12 @@ def test_rollback_removes_what_helm_does_not_know_of(cluster: Path, api: Api) ->
         for plural in ("deployments", "services", "poddisruptionbudgets"):
             api.add(plural, f"photos-{predictor}-edges", {"imagegraph/predictor": predictor})
     text = canary("rollback", "photos", "--canary", "trial")
-    assert "what an upgrade that failed had left of it is removed" in text
+    assert "no values name 'trial' any more; what an upgrade has left of it goes" in text
     assert sorted(api.deleted) == [
         f"{plural}/photos-trial-edges" for plural in ("deployments", "poddisruptionbudgets", "services")
     ]
-    assert upgrades(cluster) == []
+    assert len(upgrades(cluster)) == 1
+    assert json.loads(cluster.read_text())["predictors"] == GIVEN
     with pytest.raises(UnknownName, match="unknown canary 'trial'"):
         canary("rollback", "photos", "--canary", "trial")
     with pytest.raises(UnknownName, match="unknown canary 'default'"):

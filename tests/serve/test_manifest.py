@@ -136,12 +136,12 @@ def test_a_predictor_whose_pods_are_gone_is_asked_no_more_until_they_are_back(
     engine = start("--manifest", str(manifest(tmp_path / "m.yaml", *made)), "--wait", "60")
 
     def up(predictor: str) -> bool:
-        line = f'predictor="{predictor}"}} '
+        label = f'predictor="{predictor}"'
         page = engine.http.get("/metrics").text
         [value] = [
             one.split()[-1]
             for one in page.splitlines()
-            if one.startswith("imagegraph_predictor_up{") and line in one
+            if one.startswith("imagegraph_predictor_up{") and label in one
         ]
         return float(value) == 1
 
@@ -167,7 +167,7 @@ def test_a_predictor_whose_pods_are_gone_is_asked_no_more_until_they_are_back(
     facts = engine.http.get("/v2/health/ready")
     assert facts.status_code == 200
     assert facts.json()["unavailable"] == {"canary": "no pod is ready of double"}
-    assert "predictor 'canary' is asked no more: no pod is ready of double" in engine.log.read_text()
+    assert "'canary' is down, others get its requests: no pod is ready of double" in engine.log.read_text()
     pinned = engine.http.post(
         "/v2/models/any/infer", json=request(number=1), headers={"X-Predictor": "canary"}
     )
