@@ -125,14 +125,16 @@ class Upscale(Component):
 def spans(length: int, tile: int, window: int) -> list[Span]:
     """Cuts a side of `length` px so that the model sees at most `tile` px at once.
 
-    What is seen begins at a multiple of `window`, so that the windows of attention are those that the
-    whole picture would have.
+    Parts, and what is seen of them, begin at multiples of `window`, so that the windows of attention are
+    those that the whole picture would have.
     """
     if length <= tile:
         return [Span(0, length, 0, length)]
-    count = -(-length // (tile - 2 * HALO - 2 * window))
-    cuts = [length * part // count for part in range(count + 1)]
+    halo = -(-HALO // window) * window
+    windows, most = -(-length // window), (tile - 2 * halo) // window
+    count = -(-windows // most)
+    cuts = [*(windows * part // count * window for part in range(count)), length]
     return [
-        Span(start, end, max(0, start - HALO) // window * window, min(length, end + HALO))
+        Span(start, end, max(0, start - halo), min(length, end + halo))
         for start, end in itertools.pairwise(cuts)
     ]

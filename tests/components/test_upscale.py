@@ -6,7 +6,8 @@ from components.upscale import HALO, Upscale, spans
 from imagegraph.catalogue import ROOT, Catalogue
 from imagegraph.component import Progress, Weights
 from imagegraph.errors import Cancelled, InputTooLarge, InvalidInput
-from imagegraph.image import MAX_ASPECT, Image, working_size
+from imagegraph.image import Image, working_size
+from imagegraph.pixels import MAX_ASPECT
 
 PHOTO = ROOT / "pocket" / "examples" / "photo.jpg"
 
