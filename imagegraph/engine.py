@@ -157,15 +157,18 @@ async def _gather(walks: Sequence[Awaitable[Message]]) -> list[Message]:
     """Awaits all; when one fails, cancels the others and raises the first failure in order."""
     tasks = [asyncio.ensure_future(walk) for walk in walks]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        failed = next((task for task in tasks if task in done and task.exception()), None)
-        if failed:
-            raise failed.exception() or ImagegraphError("a child failed")
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in tasks:
+            if task.done():
+                task.result()
         return [task.result() for task in tasks]
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # The traceback of an error holds this frame, which shall not hold the error.
+        tasks.clear()
+        del task
 
 
 async def timed(method: Method, node: Node, call: Awaitable[Answer], context: Context) -> Answer:
@@ -185,7 +188,10 @@ async def timed(method: Method, node: Node, call: Awaitable[Answer], context: Co
         if not isinstance(error, ImagegraphError):
             fault = ImagegraphError(describe(error))
             fault.node = node.name
-            raise fault from error
+            try:
+                raise fault from error
+            finally:
+                del fault  # its traceback holds this frame, and that what the request has sent
         error.node = error.node or node.name
         raise
     message = answer if isinstance(answer, Message) else None

@@ -39,10 +39,7 @@ class Worker:
 
         outcome = await asyncio.get_running_loop().run_in_executor(self._executor, watched)
         if isinstance(outcome, _Raised):
-            try:
-                raise outcome.error
-            finally:
-                del outcome  # the error's traceback holds this frame, and all that it holds
+            raise outcome.taken()
         return outcome
 
     def sign(self) -> None:
@@ -69,18 +66,22 @@ def contained(work: Callable[..., Result], *arguments: Any) -> Result:
     try:
         return work(*arguments)
     except BaseException as error:
-        fault = carried(error)
-    try:
-        raise fault
-    finally:
-        del fault  # as above
+        raised = _Raised(carried(error))
+    raise raised.taken()
 
 
 class _Raised:
-    """An error on its way from one thread to another: futures cannot carry StopIteration."""
+    """An error on its way from one thread to another: futures cannot carry StopIteration.
+
+    The frames of its traceback hold this object, and whatever a request has sent: who raises it takes it out,
+    so that nothing of that waits for the garbage collector.
+    """
 
     def __init__(self, error: Exception) -> None:
-        self.error = error
+        self._error = [error]
+
+    def taken(self) -> Exception:
+        return self._error.pop()
 
 
 def carried(error: BaseException) -> Exception:

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import functools
+import gc
 import inspect
 import threading
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -497,3 +499,47 @@ def test_who_ran_out_of_memory_works_again_only_if_that_was_tried(tmp_path, monk
     asyncio.run(main())
     said = [record.getMessage() for record in caplog.records]
     assert [one for one in ("untried", "works again") if one in " ".join(said)] == [end]
+
+
+@pytest.mark.parametrize("end", ["fault", "refusal", "count", "late", "left", "full", "child"])
+def test_a_request_that_fails_leaves_nothing_to_the_garbage_collector(tmp_path, monkeypatch, end):
+    entry = {"fault": "faulty", "refusal": "double", "count": "hostile", "child": "faulty"}.get(end, "slow")
+    root = Node(name=entry)
+    if end == "child":
+        root = Node(name="unite", type=NodeType.COMBINER, children=(root, Node(name="source")))
+    monkeypatch.setattr(tiny.Hostile, "answer", staticmethod(lambda jobs: []))
+
+    class Body:
+        """As large as a client likes."""
+
+    async def ask(call: LocalCall, values: dict[str, Any]) -> None:
+        context = Context(deadline=time.monotonic() + (0.05 if end in ("late", "full") else 30))
+        with contextlib.suppress(ImagegraphError):
+            await engine.run(root, Message(values), call, context)
+
+    async def main() -> None:
+        entries = [node.entry for node in root.walk()]
+        with LocalCall(tiny.catalogue(tmp_path), "pocket", entries, "cpu", max_queue=1) as call:
+            await call.ready()
+            bodies = []
+            gc.collect()
+            gc.disable()
+            for _ in range(3):
+                body = Body()
+                bodies.append(weakref.ref(body))
+                values = {"number": "x" if end == "refusal" else 1, "body": body}
+                del body
+                asked = [asyncio.create_task(ask(call, values)) for _ in range(3 if end == "full" else 1)]
+                if end == "left":
+                    await asyncio.sleep(0.05)
+                    asked[0].cancel()
+                await asyncio.gather(*asked, return_exceptions=True)
+                del values, asked
+            async with asyncio.timeout(10):
+                while any(body() for body in bodies):  # a component may hear of its end a step later
+                    await asyncio.sleep(0.01)
+
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()
