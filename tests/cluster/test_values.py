@@ -12,7 +12,7 @@ from tests.deploy import chart, generated_values, test_names, test_pod_template
 
 # The server's own words may be slow; what the chart refuses is no case.
 PATIENT = settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
@@ -40,7 +40,7 @@ def scenarios() -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "given", scenarios(), ids=lambda given: f"{given['platform']}-{given['cache']['fill']}"
+    "given", list(scenarios()), ids=lambda given: f"{given['platform']}-{given['cache']['fill']}"
 )
 def test_the_longest_names_are_taken_and_all_that_is_said_of_pods(
     place: Namespace, given: dict[str, Any]
