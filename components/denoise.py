@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +54,31 @@ class Steering:
 
     def acts(self, step: int, steps: int) -> bool:
         """Whether it steers step `step` of `steps`."""
-        return step / steps >= self.start and (step + 1) / steps <= self.end
+        return falls_into(step, steps, self.start, self.end)
+
+
+def falls_into(step: int, steps: int, start: float, end: float) -> bool:
+    """Whether all of a step lies in the part of `steps` from `start` to `end`, as diffusers counts."""
+    return step / steps >= start and (step + 1) / steps <= end
+
+
+def schedule(scheduler: Any, steps: int, strength: float | None, device: Any) -> tuple[Any, torch.Tensor]:
+    """Returns a scheduler for one run and its timesteps, from noisy to clean.
+
+    Args:
+        scheduler: to be copied: it keeps the state of a run, and requests share none.
+        strength: how far a photo is noised to start from, 0..1; None starts from noise.
+    """
+    scheduler = copy.deepcopy(scheduler)
+    scheduler.set_timesteps(steps, device=device)
+    timesteps = scheduler.timesteps
+    if strength is not None:
+        skipped = steps - max(1, int(steps * strength))
+        timesteps = timesteps[skipped * scheduler.order :]
+        # Schedulers without it find the step by the timestep.
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(skipped * scheduler.order)
+    return scheduler, timesteps
 
 
 def denoise(

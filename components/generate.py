@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict, get_args
@@ -15,7 +14,7 @@ from imagegraph.component import Batched, Progress, Weights
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image, working_size
 from imagegraph.pixels import MAX_ASPECT
-from imagegraph.ports import NegativePrompt, Prompt, Seed, Unit
+from imagegraph.ports import SEEDS, NegativePrompt, Prompt, Seed, Unit
 
 if TYPE_CHECKING:
     import torch
@@ -83,10 +82,14 @@ class Plan:
     pieces: int
 
     @property
+    def start(self) -> float | None:
+        """How far the photo is noised to start from; None starts from noise."""
+        return self.image_strength if self.photo else None
+
+    @property
     def key(self) -> Hashable:
         """What the pictures of one loop have to agree in."""
-        start = self.image_strength if self.photo else None
-        return self.shape, self.steps, self.guidance, start, self.pieces
+        return self.shape, self.steps, self.guidance, self.start, self.pieces
 
     @property
     def cost(self) -> float:
@@ -214,8 +217,7 @@ class Generate(Batched):
         """Plans the pictures of one request.
 
         Raises:
-            InvalidInput: nothing says what to draw, a prior to draw is not there, or the seeds are
-                not one a picture.
+            InvalidInput: this cannot be drawn: the field at fault says what can.
         """
         text = prompt if prompt is not None else caption
         if text is None:
@@ -227,12 +229,14 @@ class Generate(Batched):
         unsteered = "caption" if prompt is None else "prompt"
         names = _pictures(priors, list(maps), unsteered) * variants
         if seeds is None:
+            if seed + variants > SEEDS:
+                raise InvalidInput("seed", f"at most {SEEDS - variants} for {variants} variants", seed)
             seeds = [seed + variant for variant in range(variants) for _ in range(len(names) // variants)]
         _check_seeds(seeds, names)
         if image_strength is not None and image is None:
             raise InvalidInput("image", "a photo to start from, for image_strength", "nothing")
         photo = image if image_strength is not None else None
-        return Plan(
+        plan = Plan(
             prompt=text,
             negative_prompt=negative_prompt,
             names=names,
@@ -248,6 +252,23 @@ class Generate(Batched):
             image_strength=image_strength or 1.0,
             pieces=self._prompts.pieces([text, negative_prompt]),
         )
+        self._check_parts(plan)
+        return plan
+
+    def _check_parts(self, plan: Plan) -> None:
+        """Refuses a part of the steps into which no whole step falls: the prior would steer nothing."""
+        from components.denoise import falls_into, schedule
+
+        for role in plan.maps:
+            control = plan.control(role)
+            start, end = control.start, control.end
+            if end - start == 1 or not any(plan.strength(role, row) for row in range(len(plan.names))):
+                continue
+            steps = len(schedule(self._scheduler, plan.steps, plan.start, self._device)[1])
+            if not any(falls_into(step, steps, start, end) for step in range(steps)):
+                step = min(int(start * steps), steps - 1)
+                expected = f"a part that holds a whole step, such as {step}/{steps} to {step + 1}/{steps}"
+                raise InvalidInput(f"controls.{role}", expected, f"{start:g} to {end:g}")
 
     def _shape(
         self, width: int | None, height: int | None, image: Image | None, maps: Sequence[Image]
@@ -267,19 +288,10 @@ class Generate(Batched):
         """Draws the pictures of all plans, which agree in their key, in one loop."""
         import torch
 
-        from components.denoise import denoise
+        from components.denoise import denoise, schedule
 
         first = plans[0]
-        # A scheduler keeps the state of a run; requests share none.
-        scheduler = copy.deepcopy(self._scheduler)
-        scheduler.set_timesteps(first.steps, device=self._device)
-        timesteps = scheduler.timesteps
-        if first.photo:
-            skipped = first.steps - max(1, int(first.steps * first.image_strength))
-            timesteps = timesteps[skipped * scheduler.order :]
-            # Schedulers without it find the step by the timestep.
-            if hasattr(scheduler, "set_begin_index"):
-                scheduler.set_begin_index(skipped * scheduler.order)
+        scheduler, timesteps = schedule(self._scheduler, first.steps, first.start, self._device)
         # Noise is drawn on the CPU, so that a seed means the same picture on every device.
         generators = [[torch.Generator().manual_seed(seed) for seed in plan.seeds] for plan in plans]
 

@@ -258,6 +258,7 @@ def _expectation(message: str) -> str:
 # The ports that several components share: one name, one meaning, one range everywhere.
 Prompt = Annotated[str, Field(max_length=2000, description="What the picture shows")]
 NegativePrompt = Annotated[str, Field(max_length=2000, description="What the picture must not show")]
-# Up to 2**53: larger integers do not survive JSON doubles, as in Seldon's executor.
-Seed = Annotated[int, Field(ge=0, lt=2**53, description="Equal seeds draw equal pictures")]
+# Larger integers do not survive JSON doubles, as in Seldon's executor.
+SEEDS = 2**53
+Seed = Annotated[int, Field(ge=0, lt=SEEDS, description="Equal seeds draw equal pictures")]
 Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

@@ -123,16 +123,23 @@ async def events(answer: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, byt
         Unavailable: the connection broke.
     """
     kind = ""
-    buffer = bytearray()
-    async for chunk in answer.content.iter_any():
-        buffer += chunk
-        *lines, rest = buffer.split(b"\n")
-        buffer = bytearray(rest)
-        for line in lines:
-            if line.startswith(b"event: "):
-                kind = line[7:].decode()
-            elif line.startswith(b"data: "):
-                yield kind, bytes(line[6:])
+    async for line in _lines(answer.content):
+        if line.startswith(b"event: "):
+            kind = line[7:].decode()
+        elif line.startswith(b"data: "):
+            yield kind, line[6:]
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yields whole lines of any length; every byte is looked at once, however many pieces bring a line."""
+    begun: list[bytes] = []
+    async for piece in content.iter_any():
+        *ends, rest = piece.split(b"\n")
+        for end in ends:
+            begun.append(end)
+            yield b"".join(begun)
+            begun = []
+        begun.append(rest)
 
 
 def error(status: int, payload: bytes) -> ImagegraphError:

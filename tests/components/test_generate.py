@@ -28,6 +28,7 @@ from imagegraph.image import Image
 
 SIDE = 64
 PROMPT, NEGATIVE, SEED, STEPS, GUIDANCE = "a red ball", "blur", 7, 5, 3.0
+GREY = np.zeros((SIDE, SIDE, 3), np.uint8)
 TOLERANCE = 2  # of 255
 
 
@@ -208,6 +209,17 @@ def test_variants_count_seeds_up_and_seeds_can_be_given_for_each_picture(generat
         ({"priors": ["pose"]}, "priors", "some of prompt, depth"),
         ({"priors": ["depth", "depth"]}, "priors", "each prior once"),
         ({"image_strength": 0.5}, "image", "a photo to start from"),
+        ({"seed": 2**53 - 1, "variants": 2}, "seed", "at most 9007199254740990 for 2 variants"),
+        (
+            {"controls": {"depth": Control(start=0.5, end=0.55)}},
+            "controls.depth",
+            "a whole step, such as 2/5 to 3/5, got '0.5 to 0.55'",
+        ),
+        (
+            {"controls": {"depth": Control(end=0.2)}, "image_strength": 0.6, "image": Image.from_array(GREY)},
+            "controls.depth",
+            "a whole step, such as 0/3 to 1/3, got '0 to 0.2'",
+        ),
         ({"width": 2048, "height": 64}, "width", "width and height within 4:1"),
         ({"height": 320}, "height", "width and height within 4:1"),
     ],
@@ -216,6 +228,17 @@ def test_what_cannot_be_drawn_is_named(generate, controls, values, field, expect
     with pytest.raises(InvalidInput, match=expected) as caught:
         draw(generate, depth=controls["depth"], **values)
     assert caught.value.field == field
+
+
+def test_a_part_that_steers_nothing_matters_only_where_it_would_steer(generate, controls) -> None:
+    settings = {"prompt": PROMPT, "depth": controls["depth"], "steps": STEPS}
+    for part in (Control(start=0.4, end=0.6), Control(end=0.2), Control(start=0.8)):
+        generate.prepare(**settings, controls={"depth": part})
+    nothing = Control(start=0.5, end=0.55)
+    generate.prepare(**settings, controls={"pose": nothing})
+    generate.prepare(**settings, controls={"depth": nothing}, priors=["prompt"])
+    generate.prepare(**settings, controls={"depth": nothing.model_copy(update={"strength": 0.0})})
+    assert generate.prepare(prompt=PROMPT, seed=2**53 - 2, variants=2).seeds == [2**53 - 2, 2**53 - 1]
 
 
 def test_the_caption_is_drawn_where_there_is_no_prompt(generate) -> None:
