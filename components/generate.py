@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict, get_args
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import numpy as np
-import pydantic
 from pydantic import Field
 
+from components.plan import (
+    CONTROLS,
+    Control,
+    ControlName,
+    PictureName,
+    Plan,
+    Side,
+    Strength,
+    check_seeds,
+    check_shape,
+    choose_pictures,
+    count_up,
+)
 from imagegraph.component import Batched, Progress, Weights
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image, working_size
-from imagegraph.pixels import MAX_ASPECT
-from imagegraph.ports import SEEDS, NegativePrompt, Prompt, Seed, Unit
+from imagegraph.ports import NegativePrompt, Prompt, Seed, Unit
 
 if TYPE_CHECKING:
     import torch
 
     from components.denoise import Conditioning, Steering
-
-COMBINED = "combined"
-
-ControlName = Literal["depth", "pose", "segmentation", "edges"]
-CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
-PictureName = Literal["caption", "prompt", "depth", "pose", "segmentation", "edges", "combined"]
-
-Strength = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
-Side = Annotated[int, Field(ge=64, le=2048, multiple_of=64)]
-
-
-class Control(pydantic.BaseModel, extra="forbid", frozen=True):
-    """How one prior steers: how strongly, and from which to which part of the steps (0..1)."""
-
-    strength: Strength = 1.0
-    start: Unit = 0.0
-    end: Unit = 1.0
-
-    @pydantic.model_validator(mode="after")
-    def _start_before_end(self) -> Self:
-        if self.start >= self.end:
-            raise ValueError(f"a start before the end, not {self.start} to {self.end}")
-        return self
 
 
 class Drawn(TypedDict):
@@ -52,58 +39,6 @@ class Drawn(TypedDict):
     steered_by: list[str]
     seeds: list[int]
     prompt: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one request asks to be drawn.
-
-    Attributes:
-        names, seeds: one a picture; a name is a prior, `combined`, or where no control steers
-            `caption` or `prompt`.
-        maps: the controls by prior, in `shape`.
-        shape: width and height in px.
-        photo: what to start from in `shape`, noised by `image_strength` (0..1); None starts from noise.
-        pieces: how often the text encoders have to read until the end of the longer prompt.
-    """
-
-    prompt: str
-    negative_prompt: str
-    names: Sequence[str]
-    seeds: Sequence[int]
-    maps: Mapping[ControlName, Image]
-    controls: Mapping[ControlName, Control]
-    combined_strength: float
-    steps: int
-    guidance: float
-    shape: tuple[int, int]
-    photo: Image | None
-    image_strength: float
-    pieces: int
-
-    @property
-    def start(self) -> float | None:
-        """How far the photo is noised to start from; None starts from noise."""
-        return self.image_strength if self.photo else None
-
-    @property
-    def key(self) -> Hashable:
-        """What the pictures of one loop have to agree in."""
-        return self.shape, self.steps, self.guidance, self.start, self.pieces
-
-    @property
-    def cost(self) -> float:
-        """How many pictures it is."""
-        return len(self.names)
-
-    def strength(self, role: ControlName, row: int) -> float:
-        """How strongly the control of `role` steers picture `row`; 0 is not at all."""
-        own = self.control(role).strength
-        return {role: own, COMBINED: own * self.combined_strength}.get(self.names[row], 0.0)
-
-    def control(self, role: ControlName) -> Control:
-        """How the prior `role` steers."""
-        return self.controls.get(role) or Control()
 
 
 class Generate(Batched):
@@ -132,14 +67,16 @@ class Generate(Batched):
         if known.get("image_strength") is not None and not comes("image"):
             raise InvalidInput("image", "a photo to start from, for image_strength", "nothing")
         if known.get("width") is not None and known.get("height") is not None:
-            _check_shape(known["width"], known["height"], "width")
+            check_shape(known["width"], known["height"], "width")
+        if known.get("seeds") is None and known.get("seed") is not None and "variants" in known:
+            count_up(known["seed"], known["variants"])
         asked, maps = known.get("priors"), [name for name in CONTROLS if name in roles and comes(name)]
         if "prompt" in coming or "priors" in coming:
             return
-        names = _pictures(asked, maps, "caption" if known["prompt"] is None else "prompt")
+        names = choose_pictures(asked, maps, "caption" if known["prompt"] is None else "prompt")
         # A map that may come need not: only what is asked for by name is sure to be drawn.
         if known.get("seeds") is not None and "variants" in known and (asked or not maps):
-            _check_seeds(known["seeds"], names * known["variants"])
+            check_seeds(known["seeds"], names * known["variants"])
 
     def load(self, weights: Weights) -> None:
         """Loads `base` (a pipeline of Stable Diffusion 1, 2 or XL) and a ControlNet for every prior.
@@ -227,12 +164,10 @@ class Generate(Batched):
         maps = {name: one for name, one in given.items() if one is not None and name in self._nets}
         shape = self._shape(width, height, image, [*maps.values()])
         unsteered = "caption" if prompt is None else "prompt"
-        names = _pictures(priors, list(maps), unsteered) * variants
+        names = choose_pictures(priors, list(maps), unsteered) * variants
         if seeds is None:
-            if seed + variants > SEEDS:
-                raise InvalidInput("seed", f"at most {SEEDS - variants} for {variants} variants", seed)
-            seeds = [seed + variant for variant in range(variants) for _ in range(len(names) // variants)]
-        _check_seeds(seeds, names)
+            seeds = [one for one in count_up(seed, variants) for _ in range(len(names) // variants)]
+        check_seeds(seeds, names)
         if image_strength is not None and image is None:
             raise InvalidInput("image", "a photo to start from, for image_strength", "nothing")
         photo = image if image_strength is not None else None
@@ -281,7 +216,7 @@ class Generate(Batched):
         like = image or next(iter(maps), None)
         own = working_size(*like.size, self._size) if like else (self._size, self._size)
         shape = width or own[0], height or own[1]
-        _check_shape(*shape, "height" if width is None else "width")
+        check_shape(*shape, "height" if width is None else "width")
         return shape
 
     def predict_batch(self, plans: Sequence[Plan], progress: Progress) -> list[Drawn]:
@@ -403,30 +338,3 @@ class Generate(Batched):
         with torch.inference_mode():
             pixels = self._vae.decode(latents / self._vae.config.scaling_factor).sample
         return [Image(pixels=one) for one in self._codec.postprocess(pixels, output_type="pil")]
-
-
-def _check_shape(width: int, height: int, field: str) -> None:
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise InvalidInput(field, f"width and height within {MAX_ASPECT:g}:1", f"{width}x{height}")
-
-
-def _check_seeds(seeds: Sequence[int], names: Sequence[str]) -> None:
-    if len(seeds) != len(names):
-        raise InvalidInput("seeds", f"{len(names)} seeds, one a picture ({', '.join(names)})", list(seeds))
-
-
-def _pictures(asked: Sequence[str] | None, maps: Sequence[str], unsteered: str) -> list[str]:
-    """Names the pictures to draw: without steering, by each map, and by all maps at once.
-
-    Raises:
-        InvalidInput: a picture is asked for that cannot be drawn, or twice.
-    """
-    possible = [unsteered, *maps, *([COMBINED] if len(maps) > 1 else [])]
-    if asked is None:
-        return possible
-    for name in asked:
-        if name not in possible:
-            raise InvalidInput("priors", f"some of {', '.join(possible)}", name)
-    if len(set(asked)) != len(asked):
-        raise InvalidInput("priors", "each prior once (use variants for more)", list(asked))
-    return list(asked)

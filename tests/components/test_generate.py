@@ -20,7 +20,8 @@ from diffusers import (
 )
 from PIL import Image as Pillow
 
-from components.generate import COMBINED, Control, Generate
+from components.generate import Generate
+from components.plan import COMBINED, Control
 from imagegraph import pixels
 from imagegraph.component import Progress, Weights
 from imagegraph.errors import Cancelled, InvalidInput

@@ -1,0 +1,130 @@
+"""What one request asks `generate` to draw: which pictures, steered by what, how large."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self, get_args
+
+import pydantic
+from pydantic import Field
+
+from imagegraph.errors import InvalidInput
+from imagegraph.image import Image
+from imagegraph.pixels import MAX_ASPECT
+from imagegraph.ports import SEEDS, Unit
+
+COMBINED = "combined"
+
+ControlName = Literal["depth", "pose", "segmentation", "edges"]
+CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
+PictureName = Literal["caption", "prompt", "depth", "pose", "segmentation", "edges", "combined"]
+
+Strength = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=64, le=2048, multiple_of=64)]
+
+
+class Control(pydantic.BaseModel, extra="forbid", frozen=True):
+    """How one prior steers: how strongly, and from which to which part of the steps (0..1)."""
+
+    strength: Strength = 1.0
+    start: Unit = 0.0
+    end: Unit = 1.0
+
+    @pydantic.model_validator(mode="after")
+    def _start_before_end(self) -> Self:
+        if self.start >= self.end:
+            raise ValueError(f"a start before the end, not {self.start} to {self.end}")
+        return self
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one request asks to be drawn.
+
+    Attributes:
+        names, seeds: one a picture; a name is a prior, `combined`, or where no control steers
+            `caption` or `prompt`.
+        maps: the controls by prior, in `shape`.
+        shape: width and height in px.
+        photo: what to start from in `shape`, noised by `image_strength` (0..1); None starts from noise.
+        pieces: how often the text encoders have to read until the end of the longer prompt.
+    """
+
+    prompt: str
+    negative_prompt: str
+    names: Sequence[str]
+    seeds: Sequence[int]
+    maps: Mapping[ControlName, Image]
+    controls: Mapping[ControlName, Control]
+    combined_strength: float
+    steps: int
+    guidance: float
+    shape: tuple[int, int]
+    photo: Image | None
+    image_strength: float
+    pieces: int
+
+    @property
+    def start(self) -> float | None:
+        """How far the photo is noised to start from; None starts from noise."""
+        return self.image_strength if self.photo else None
+
+    @property
+    def key(self) -> Hashable:
+        """What the pictures of one loop have to agree in."""
+        return self.shape, self.steps, self.guidance, self.start, self.pieces
+
+    @property
+    def cost(self) -> float:
+        """How many pictures it is."""
+        return len(self.names)
+
+    def strength(self, role: ControlName, row: int) -> float:
+        """How strongly the control of `role` steers picture `row`; 0 is not at all."""
+        own = self.control(role).strength
+        return {role: own, COMBINED: own * self.combined_strength}.get(self.names[row], 0.0)
+
+    def control(self, role: ControlName) -> Control:
+        """How the prior `role` steers."""
+        return self.controls.get(role) or Control()
+
+
+def check_shape(width: int, height: int, field: str) -> None:
+    """Refuses a size that no node could read again."""
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise InvalidInput(field, f"width and height within {MAX_ASPECT:g}:1", f"{width}x{height}")
+
+
+def count_up(seed: int, variants: int) -> list[int]:
+    """Returns the seed of each variant.
+
+    Raises:
+        InvalidInput: the last one would be none.
+    """
+    if seed + variants > SEEDS:
+        raise InvalidInput("seed", f"at most {SEEDS - variants} for {variants} variants", seed)
+    return list(range(seed, seed + variants))
+
+
+def check_seeds(seeds: Sequence[int], names: Sequence[str]) -> None:
+    """Refuses more or fewer seeds than pictures."""
+    if len(seeds) != len(names):
+        raise InvalidInput("seeds", f"{len(names)} seeds, one a picture ({', '.join(names)})", list(seeds))
+
+
+def choose_pictures(asked: Sequence[str] | None, maps: Sequence[str], unsteered: str) -> list[str]:
+    """Names the pictures to draw: without steering, by each map, and by all maps at once.
+
+    Raises:
+        InvalidInput: a picture is asked for that cannot be drawn, or twice.
+    """
+    possible = [unsteered, *maps, *([COMBINED] if len(maps) > 1 else [])]
+    if asked is None:
+        return possible
+    for name in asked:
+        if name not in possible:
+            raise InvalidInput("priors", f"some of {', '.join(possible)}", name)
+    if len(set(asked)) != len(asked):
+        raise InvalidInput("priors", "each prior once (use variants for more)", list(asked))
+    return list(asked)
