@@ -8,7 +8,7 @@ answer["pictures"][0].rgb().show()
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -21,9 +21,6 @@ from imagegraph.errors import Unavailable
 from imagegraph.image import Image
 from imagegraph.message import Message, Tensor
 from imagegraph.transport import error, events, opened, post
-
-PICTURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"RIFF")
-PICTURES_AS_TEXT = ("iVBORw0K", "/9j/", "UklGR")  # the same in base64
 
 
 @dataclass(frozen=True)
@@ -97,6 +94,7 @@ class AsyncClient:
         """Takes the base URL, such as http://localhost:8080."""
         self._url = url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
+        self._known: dict[str, Mapping[str, Any]] = {}
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession()
@@ -117,9 +115,16 @@ class AsyncClient:
             return False
 
     async def metadata(self, model: str) -> dict[str, Any]:
-        """Returns the V2 metadata: inputs and outputs with datatypes and shapes."""
+        """Returns the V2 metadata: inputs and outputs with datatypes and shapes.
+
+        Raises:
+            ImagegraphError: the server has none.
+        """
         async with self._open().get(f"{self._url}/v2/models/{model}") as answer:
-            return dict(orjson.loads(await answer.read()))
+            content = await answer.read()
+        if answer.status != 200:
+            raise error(answer.status, content)
+        return dict(orjson.loads(content))
 
     async def infer(
         self,
@@ -144,7 +149,7 @@ class AsyncClient:
         """
         body, headers = _request(values, request_id, timeout_s, predictor, {} if cache else {"cache": False})
         url = f"{self._url}/v2/models/{model}/infer"
-        return _answer(*await post(self._open(), url, body, headers, timeout_s))
+        return await self._answer(model, *await post(self._open(), url, body, headers, timeout_s))
 
     async def stream(
         self,
@@ -173,7 +178,7 @@ class AsyncClient:
         async with opened(self._open(), url, body, headers, timeout_s) as answer:
             async for kind, data in events(answer):
                 if kind == "answer":
-                    yield _answer(data, None)
+                    yield await self._answer(model, data, None)
                     return
                 facts = orjson.loads(data)
                 if kind == "error":
@@ -192,6 +197,15 @@ class AsyncClient:
         if answer.status != 200:
             raise error(answer.status, content)
         return content
+
+    async def _answer(self, model: str, payload: bytes, length: int | None) -> Answer:
+        message = wire.decode(payload, length)
+        if model not in self._known:
+            known = await self.metadata(model)
+            self._known[model] = {one["name"]: one for one in [*known["inputs"], *known["outputs"]]}
+        ports = self._known[model]
+        found = {name: plain(value, ports.get(name)) for name, value in message.values.items()}
+        return Answer(found, message.id, message.parameters)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -259,24 +273,35 @@ def _request(
     return body, headers | {name: str(value) for name, value in optional.items() if value}
 
 
-def _answer(payload: bytes, length: int | None) -> Answer:
-    message = wire.decode(payload, length)
-    found = {name: plain(value) for name, value in message.values.items()}
-    return Answer(found, message.id, message.parameters)
+def plain(tensor: Tensor, about: Mapping[str, Any] | None = None) -> Any:
+    """Returns a tensor's value as Python has it: pictures, texts, numbers; a list of them, or an array.
 
-
-def plain(tensor: Tensor) -> Any:
-    """Returns a tensor's value as Python has it: a scalar for shape [1], a list for [n], else an array."""
-    if tensor.datatype != "BYTES" and len(tensor.shape) != 1:
-        return tensor.array()
-    if tensor.datatype == "BYTES":
-        items = [_text_or_picture(item) for item in tensor.data]
+    Args:
+        about: what the model's metadata say of the tensor. Without, one value is no list, and bytes that
+            are no text are a picture.
+    """
+    if tensor.datatype != "BYTES":
+        items = tensor.array() if len(tensor.shape) != 1 else tensor.array().tolist()
     else:
-        items = tensor.array().tolist()
-    return items[0] if tensor.shape == (1,) else items
+        kind = None if about is None else about.get("parameters", {}).get("content_type")
+        items = [_READ.get(kind, _text)(item) for item in tensor.data]
+    one = tensor.shape == (1,) and (about is None or about["shape"] == [1])
+    return items[0] if one else items
 
 
-def _text_or_picture(item: bytes | str) -> Any:
+def _text(item: bytes | str) -> Any:
     if isinstance(item, str):
-        return Image.from_text(item) if item.startswith(PICTURES_AS_TEXT) else item
-    return Image(item) if item.startswith(PICTURES) else item.decode("utf-8", "replace")
+        return item
+    try:
+        return item.decode()
+    except UnicodeDecodeError:
+        return Image(item)
+
+
+def _picture(item: bytes | str) -> Image:
+    return Image.from_text(item) if isinstance(item, str) else Image.from_bytes(item)
+
+
+# How elements of BYTES are read, by the content type that metadata name.
+_READ: Mapping[str | None, Callable[[bytes | str], Any]]
+_READ = {"image/*": _picture, "application/json": orjson.loads}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -57,13 +57,17 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Says what goes in and out."""
         facts = metadata(self._service)
-        tensor = pb.ModelMetadataResponse.TensorMetadata
+
+        def tensor(about: Mapping[str, Any]) -> Any:
+            known = {name: about[name] for name in ("name", "datatype", "shape")}
+            return pb.ModelMetadataResponse.TensorMetadata(**known)
+
         return pb.ModelMetadataResponse(
             name=request.name,
             versions=facts["versions"],
             platform=facts["platform"],
-            inputs=[tensor(**one) for one in facts["inputs"]],
-            outputs=[tensor(**one) for one in facts["outputs"]],
+            inputs=[tensor(one) for one in facts["inputs"]],
+            outputs=[tensor(one) for one in facts["outputs"]],
         )
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802

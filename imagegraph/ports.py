@@ -132,6 +132,11 @@ class Port:
         _, array = self._core
         return array.shape if array else (-1,) if self.is_list else (1,)
 
+    @functools.cached_property
+    def content_type(self) -> str:
+        """What the elements of BYTES are, where they are no text: pictures or JSON."""
+        return "image/*" if self.holds_images else "application/json" if self._is_structured else ""
+
     @property
     def description(self) -> str:
         """The sentence from `Field(description=…)`, or nothing."""

@@ -20,7 +20,7 @@ from imagegraph.graph import Node
 from imagegraph.journal import Entry, Journal
 from imagegraph.manifest import share
 from imagegraph.message import Message, merge
-from imagegraph.ports import Port
+from imagegraph.ports import RAW, Port
 from imagegraph.references import References
 from imagegraph.streaming import PREVIEWS, Happening, follow, tell_steps
 from imagegraph.watch import Watch
@@ -276,13 +276,20 @@ def _wants_previews(messages: Sequence[Message]) -> bool:
 
 
 def metadata(service: Service) -> dict[str, Any]:
-    """Returns the V2 metadata of the model: its tensors with datatypes and shapes."""
+    """Returns the V2 metadata of the model: its tensors with datatypes and shapes.
+
+    What no text is says so in a tensor's parameters: `content_type` and, of pictures, which `pixels` are one.
+    """
+
+    def tensor(port: Port) -> dict[str, Any]:
+        known = {"name": port.name, "datatype": port.datatype, "shape": list(port.shape)}
+        if not port.content_type:
+            return known
+        raw = {"pixels": RAW} if port.holds_images else {}
+        return {**known, "parameters": {"content_type": port.content_type, **raw}}
 
     def tensors(ports: Mapping[str, Port]) -> list[dict[str, Any]]:
-        return [
-            {"name": port.name, "datatype": port.datatype, "shape": list(port.shape)}
-            for port in ports.values()
-        ]
+        return [tensor(port) for port in ports.values()]
 
     return {
         "name": service.name,

@@ -26,6 +26,7 @@ MORE = """
   everything: {component: serving:Everything, summary: Reads all kinds of ports, bundles: {pocket: {}}}
   painting: {component: serving:Painting, summary: Paints in steps, bundles: {pocket: {}}}
   hungry: {component: serving:Hungry, summary: Needs memory, smoke: {size: 1}, bundles: {pocket: {}}}
+  echo: {component: serving:Echo, summary: Says all kinds of values again, bundles: {pocket: {}}}
   gallery: {component: serving:Gallery, summary: Tells where its pictures are encoded, bundles: {pocket: {}}}
   gated: {component: serving:Gated, summary: Loads when a file is there, bundles: {pocket: {}}}
   later: {component: serving:Later, summary: Loads for two seconds, bundles: {pocket: {}}}

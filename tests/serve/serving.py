@@ -100,6 +100,35 @@ class Painting(Component):
         return {"image": picture}
 
 
+class Said(TypedDict):
+    """What was said, under the same names with `_again`."""
+
+    text_again: str
+    words_again: list[str]
+    number_again: int
+    numbers_again: list[int]
+    image_again: Image
+    images_again: list[Image]
+    box_again: dict[str, float]
+    points_again: Annotated[np.ndarray, Array("float32", (-1, 2))]
+
+
+class Echo(Component):
+    def predict(
+        self,
+        text: str,
+        words: list[str],
+        number: int,
+        numbers: list[int],
+        image: Image,
+        images: list[Image],
+        box: dict[str, float],
+        points: Annotated[np.ndarray, Array("float32", (-1, 2))],
+    ) -> Said:
+        said = {name: value for name, value in locals().items() if name != "self"}
+        return {f"{name}_again": value for name, value in said.items()}  # type: ignore[return-value]
+
+
 class Hung(TypedDict):
     pictures: list[Image]
     cover: Image

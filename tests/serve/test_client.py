@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from imagegraph.catalogue import ROOT
-from imagegraph.client import AsyncClient, Client
+from imagegraph.client import Answer, AsyncClient, Client
 from imagegraph.errors import DeadlineExceeded, ImagegraphError, Unavailable
 from imagegraph.image import Image
 from tests.serve.conftest import Server
@@ -17,6 +18,11 @@ PHOTO = Image((ROOT / "pocket" / "examples" / "photo.jpg").read_bytes())
 @pytest.fixture(scope="module")
 def asleep(start: Callable[..., Server]) -> str:
     return f"http://127.0.0.1:{start('--component', 'asleep').http_port}"
+
+
+@pytest.fixture(scope="module")
+def echo(start: Callable[..., Server]) -> str:
+    return f"http://127.0.0.1:{start('--component', 'echo').http_port}"
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +41,39 @@ def test_values_go_and_come_as_python_has_them(paint: str) -> None:
     assert answer["numbers"] == [0.5, 1.5]
     assert [picture.size for picture in answer["pictures"]] == [PHOTO.size] * 2
     assert set(answer) == {"pictures", "seeds", "steered_by", "order", "depth", "numbers"}
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("watched", [False, True], ids=["infer", "stream"])
+def test_values_are_what_metadata_say_however_they_look(echo: str, count: int, watched: bool) -> None:
+    """Lists of one, texts that begin as pictures do, and pictures in JSON, where they are text."""
+    said = {
+        "text": ["RIFF and PNG", "iVBORw0KGgo=", "\x7fELF"][count],
+        "words": ["/9j/ is no photo", "UklGR"][:count],
+        "number": 7,
+        "numbers": [3, 4][:count],
+        "image": PHOTO,
+        "images": [PHOTO, PHOTO][:count],
+        "box": {"left": 0.5},
+        "points": np.zeros((count, 2), np.float32),
+    }
+    with Client(echo) as client:
+        answer = list(client.stream("echo", **said))[-1] if watched else client.infer("echo", **said)
+    assert isinstance(answer, Answer)
+    again = {name.removesuffix("_again"): value for name, value in answer.items()}
+    assert np.array_equal(again.pop("points"), said.pop("points"))
+    assert again == said
+
+
+def test_metadata_say_what_is_no_text_and_which_pixels_are_a_picture(echo: str) -> None:
+    with Client(echo) as client:
+        inputs = {one.pop("name"): one for one in client.metadata("echo")["inputs"]}
+    assert inputs["text"] == {"datatype": "BYTES", "shape": [1]}
+    assert inputs["box"]["parameters"] == {"content_type": "application/json"}
+    pixels = "UINT8 [h, w, 3] or [h, w], or UINT16 [h, w]"
+    for name, shape in (("image", [1]), ("images", [-1])):
+        known = {"content_type": "image/*", "pixels": pixels}
+        assert inputs[name] == {"datatype": "BYTES", "shape": shape, "parameters": known}
 
 
 def test_several_answers_at_once(asleep: str) -> None:
