@@ -123,10 +123,12 @@ def _compare(
     table = Table("predictor", "traffic", "pods ready", "requests", "errors", "mean s", "p95 s", box=None)
     sides: dict[str, Figures] = {}
     found: list[str] = []
+    platform = settings["platform"]
+    # Executors name the SeldonDeployment, pods of ours the release.
+    name = (settings.get("fullnameOverride") if platform == "seldon" else "") or chosen.name
     for side in ("default", canary):
-        where = chosen.name, chosen.namespace, side
-        figures = sides[side] = source.figures(*where, settings["platform"])
-        if not source.is_asked(*where):
+        figures = sides[side] = source.figures(name, chosen.namespace, side, platform)
+        if not source.is_asked(chosen.name, chosen.namespace, side):
             found.append(f"no requests are sent to '{side}': a node of it has no pod that is ready")
         ready, pods = chosen.rollout.ready(side)
         if ready < pods or not pods:

@@ -108,6 +108,9 @@ class Prometheus:
     def figures(self, release: str, namespace: str, predictor: str, platform: str) -> Figures:
         """Returns what a predictor of a release did, as whoever runs its graph has counted.
 
+        Args:
+            release: on Seldon the name of its SeldonDeployment.
+
         Raises:
             Unavailable: Prometheus does not answer.
             InvalidInput: it does not understand the window or the matchers.

@@ -91,9 +91,10 @@ class PodSpec(_Part):
 
     of_cluster = (
         "affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks hostAliases "
-        "imagePullSecrets initContainers nodeName nodeSelector overhead preemptionPolicy priority "
-        "priorityClassName readinessGates runtimeClassName schedulerName securityContext serviceAccount "
-        "serviceAccountName shareProcessNamespace terminationGracePeriodSeconds tolerations "
+        "hostNetwork hostUsers hostname imagePullSecrets initContainers nodeName nodeSelector os overhead "
+        "preemptionPolicy priority priorityClassName readinessGates resourceClaims runtimeClassName "
+        "schedulerName schedulingGates securityContext serviceAccount serviceAccountName setHostnameAsFQDN "
+        "shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations "
         "topologySpreadConstraints volumes"
     )
 

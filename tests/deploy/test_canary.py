@@ -169,6 +169,13 @@ def test_status_shows_both_sides_and_what_speaks_against_the_canary(watched: str
     assert "slower" not in text
 
 
+def test_on_seldon_the_figures_are_those_of_the_document_by_its_own_name(watched: str, cluster: Path) -> None:
+    (cluster.parent / "platform").write_text("seldon")
+    cluster.write_text(json.dumps({"fullnameOverride": "photos", "predictors": GIVEN}))
+    text = canary("status", "2024-photos", "--prometheus", watched, "--window", "1m")
+    assert text.count("300") == 2
+
+
 def test_promote_refuses_and_changes_nothing(watched: str, cluster: Path, api: Api) -> None:
     before = cluster.read_text()
     api.objects["pods"].append(pod("canary", ready=False))

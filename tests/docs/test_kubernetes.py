@@ -136,6 +136,18 @@ def test_its_commands_of_ours_exist() -> None:
             assert not option.startswith("-") or option in shown
 
 
+def test_its_make_targets_exist() -> None:
+    for line in {*re.findall(r"^make ([^#\n]*)", SHELL, re.M), *re.findall(r"`make ([^`…]*)`", TEXT)}:
+        subprocess.run(["make", "--dry-run", *line.split()], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_a_cluster_is_started_with_the_images() -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "cluster"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.index("tests.cluster.images") < done.stdout.index("tests.cluster.local up")
+
+
 def test_its_links_and_paths_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
         assert (PAGE.parent / target).exists(), target
