@@ -254,7 +254,7 @@ class LocalCall(Closing):
     def _report(self, node: Node, error: Exception) -> None:
         """Tells the author of a component where it failed; who asked has nothing to do with that."""
         origin = error.__cause__ if type(error) is ImagegraphError else error
-        if origin is None or isinstance(origin, ImagegraphError):
+        if origin is None or isinstance(origin, ImagegraphError) or origin.__traceback__ is None:
             return
         module = sys.modules[self._catalogue.entry(node.entry).kind.__module__]
         frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(origin.__traceback__)]

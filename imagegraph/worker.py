@@ -29,7 +29,7 @@ class Worker:
         """
 
         def watched() -> Result | _Raised:
-            self.sign()
+            self._alive_at = time.monotonic()
             try:
                 return work(*arguments)
             except BaseException as error:
@@ -43,8 +43,9 @@ class Worker:
         return outcome
 
     def sign(self) -> None:
-        """Says that the work goes on; callable from any thread."""
-        self._alive_at = time.monotonic()
+        """Says that the work goes on; callable from any thread, also when it has ended."""
+        if self._alive_at is not None:
+            self._alive_at = time.monotonic()
 
     @property
     def silent_s(self) -> float:
