@@ -38,6 +38,14 @@ class Span(NamedTuple):
     seen_start: int
     seen_end: int
 
+    def of_whole(self, scale: int) -> slice:
+        """Returns where it is in the whole, both `scale` times as large."""
+        return slice(scale * self.start, scale * self.end)
+
+    def of_seen(self, scale: int) -> slice:
+        """Returns where it is in what the model sees, both `scale` times as large."""
+        return slice(scale * (self.start - self.seen_start), scale * (self.end - self.seen_start))
+
 
 class Upscale(Component):
     """Enlarges pictures and sharpens them.
@@ -103,11 +111,7 @@ class Upscale(Component):
         for x, y in parts:
             report()
             seen = self._predict(picture.crop((x.seen_start, y.seen_start, x.seen_end, y.seen_end)))
-            left, top = scale * x.seen_start, scale * y.seen_start
-            kept = slice(scale * y.start, scale * y.end), slice(scale * x.start, scale * x.end)
-            pixels[kept] = seen[
-                kept[0].start - top : kept[0].stop - top, kept[1].start - left : kept[1].stop - left
-            ]
+            pixels[y.of_whole(scale), x.of_whole(scale)] = seen[y.of_seen(scale), x.of_seen(scale)]
         return Image.from_array(pixels)
 
     def _predict(self, picture: PillowImage.Image) -> NDArray[np.uint8]:
