@@ -390,5 +390,5 @@ def test_what_only_the_generator_can_tell_is_refused_clearly(what, send, expecte
 
 
 def test_a_picture_of_the_wire_is_refused_by_the_port_that_it_came_by():
-    with pytest.raises(ImagegraphError, match="^depth: expected a JPEG, PNG or WebP picture"):
+    with pytest.raises(ImagegraphError, match="^node 'draw': depth: expected a JPEG, PNG or WebP picture"):
         ask("create", depth=Image(b"\x00"))()
