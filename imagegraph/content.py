@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import NoneType
 from typing import Any
 
 import numpy as np
 import pydantic
 
 from imagegraph.image import Image
+
+# How values of exactly these types are written: a letter, and their bytes.
+_PLAIN: dict[type, tuple[bytes, Callable[[Any], bytes]]] = {
+    NoneType: (b"n", lambda value: b""),
+    bool: (b"b", lambda value: b"1" if value else b"0"),
+    int: (b"i", lambda value: value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)),
+    float: (b"f", struct.Struct("<d").pack),
+    str: (b"s", lambda value: value.encode("utf-8", "surrogatepass")),
+    bytes: (b"y", lambda value: value),
+    Image: (b"p", lambda value: value.data),
+}
 
 
 def content_hash(value: Any) -> str:
@@ -24,40 +36,31 @@ def content_hash(value: Any) -> str:
             model nor a list, tuple or mapping of such.
     """
     digest = hashlib.sha256()
-    _feed(digest, value)
+    _feed(digest.update, value)
     return digest.hexdigest()
 
 
-def _feed(digest: Any, value: Any) -> None:
+def _feed(update: Callable[[Any], None], value: Any) -> None:
     kind = type(value)
-    if value is None or kind is bool:
-        _write(digest, repr(value), b"")
-    elif kind is int:
-        _write(digest, "int", value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True))
-    elif kind is float:
-        _write(digest, "float", struct.pack("<d", value))
-    elif kind is str:
-        _write(digest, "str", value.encode("utf-8", "surrogatepass"))
-    elif kind is bytes:
-        _write(digest, "bytes", value)
-    elif kind is Image:
-        _write(digest, "image", value.data)
-    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        _write(digest, f"array {value.dtype.str} {value.shape}", np.ascontiguousarray(value).data.cast("B"))
-    elif kind in (list, tuple):
-        digest.update(b"%b %d\0" % (kind.__name__.encode(), len(value)))
+    if plain := _PLAIN.get(kind):
+        data = plain[1](value)
+        update(plain[0] + len(data).to_bytes(8))
+        update(data)
+    elif kind is list or kind is tuple:
+        update((b"l" if kind is list else b"t") + len(value).to_bytes(8))
         for item in value:
-            _feed(digest, item)
+            _feed(update, item)
     elif isinstance(value, Mapping):
-        digest.update(b"mapping %d\0" % len(value))
-        for pair in value.items():
-            _feed(digest, pair)
+        update(b"m" + len(value).to_bytes(8))
+        for key, item in value.items():
+            _feed(update, key)
+            _feed(update, item)
+    elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        update(b"a")
+        _feed(update, (value.dtype.str, value.shape))
+        update(np.ascontiguousarray(value).data.cast("B"))
     elif isinstance(value, pydantic.BaseModel):
-        _feed(digest, ("model", kind.__module__, kind.__qualname__, dict(value)))
+        update(b"o")
+        _feed(update, (kind.__module__, kind.__qualname__, dict(value)))
     else:
         raise TypeError(f"no hash for a {kind.__name__}")
-
-
-def _write(digest: Any, kind: str, data: bytes | memoryview) -> None:
-    digest.update(b"%b %d\0" % (kind.encode(), len(data)))
-    digest.update(data)

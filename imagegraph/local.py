@@ -134,9 +134,12 @@ class LocalCall(Closing):
         return sum(batcher.queued for batcher in self._batchers.values())
 
     async def version(self, node: Node) -> str:
-        """Returns the version of what computes the node's answers, if it has one; see `version`."""
-        await self._loader.component(node.entry)
-        return self.versions[node.entry]
+        """Returns the version of what computes the node's answers, if it has one and they are worth keeping.
+
+        What is computed inline is computed sooner than looked up.
+        """
+        component = await self._loader.component(node.entry)
+        return "" if component.inline else self.versions[node.entry]
 
     @property
     def hung(self) -> Sequence[str]:

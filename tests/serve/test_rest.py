@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -284,3 +285,20 @@ def test_equal_requests_are_answered_from_the_cache(start: Start, tmp_path: Path
     for expected in (None, "asleep"):
         answer = server.infer(seconds=0.2).json()
         assert answer.get("parameters", {}).get("cache_hits") == expected
+
+
+def test_equal_requests_at_once_have_each_its_own_deadline(start: Start) -> None:
+    server = start("--component", "asleep", "--cache-mib", "10")
+
+    def ask(seconds: str) -> httpx.Response:
+        headers = {"X-Request-Timeout": seconds}
+        url = f"http://127.0.0.1:{server.http_port}/v2/models/m/infer"
+        return httpx.post(url, json=request(seconds=1.5), headers=headers, timeout=30)
+
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(ask, "0.4")
+        time.sleep(0.1)
+        second = threads.submit(ask, "60")
+        assert first.result().status_code == 504
+        assert outputs(second.result()) == {"slept": [1.5]}
+    assert "cache_hits" in second.result().json()["parameters"], "it waited for what the first had begun"

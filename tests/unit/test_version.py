@@ -98,15 +98,6 @@ def test_only_a_hash_is_a_version_that_promises_equal_answers(said: Any) -> None
     assert version.read(said) == ""
 
 
-class Asks(Component):
-    """Looks for its device when it loads."""
-
-    def load(self, weights: Weights) -> None:
-        self.device = weights.device
-
-    def predict(self, number: int) -> tiny.Number: ...
-
-
 class Impure(Component):
     pure = False
 
@@ -117,7 +108,6 @@ ENTRIES = """
 entries:
   double: {{component: tiny:Double, summary: s, bundles: {{pocket: {{weights: {{model: {model}}}}}}}}}
   user: {{component: tiny:User, summary: s, uses: {{twice: double}}, bundles: {{pocket: {{}}}}}}
-  asks: {{component: test_version:Asks, summary: s, bundles: {{pocket: {{}}}}}}
   impure: {{component: test_version:Impure, summary: s, bundles: {{pocket: {{}}}}}}
   heir: {{component: tiny:User, summary: s, uses: {{twice: impure}}, bundles: {{pocket: {{}}}}}}
   add:
@@ -128,16 +118,16 @@ graphs: {{}}
 """
 
 
-def versions(folder: Path, model: str = "tests", device: str = "cpu", **facts: int) -> dict[str, str]:
+def versions(folder: Path, model: str = "tests", **facts: int) -> dict[str, str]:
     """Returns the versions of all entries as they are loaded."""
     written = ENTRIES.format(model=f"{{path: {model}}}", **{"addend": 1, "number": 2, **facts})
     known: Catalogue = tiny.catalogue(folder, written)
-    with LocalCall(known, "pocket", known.entries, device) as call:
+    with LocalCall(known, "pocket", known.entries, "cpu") as call:
         asyncio.run(call.ready())
         return dict(call.versions)
 
 
-def test_weights_also_of_used_entries_settings_defaults_and_device_count(tmp_path: Path) -> None:
+def test_weights_also_of_used_entries_settings_and_defaults_count(tmp_path: Path) -> None:
     base = versions(tmp_path)
 
     def changed(**facts: Any) -> set[str]:
@@ -148,5 +138,17 @@ def test_weights_also_of_used_entries_settings_defaults_and_device_count(tmp_pat
     assert changed(model="docs") == {"double", "user"}
     assert changed(addend=2) == {"add"}
     assert changed(number=3) == {"add"}
-    assert changed(device="cuda") == {"double", "user", "add", "asks"}
     assert base["impure"] == base["heir"] == "", "what uses the impure is impure"
+
+
+def test_the_device_counts_that_a_component_has_looked_for(tmp_path: Path) -> None:
+    entry = tiny.catalogue(tmp_path).entry("double")
+
+    def loaded(choice: str, asked: str | None) -> str:
+        weights = Weights({}, choice)
+        if asked:
+            vars(weights)["device"] = asked  # as asking does, without a torch that knows it
+        return entry.version("pocket", weights, {})
+
+    assert loaded("auto", "cpu") == loaded("cpu", None)
+    assert len({loaded("auto", "cpu"), loaded("auto", "cuda"), loaded("auto", None)}) == 3
