@@ -106,14 +106,13 @@ def prometheus(tmp_path: Path) -> Callable[[Namespace, str], AbstractContextMana
     def scraping(namespace: Namespace, release: str) -> Iterator[str]:
         if not shutil.which("prometheus"):
             unavailable("prometheus is not installed; run `make cluster-tools`")
-        monitoring.write(tmp_path / "prometheus.yaml", namespace, release)
         address = f"127.0.0.1:{free_ports(1)[0]}"
-        command = [
-            "prometheus", f"--config.file={tmp_path}/prometheus.yaml",
-            f"--web.listen-address={address}", f"--storage.tsdb.path={tmp_path}/data",
-        ]  # fmt: skip
-        with running(*command, log=tmp_path / "log") as check:
-            url = f"http://{address}"
+        url = f"http://{address}"
+        options = [f"--web.listen-address={address}", f"--storage.tsdb.path={tmp_path}/data"]
+        with (
+            monitoring.configured(tmp_path, namespace, release) as configuration,
+            running("prometheus", f"--config.file={configuration}", *options, log=tmp_path / "log") as check,
+        ):
             eventually("Prometheus", lambda: answers(f"{url}/-/ready", check), 60)
             yield url
 
