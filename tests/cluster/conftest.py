@@ -20,7 +20,7 @@ from tests.cluster.shell import answers, free_ports, running
 
 # More versions for canaries, the same image by other names: one that works, and some that do not.
 CANARY = "docker.io/library/imagegraph:canary"
-BROKEN = {"crashing": ["/bin/false"], "silent": ["/bin/sleep", "3600"]}
+BROKEN = {"crashing": ["/bin/false"], "silent": ["/bin/sh", "-c", "sleep 3600"]}
 REPORTS: pytest.StashKey[bool] = pytest.StashKey()
 
 
