@@ -22,6 +22,7 @@ RELEASES = st.from_regex(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?", fullmatch=True) | s
 BOUND = 2**31 - 1
 # What the schema leaves to Kubernetes, by definition.
 OPEN: dict[str, st.SearchStrategy[Any]] = {
+    "ipBlock": st.sampled_from([{"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}, {"cidr": "fd00::/8"}]),
     "variable": st.fixed_dictionaries({"name": st.just("ADDRESS"), "value": st.text()}),
     "mount": st.fixed_dictionaries({"name": st.just("tmp"), "mountPath": st.sampled_from(["/a", "/b/c"])}),
     "volume": st.fixed_dictionaries({"name": st.just("more"), "emptyDir": st.just({})}),

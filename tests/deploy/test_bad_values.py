@@ -170,6 +170,7 @@ REFUSED = {
     ),
     "nobody may come": ("networkPolicy: {clients: [{}]}", "'/networkPolicy/clients/0'"),
     "network without its size": ("networkPolicy: {clients: [{ipBlock: {cidr: 10.0.0.0}}]}", "/ipBlock/cidr'"),
+    "network that is none": ("networkPolicy: {clients: [{ipBlock: {cidr: ':/0'}}]}", "/ipBlock/cidr'"),
     "name in capitals to begin with": ("fullnameOverride: Photos", "'/fullnameOverride'"),
     "container of another image": ("podTemplate: {container: {image: a}}", "'/podTemplate/container/image'"),
     "second container": ("podTemplate: {spec: {containers: []}}", "'/podTemplate/spec/containers'"),
