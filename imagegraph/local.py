@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import itertools
 import logging
 import math
 import operator
@@ -30,11 +28,12 @@ from imagegraph.component import (
     Signature,
 )
 from imagegraph.engine import Context, Event, Method, Turn
-from imagegraph.errors import ImagegraphError, InvalidInput, OutOfMemory, Unsupported, describe, shorten
+from imagegraph.errors import ImagegraphError, OutOfMemory, Unsupported, describe, shorten
 from imagegraph.graph import Node, NodeType
 from imagegraph.image import Image
 from imagegraph.loading import Loader
 from imagegraph.message import Message
+from imagegraph.recovery import Recovery, release_memory
 from imagegraph.worker import Worker, contained
 
 log = logging.getLogger("imagegraph.local")
@@ -43,7 +42,6 @@ Kind = TypeVar("Kind", bound=Component)
 Result = TypeVar("Result")
 
 _ENDLESS = Progress()  # nobody cancels what is done at once
-PROBE_S = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # waits before the probes of a device; the last one stays
 
 
 class Closing(ABC):
@@ -111,11 +109,11 @@ class LocalCall(Closing):
                 max_cost=catalogue.entry(name).kind.max_cost,
                 max_queue=max_queue,
                 observe=observe,
-                release=_release_memory,
+                release=release_memory,
             )
             for name, worker in self._workers.items()
         }
-        self._probes: dict[str, asyncio.Task[None]] = {}
+        self._recovery = Recovery(catalogue, self._defaults, self._workers)
         self._loader = Loader(catalogue, bundle, names, device)
 
     @property
@@ -232,7 +230,7 @@ class LocalCall(Closing):
         def begin(waited_s: float, batch: int) -> None:
             context.turns[node.name] = Turn(waited_s, batch)
 
-        if node.entry in self._probes:
+        if node.entry in self._recovery:
             raise OutOfMemory(f"'{node.entry}' is out of memory; it will be back once it is not")
         try:
             with self._batchers[node.entry].place() as place:
@@ -247,8 +245,7 @@ class LocalCall(Closing):
             progress.cancel()
             raise
         except OutOfMemory:
-            if node.entry not in self._probes:
-                self._probes[node.entry] = asyncio.create_task(self._probe(node.entry))
+            self._recovery.begin(node.entry, await self._loader.component(node.entry))
             raise
         except Exception as error:
             self._report(node, error)
@@ -272,44 +269,11 @@ class LocalCall(Closing):
     @property
     def exhausted(self) -> Sequence[str]:
         """The entries that ran out of memory and have not shown yet that they work again."""
-        return list(self._probes)
-
-    async def _probe(self, name: str) -> None:
-        """Computes the entry's smoke input until that works again, with growing pauses."""
-        log.error("'%s' is out of memory", name)
-        component = await self._loader.component(name)
-        signature = Signature.of(component)
-
-        def compute() -> bool:
-            """Computes it, if there is one."""
-            _release_memory()
-            entry = self._catalogue.entry(name)
-            try:
-                arguments = signature.bind(entry.smoke_values(), self._defaults[name])
-            except (OSError, InvalidInput) as error:
-                log.warning("'%s' takes requests again untried: no smoke input here: %s", name, error)
-                return False
-            if signature.progress:
-                arguments[signature.progress] = Progress()
-            component.predict(**arguments)
-            return True
-
-        try:
-            for attempt in itertools.count():
-                await asyncio.sleep(PROBE_S[min(attempt, len(PROBE_S) - 1)])
-                try:
-                    if await self._workers[name].run(compute):
-                        log.info("'%s' works again", name)
-                    return
-                except Exception as error:
-                    log.warning("'%s' is still out of order: %s", name, describe(error))
-        finally:
-            del self._probes[name]
+        return self._recovery.names
 
     def close(self) -> None:
         """Gives up queued work and lets go of the components."""
-        for probe in self._probes.values():
-            probe.cancel()
+        self._recovery.close()
         self._loader.close()
         for worker in (*self._preparers.values(), *self._workers.values()):
             worker.close()
@@ -372,11 +336,3 @@ def _as(kind: type[Kind], component: Component, node: Node) -> Kind:
         asked = "aggregate" if kind is Combiner else "route"
         raise Unsupported(f"cannot {asked}: '{node.entry}' is no {kind.__name__}")
     return component
-
-
-def _release_memory() -> None:
-    """Gives what torch keeps for later back to the device."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
