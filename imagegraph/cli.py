@@ -94,16 +94,22 @@ def run(
 @app.command()
 def serve(
     component: Annotated[str | None, typer.Option(help="Serve one component")] = None,
-    graph_name: Annotated[str | None, typer.Option("--graph", help="Serve a whole graph")] = None,
+    graph_name: Annotated[
+        str | None, typer.Option("--graph", envvar="IMAGEGRAPH_SERVE_GRAPH", help="Serve a whole graph")
+    ] = None,
     manifest: Annotated[Path | None, typer.Option(help="Serve the graphs of a SeldonDeployment")] = None,
     bundle: Annotated[str | None, typer.Option(help="Weights to use")] = None,
     name: Annotated[str | None, typer.Option(help="By default the component's or the graph's")] = None,
-    type_: Annotated[NodeType, typer.Option("--type", help="Type of the node in its graph")] = NodeType.MODEL,
+    type_: Annotated[
+        NodeType,
+        typer.Option("--type", envvar="IMAGEGRAPH_SERVE_TYPE", help="Type of the node in its graph"),
+    ] = NodeType.MODEL,
+    host: Annotated[str | None, typer.Option(help="Listen there alone, not at all addresses")] = None,
     predictor: Annotated[str, typer.Option(help="Version that a component is of")] = "default",
     release: Annotated[str, typer.Option(help="Label of all metrics")] = "",
     namespace: Annotated[str, typer.Option(help="Label of all metrics")] = "",
     device: Device = "auto",
-    http_port: Annotated[int, typer.Option(envvar="AIP_HTTP_PORT")] = 8080,
+    http_port: Annotated[int, typer.Option(envvar=["IMAGEGRAPH_SERVE_HTTP_PORT", "AIP_HTTP_PORT"])] = 8080,
     grpc_port: Annotated[int, typer.Option(help="0 serves no gRPC")] = 8081,
     max_queue: Annotated[int, typer.Option(min=1, help="Most requests that wait")] = 128,
     max_body_mib: Annotated[
@@ -121,6 +127,9 @@ def serve(
     cache_lifetime: Annotated[float, typer.Option(min=1, help="Longest they are kept there, s")] = 3600.0,
     wait: Annotated[float, typer.Option(min=0, help="Wait so long for the pods of a manifest, s")] = 0.0,
     timeout: Annotated[float, typer.Option(min=0.001, help="Longest a request may take, s")] = 600.0,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="Let pages of this origin ask; can be given several times")
+    ] = None,
     drain_delay: Annotated[float, typer.Option(min=0, help="Go on so long after SIGTERM, s")] = 0.0,
     grace: Annotated[float, typer.Option(min=0, help="Then finish within, s")] = 20.0,
     log_level: LogLevel = LogLevel.INFO,
@@ -170,11 +179,13 @@ def serve(
     # What other nodes have drawn is larger than any photo, and would be refused after all the work.
     body_mib = max_body_mib or (1024 if type_ is NodeType.OUTPUT_TRANSFORMER else 64)
     options = Options(
+        host=host,
         http_port=http_port,
         grpc_port=grpc_port or None,
         drain_delay_s=drain_delay,
         grace_s=grace,
-        limits=Limits(body_bytes=body_mib * 2**20, timeout_s=timeout),
+        limits=Limits(body_bytes=body_mib * 2**20, timeout_s=timeout, instances=max_queue),
+        cors_origins=tuple(cors_origin or ()),
         vertex=vertex,
     )
     serve(served, options)

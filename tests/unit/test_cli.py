@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import typer
 from PIL import Image as Pillow
 from typer.testing import CliRunner
 
@@ -266,3 +267,23 @@ def test_run_says_in_a_sentence_what_lacks_of_weights(tmp_path):
         MissingWeights, match=r"^node 'paint': weights of .* are incomplete in .*; bring that folder back"
     ):
         run("run", "paint", "--device", "cpu")
+
+
+def _options(command, path=()):
+    for name, one in getattr(command, "commands", {}).items():
+        yield from _options(one, (*path, name))
+    for parameter in command.params:
+        if path and parameter.param_type_name == "option" and parameter.name != "help":
+            long = next(one for one in parameter.opts if one.startswith("--"))
+            yield pytest.param(command, path, parameter, long, id=" ".join([*path, long]))
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "parameter", "option"), [*_options(typer.main.get_command(cli.app))]
+)
+def test_every_option_can_be_given_by_the_environment(monkeypatch, command, path, parameter, option):
+    words = ["IMAGEGRAPH", *path]
+    context = command.context_class(command, auto_envvar_prefix="_".join(words).replace("-", "_").upper())
+    variable = "_".join([*words, option.removeprefix("--")]).replace("-", "_").upper()
+    monkeypatch.setenv(variable, "1")
+    assert parameter.resolve_envvar_value(context) == "1"
