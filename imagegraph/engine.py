@@ -143,19 +143,17 @@ async def _ask_children(node: Node, message: Message, call: Call, context: Conte
             return message
         if choice != Router.ALL_CHILDREN:
             if not 0 <= choice < len(children):
-                error = ImagegraphError(f"routed to child {choice} of {len(children)}")
-                error.node = node.name
-                raise error
+                raise _at(node, ImagegraphError(f"routed to child {choice} of {len(children)}"))
             children = (children[choice],)
-    answers = await _gather([_walk(child, message, call, context) for child in children])
+    answers = await gather([_walk(child, message, call, context) for child in children])
     if node.type is NodeType.COMBINER:
         return await timed("aggregate", node, call.aggregate(node, answers, context), context)
     return answers[0]
 
 
-async def _gather(walks: Sequence[Awaitable[Message]]) -> list[Message]:
+async def gather(works: Sequence[Awaitable[Message]]) -> list[Message]:
     """Awaits all; when one fails, cancels the others and raises the first failure in order."""
-    tasks = [asyncio.ensure_future(walk) for walk in walks]
+    tasks = [asyncio.ensure_future(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         for task in tasks:
@@ -186,17 +184,18 @@ async def timed(method: Method, node: Node, call: Awaitable[Answer], context: Co
         if isinstance(error, asyncio.CancelledError):
             raise
         if not isinstance(error, ImagegraphError):
-            fault = ImagegraphError(describe(error))
-            fault.node = node.name
-            try:
-                raise fault from error
-            finally:
-                del fault  # its traceback holds this frame, and that what the request has sent
+            raise _at(node, ImagegraphError(describe(error))) from error
         error.node = error.node or node.name
         raise
     message = answer if isinstance(answer, Message) else None
     context.tell(Event(node, method, "finished", time.perf_counter() - start, message=message))
     return answer
+
+
+def _at(node: Node, error: ImagegraphError) -> ImagegraphError:
+    """Puts a node's name on an error, which shall be raised by no frame that has it: they hold each other."""
+    error.node = node.name
+    return error
 
 
 def _running(context: Context) -> list[str]:

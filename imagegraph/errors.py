@@ -146,6 +146,22 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
+def forget_frames(error: BaseException) -> None:
+    """Takes the tracebacks off an error and off those behind it.
+
+    Their frames hold whatever was at work, bodies of requests and pictures, for as long as the error
+    lives; and it may live until the garbage collector comes by, where one of its frames holds it in turn.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            waiting += (one.__cause__, one.__context__)
+
+
 def shorten(value: object, limit: int = 80) -> str:
     """Returns a one-line `repr` of at most about `limit` characters, fit for an error message."""
     if isinstance(value, (bytes, bytearray, memoryview)):

@@ -12,11 +12,14 @@ from typing import Any
 import grpc
 import orjson
 from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 import imagegraph
 from imagegraph import headers as beside
 from imagegraph import steps, wire, wire_grpc
-from imagegraph.errors import Cancelled, ImagegraphError
+from imagegraph.errors import Cancelled, ImagegraphError, describe
+from imagegraph.grpc_health import HealthServicer
 from imagegraph.journal import Entry
 from imagegraph.message import Message
 from imagegraph.protocol import SERVICE, StreamResponse, pb, stubs
@@ -79,13 +82,15 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
             context.set_trailing_metadata(tuple(entry.echo.items()))
             return answer
         except Exception as error:
-            entry.error = _fault(error, entry)
-            await self._abort(entry.error, entry, context)
+            failure = _fault(error, entry)
+            entry.fail(failure)
+            self._refuse(failure, entry, context)
+            return pb.ModelInferResponse()  # not sent
         except asyncio.CancelledError:
-            entry.error = Cancelled("the client cancelled the call")
+            entry.fail(Cancelled("the client cancelled the call"))
             raise
         finally:
-            self._journal.close(entry, entry.error.status if entry.error else 200)
+            self._journal.close(entry)
 
     async def ModelStreamInfer(self, requests: Any, context: Any) -> AsyncGenerator[Any]:  # noqa: N802
         """Answers request after request, each with what happens until its answer, or with its error.
@@ -93,27 +98,37 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         What happens is a response without outputs, whose parameters `event` and `facts` (JSON) say it.
         An engine before us gets `steps` instead, and errors as ModelInfer has them.
         """
+        # Closed, since gRPC's iterator of who leaves would keep his last request.
+        async with aclosing(aiter(requests)) as received:
+            async for request in received:
+                async with aclosing(self._answers(request, context)) as answers:
+                    async for answer in answers:
+                        yield answer
+
+    async def _answers(self, request: Any, context: Any) -> AsyncGenerator[Any]:
+        """Answers one request of a stream."""
         by_engine = beside.PROGRESS in dict(context.invocation_metadata() or ())
-        async for request in requests:
-            entry = self._open("ModelStreamInfer", context)
-            request_id = request.id or entry.context.id
-            try:
-                asked = self._decode(request)
-                watch = self._tell_steps(asked, entry) if by_engine else self._watch(asked, entry, request_id)
-                async with aclosing(watch):
-                    async for response in watch:
-                        yield StreamResponse(infer_response=response)
-            except Exception as error:
-                entry.error = _fault(error, entry)
-                if by_engine:
-                    await self._abort(entry.error, entry, context)
-                about = pb.ModelInferResponse(id=request_id)
-                yield StreamResponse(error_message=str(entry.error), infer_response=about)
-            except (asyncio.CancelledError, GeneratorExit):
-                entry.error = Cancelled("the client cancelled the call")
-                raise
-            finally:
-                self._journal.close(entry, entry.error.status if entry.error else 200)
+        entry = self._open("ModelStreamInfer", context)
+        request_id = request.id or entry.context.id
+        try:
+            asked = self._decode(request)
+            watch = self._tell_steps(asked, entry) if by_engine else self._watch(asked, entry, request_id)
+            async with aclosing(watch):
+                async for response in watch:
+                    yield StreamResponse(infer_response=response)
+        except Exception as error:
+            failure = _fault(error, entry)
+            entry.fail(failure)
+            if by_engine:
+                self._refuse(failure, entry, context)
+                return
+            about = pb.ModelInferResponse(id=request_id)
+            yield StreamResponse(error_message=str(failure), infer_response=about)
+        except (asyncio.CancelledError, GeneratorExit):
+            entry.fail(Cancelled("the client cancelled the call"))
+            raise
+        finally:
+            self._journal.close(entry)
 
     async def _watch(self, asked: wire.Request, entry: Entry, request_id: str) -> AsyncGenerator[Any]:
         async with aclosing(self._service.watch(asked.messages, entry, asked.outputs)) as watch:
@@ -159,11 +174,14 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         wire_grpc.set_parameters(response, {"event": happening.kind, "facts": facts})
         return response
 
-    async def _abort(self, error: ImagegraphError, entry: Entry, call: Any) -> None:
+    def _refuse(self, error: ImagegraphError, entry: Entry, call: Any) -> None:
+        """Sets what the call ends with; `abort` would keep an exception whose frames keep the request."""
         metadata = {**entry.echo, beside.STATUS: str(error.status)}
         if error.retryable:
             metadata["retry-after"] = "1"
-        await call.abort(grpc.StatusCode[error.code], str(error), tuple(metadata.items()))
+        call.set_code(grpc.StatusCode[error.code])
+        call.set_details(str(error))
+        call.set_trailing_metadata(tuple(metadata.items()))
 
 
 def _fault(error: Exception, entry: Entry) -> ImagegraphError:
@@ -171,11 +189,11 @@ def _fault(error: Exception, entry: Entry) -> ImagegraphError:
     if isinstance(error, ImagegraphError):
         return error
     log.exception("request %s failed", entry.context.id)
-    return ImagegraphError(f"{type(error).__name__}: {error}")
+    return ImagegraphError(describe(error))
 
 
-async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -> Any:
-    """Starts the server; stop it with a grace period.
+async def start(service: Service, address: str, max_bytes: int, timeout_s: float) -> Any:
+    """Starts the server at host:port; stop it with a grace period.
 
     Raises:
         ImagegraphError: the port is taken.
@@ -202,9 +220,13 @@ async def start(service: Service, port: int, max_bytes: int, timeout_s: float) -
     )
     more = grpc.method_handlers_generic_handler(SERVICE, {"ModelStreamInfer": stream})
     server.add_generic_rpc_handlers((more,))
+    health = HealthServicer(lambda: service.ready, (SERVICE,))
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
     try:
-        server.add_insecure_port(f"[::]:{port}")
+        server.add_insecure_port(address)
     except RuntimeError as error:
-        raise ImagegraphError(f"port {port} is taken") from error
+        raise ImagegraphError(f"port {address.rpartition(':')[2]} is taken") from error
     await server.start()
     return server

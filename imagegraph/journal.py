@@ -10,11 +10,25 @@ from typing import Any
 
 from imagegraph import headers as beside
 from imagegraph.engine import Context
-from imagegraph.errors import ImagegraphError, InvalidInput
+from imagegraph.errors import ImagegraphError, InvalidInput, forget_frames
 from imagegraph.metrics import Metrics
 from imagegraph.tracing import RequestSpan, Tracing
 
 log = logging.getLogger("imagegraph.request")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is kept of an error; the exception itself would hold the frames it passed, and all they hold.
+
+    Attributes:
+        kind: the name of its class.
+        words: what went wrong, but not what the client sent: that is its own business.
+    """
+
+    status: int
+    kind: str
+    words: str
 
 
 @dataclass
@@ -24,7 +38,7 @@ class Entry:
     Attributes:
         route: method and path as a template, never the client's own path.
         predictor: the one that answers, once it is chosen.
-        error: why there is no answer, if so.
+        failure: why there is no answer, if so.
     """
 
     protocol: str
@@ -32,9 +46,14 @@ class Entry:
     context: Context
     echo: Mapping[str, str]
     predictor: str = ""
-    error: ImagegraphError | None = None
+    failure: Failure | None = None
     span: RequestSpan | None = None
     since: float = field(default_factory=time.perf_counter)
+
+    def fail(self, error: ImagegraphError) -> None:
+        """Notes why there is no answer; the error has come to its end here, and forgets its way."""
+        self.failure = Failure(error.status, type(error).__name__, _describe(error))
+        forget_frames(error)
 
 
 class Journal:
@@ -62,9 +81,10 @@ class Journal:
             copy.span = self.tracing.request(entry.route, context)
         return copy
 
-    def close(self, entry: Entry, status: int) -> None:
+    def close(self, entry: Entry) -> None:
         """Writes down how it ended."""
         seconds = time.perf_counter() - entry.since
+        status = entry.failure.status if entry.failure else 200
         context = entry.context
         self.metrics.request(entry.protocol, status, seconds, entry.predictor)
         for event in context.events:
@@ -75,7 +95,7 @@ class Journal:
         for node in context.cache_misses:
             self.metrics.cache_miss(node)
         if entry.span:
-            entry.span.end(status, entry.predictor, entry.error)
+            entry.span.end(status, entry.predictor, entry.failure.kind if entry.failure else None)
         level = logging.ERROR if status == 500 else logging.INFO
         if log.isEnabledFor(level):
             # Made here, and not by `log.info`, which would look for the caller's file and line.
@@ -98,13 +118,12 @@ class Journal:
             "predictor": entry.predictor,
             "trace_id": beside.trace_id(context),
             "cache_hits": context.cache_hits,
-            "error": entry.error and _describe(entry.error),
+            "error": entry.failure.words if entry.failure else None,
         }
         return facts | {name: value for name, value in optional.items() if value}
 
 
 def _describe(error: ImagegraphError) -> str:
-    """Says what went wrong, but not what the client sent: that is its own business."""
     at = f"node '{error.node}': " if error.node else ""
     if isinstance(error, InvalidInput):
         return f"{at}{error.field[:80]}: expected {error.expected}"

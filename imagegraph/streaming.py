@@ -13,7 +13,7 @@ from typing import Any
 from imagegraph import steps
 from imagegraph.component import Signature
 from imagegraph.engine import Context, Event
-from imagegraph.errors import describe
+from imagegraph.errors import describe, forget_frames
 from imagegraph.image import Image
 from imagegraph.message import Message
 from imagegraph.references import References
@@ -105,6 +105,8 @@ async def _listen(
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+            if not task.cancelled() and (error := task.exception()):
+                forget_frames(error)  # nobody hears of it any more
 
 
 class _Mailbox:
@@ -136,7 +138,9 @@ class _Mailbox:
         if not self._events and not self._closed:
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), timeout_s)
+                # Not `wait_for`, which in Python 3.11 loses a cancellation that comes with an event.
+                async with asyncio.timeout(timeout_s):
+                    await self._changed.wait()
             except TimeoutError:
                 return None
         return self._events.popleft() if self._events else None

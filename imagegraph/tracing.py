@@ -106,14 +106,14 @@ class RequestSpan:
         """Takes the span."""
         self._span = span
 
-    def end(self, status: int, predictor: str, error: ImagegraphError | None) -> None:
-        """Says how the request ended."""
+    def end(self, status: int, predictor: str, error: str | None) -> None:
+        """Says how the request ended, and by what kind of error if by one."""
         from opentelemetry.trace import StatusCode
 
         self._span.set_attribute("http.response.status_code", status)
         self._span.set_attribute("imagegraph.predictor", predictor)
         if status >= 500:
-            self._span.set_status(StatusCode.ERROR, type(error).__name__)
+            self._span.set_status(StatusCode.ERROR, error)
         self._span.end()
 
 

@@ -29,7 +29,17 @@ MORE = """
   echo: {component: serving:Echo, summary: Says all kinds of values again, bundles: {pocket: {}}}
   gallery: {component: serving:Gallery, summary: Tells where its pictures are encoded, bundles: {pocket: {}}}
   gated: {component: serving:Gated, summary: Loads when a file is there, bundles: {pocket: {}}}
+  fragile: {component: serving:Fragile, summary: Fails as asked, bundles: {pocket: {}}}
   later: {component: serving:Later, summary: Loads for two seconds, bundles: {pocket: {}}}
+"""
+
+MORE_GRAPHS = """
+  torn:
+    summary: Two that fail together
+    root:
+      name: unite
+      type: COMBINER
+      children: [{name: one, entry: fragile}, {name: other, entry: fragile}]
 """
 
 
@@ -81,7 +91,9 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
     """Starts servers; all are gone after the tests."""
     folder = tmp_path_factory.mktemp("serve")
     head, tail = tiny.CATALOGUE.split("graphs:\n")
-    (folder / "catalogue.yaml").write_text(head + MORE.lstrip("\n") + "graphs:\n" + tail)
+    (folder / "catalogue.yaml").write_text(
+        head + MORE.lstrip("\n") + "graphs:\n" + tail + MORE_GRAPHS.lstrip("\n")
+    )
     servers: list[Server] = []
 
     def start(*arguments: str, wait: bool = True, **environment: str) -> Server:
@@ -117,6 +129,11 @@ def identity(start: Callable[..., Server]) -> Server:
 @pytest.fixture(scope="session")
 def asleep(start: Callable[..., Server]) -> Server:
     return start("--component", "asleep", "--max-queue", "2")
+
+
+def resident_bytes(server: Server) -> int:
+    pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
+    return pages * 4096
 
 
 def outputs(answer: httpx.Response) -> dict[str, list[Any]]:

@@ -1,5 +1,6 @@
 """Components for tests of serving."""
 
+import ctypes
 import os
 import threading
 import time
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from imagegraph import image
 from imagegraph.component import Batched, Component, Progress, Weights
+from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
 from imagegraph.ports import Array, Prompt, Seed, Unit
 
@@ -192,3 +194,22 @@ class Gated(Component):
 
     def predict(self, number: int) -> Slept:
         return {"slept": float(number)}
+
+
+class Fragile(Component):
+    """Fails in the way that it is asked to, with a ballast that shall not outlive the request."""
+
+    def load(self, weights: Weights) -> None:
+        # What is large comes from the system and goes back at once, so that what is kept can be seen.
+        threshold = -3  # M_MMAP_THRESHOLD
+        ctypes.CDLL(None).mallopt(threshold, 128 * 1024)
+
+    def predict(self, progress: Progress, fate: str, ballast: str = "") -> Slept:
+        if fate == "raise":
+            raise ValueError("broken")
+        if fate == "refuse":
+            raise InvalidInput("fate", "a better one", ballast)
+        while fate == "sleep":
+            progress(0, 1)
+            time.sleep(0.005)
+        return {"slept": 0.0}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from imagegraph.message import DATATYPES
 from imagegraph.protocol import pb, stubs
-from tests.serve.conftest import Server, request
+from tests.serve.conftest import Server, request, resident_bytes
 
 Start = Callable[..., Server]
 DEADLINE_S = 5.0
@@ -66,11 +66,6 @@ def civil(answer: httpx.Response) -> int:
 def post(server: Server, body: bytes, path: str = "/v2/models/m/infer", **headers: str) -> int:
     with_dashes = {name.replace("_", "-"): value for name, value in headers.items()}
     return civil(server.http.post(path, content=body, headers=with_dashes, timeout=DEADLINE_S))
-
-
-def resident_bytes(server: Server) -> int:
-    pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
-    return pages * 4096
 
 
 TEXT = st.text(max_size=20).filter(lambda text: not any("\ud800" <= one <= "\udfff" for one in text))

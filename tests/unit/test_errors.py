@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from imagegraph import errors
-from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName, shorten
+from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName, forget_frames, shorten
 
 KINDS = [
     kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ImagegraphError)
@@ -67,3 +67,18 @@ def test_short_values_stay_as_they_are_and_long_text_tells_its_length():
 
 def test_an_unknown_name_is_not_repeated_at_length():
     assert len(str(UnknownName("input", "x" * 1_000_000, ["image"]))) < 200
+
+
+def test_an_error_at_its_end_forgets_its_way_and_that_of_its_causes():
+    def fail():
+        try:
+            raise KeyError("first")
+        except KeyError as cause:
+            raise ValueError("second") from cause
+
+    with pytest.raises(ValueError, match="second") as caught:
+        fail()
+    error = caught.value
+    error.__cause__.__context__ = error  # a circle
+    forget_frames(error)
+    assert error.__traceback__ is error.__cause__.__traceback__ is None

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from imagegraph import logs
 from imagegraph.engine import Event, Turn
-from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
+from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, UnknownName
 from imagegraph.graph import Node
 from imagegraph.journal import Journal
 from imagegraph.logs import LogFormat, LogLevel
@@ -49,7 +49,7 @@ def test_a_request_is_one_line_with_all_facts(journal, stderr):
     entry.predictor = "canary"
     entry.context.turns |= {"a": Turn(0.5, 2), "b": Turn(0.25, 1)}
     entry.context.cache_hits.append("c")
-    journal.close(entry, 200)
+    journal.close(entry)
     (line,) = lines(stderr())
     assert line.pop("time").endswith("Z")
     assert line.pop("seconds") >= 0
@@ -80,8 +80,8 @@ def test_an_error_is_told_but_not_what_the_client_sent(journal, stderr, error, n
     logs.configure(LogLevel.INFO, LogFormat.JSON)
     entry = journal.open("rest", "POST /x", {})
     error.node = node
-    entry.error = error
-    journal.close(entry, error.status)
+    entry.fail(error)
+    journal.close(entry)
     text = stderr()
     (line,) = lines(text)
     assert line["error"] == words
@@ -91,10 +91,12 @@ def test_an_error_is_told_but_not_what_the_client_sent(journal, stderr, error, n
 
 def test_people_get_short_lines_and_levels_hold(journal, stderr):
     logs.configure(LogLevel.WARNING, LogFormat.TEXT)
-    journal.close(journal.open("rest", "POST /x", {"x-request-id": "r"}), 200)
+    journal.close(journal.open("rest", "POST /x", {"x-request-id": "r"}))
     logging.getLogger("library").warning("careful")
     logging.getLogger("library").info("chatter")
-    journal.close(journal.open("rest", "POST /x", {"x-request-id": "r"}), 500)
+    entry = journal.open("rest", "POST /x", {"x-request-id": "r"})
+    entry.fail(ImagegraphError("lost"))
+    journal.close(entry)
     first, second = stderr().splitlines()
     assert first.endswith("WARNING library: careful")
     assert "ERROR   imagegraph.request: POST /x 500 request_id=r protocol=rest seconds=0.000" in second
@@ -117,7 +119,8 @@ def test_nodes_and_the_cache_are_counted_by_predictor(journal):
         entry.context.tell(Event(NODE, "infer", kind, seconds))
     entry.context.cache_hits.append("a")
     entry.context.cache_misses += ["a", "a"]
-    journal.close(entry, 503)
+    entry.fail(Unavailable("no"))
+    journal.close(entry)
     text = page(journal)
     for name, labels, value in (
         ("requests_total", 'code="503",{m},predictor="canary",protocol="grpc",{r}', "1.0"),
@@ -134,7 +137,8 @@ def test_a_copy_for_a_shadow_is_counted_as_one(journal):
     entry = journal.open("rest", "POST /x", {"x-request-id": "r", "traceparent": TRACE})
     copy = journal.copy(entry, "try")
     assert (copy.context.id, copy.context.trace) == ("r", entry.context.trace)
-    journal.close(copy, 500)
+    copy.fail(ImagegraphError("lost"))
+    journal.close(copy)
     labels = 'code="500",model_name="m",predictor="try",protocol="shadow",role="engine"'
     assert f"imagegraph_requests_total{{{labels}}} 1.0" in page(journal)
 
