@@ -9,6 +9,7 @@ from imagegraph.message import DATATYPES
 from imagegraph.ports import Port
 from imagegraph.service import Service
 
+_LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "enum", "maxLength")
 _NUMBERS = {"f": {"type": "number"}, "b": {"type": "boolean"}}
 
 
@@ -21,7 +22,7 @@ def document(service: Service) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": _schema("Request")}}},
         "responses": {
             "200": _ref("Response"),
-            **_errors("400", "404", "413", "499", "500", "501", "503", "504"),
+            **_errors("400", "404", "413", "415", "499", "500", "501", "503", "504"),
         },
     }
     events = {"text/event-stream": {"schema": {"type": "string"}}}
@@ -30,7 +31,10 @@ def document(service: Service) -> dict[str, Any]:
     result = {"responses": {"200": kept, **_errors("404")}}
     predict = {
         "requestBody": {"required": True, "content": {"application/json": {"schema": _schema("Instances")}}},
-        "responses": {"200": _ref("Predictions"), **_errors("400", "404", "413", "499", "500", "503", "504")},
+        "responses": {
+            "200": _ref("Predictions"),
+            **_errors("400", "404", "413", "415", "499", "500", "503", "504"),
+        },
     }
     paths: dict[str, Any] = {
         "/v2": {"get": {"responses": {"200": _ref("Server")}}},
@@ -78,8 +82,14 @@ def _schemas(service: Service) -> dict[str, Any]:
     text, boolean = {"type": "string"}, {"type": "boolean"}
     interface = service.interface
     tensor = _object({"name": text, "datatype": text, "shape": _list({"type": "integer"})}, data=_list({}))
-    about = _object({"name": text, "datatype": text, "shape": _list({"type": "integer"})})
-    plain = {"type": "object", "properties": {name: _plain(port) for name, port in interface.inputs.items()}}
+    facts = _object({"required": boolean, "schema": {"type": "object"}}, default={})
+    about = _object(
+        {"name": text, "datatype": text, "shape": _list({"type": "integer"}), "parameters": facts}
+    )
+    required = [name for name, port in interface.inputs.items() if port.required]
+    properties = {name: _plain(port) for name, port in interface.inputs.items()}
+    # Required of an instance unless the request's parameters have it, which JSON schema cannot say.
+    plain = {"type": "object", "required": required, "properties": properties}
     inputs = {"anyOf": [_tensor(port) for port in interface.inputs.values()]} if interface.inputs else tensor
     parameters = {"type": ["object", "null"]}
     return {
@@ -103,6 +113,8 @@ def _tensor(port: Port) -> dict[str, Any]:
     """The V2 tensor that carries a port."""
     kind = "T" if port.datatype == "BYTES" else DATATYPES[port.datatype].kind
     item = {"type": "string"} if kind == "T" else _NUMBERS.get(kind, {"type": "integer"})
+    schema = port.schema.get("items", port.schema) if port.is_list else port.schema
+    item = {**item, **{key: schema[key] for key in _LIMITS if key in schema}}
     return _object(
         {
             "name": {"const": port.name},
@@ -114,11 +126,13 @@ def _tensor(port: Port) -> dict[str, Any]:
 
 
 def _plain(port: Port) -> dict[str, Any]:
-    """The port's own JSON schema, without what only makes sense at its top."""
+    """The port's own JSON schema with its default, without what only makes sense at the top of a document."""
     schema = dict(port.schema)
     if "$defs" in schema:
-        return {"type": "object", "description": port.description}
+        schema = {"type": "object"}
     if port.holds_images:
         base64 = {"type": "string", "contentEncoding": "base64"}
-        return _list(base64) if port.is_list else base64
-    return schema
+        schema = _list(base64) if port.is_list else base64
+    if port.description:
+        schema["description"] = port.description
+    return {**schema, "default": port.facts["default"]} if "default" in port.facts else schema

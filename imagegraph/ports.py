@@ -144,8 +144,21 @@ class Port:
 
     @functools.cached_property
     def schema(self) -> dict[str, Any]:
-        """JSON schema: type, limits, description."""
-        return self._adapter.json_schema()
+        """JSON schema: type, limits, choices, description; of an optional port that of what is given."""
+        schema = self._adapter.json_schema()
+        given = [arm for arm in schema.get("anyOf", ()) if arm != {"type": "null"}]
+        if len(given) == 1:
+            del schema["anyOf"]
+            schema = {**given[0], **schema}
+        return schema
+
+    @functools.cached_property
+    def facts(self) -> dict[str, Any]:
+        """What a form for the port needs to know: whether it is required, its default, its JSON schema."""
+        facts: dict[str, Any] = {"required": self.required, "schema": self.schema}
+        if self.default is not None:
+            facts["default"] = self.plain(self.default)
+        return facts
 
     def read(self, value: Any) -> Any:
         """Validates a value, from Python or from the wire.

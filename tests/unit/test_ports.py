@@ -242,3 +242,21 @@ def test_a_list_of_several_dimensions_is_refused(shape):
     with pytest.raises(InvalidInput, match="seeds: expected a list, got .*INT64 and shape"):
         PORTS["seeds"].read(raw(np.zeros(shape, np.int64)))
     assert PORTS["seeds"].read(raw(np.zeros((1, 3), np.int64))) == [0, 0, 0]
+
+
+def test_an_optional_port_keeps_its_description_and_limits():
+    port = Port("side", Annotated[int, Field(ge=64, le=2048, description="In pixels")] | None, False)
+    assert port.description == "In pixels"
+    assert port.facts == {
+        "required": False,
+        "schema": {"type": "integer", "minimum": 64, "maximum": 2048, "description": "In pixels"},
+    }
+
+
+def test_the_facts_of_a_port_are_enough_to_make_a_form_of():
+    mode = Port("mode", Annotated[Literal["fast", "good"], Field(description="How")], False, "good")
+    assert mode.facts["default"] == "good"
+    assert mode.facts["schema"]["enum"] == ["fast", "good"]
+    assert Port("prompt", Prompt, True).facts["required"] is True
+    outer = Port("seed", Annotated[Seed | None, Field(description="Of the first")], False)
+    assert outer.facts["schema"]["description"] == "Of the first", "the port's own before that of its type"
