@@ -7,22 +7,22 @@ an answer waits in memory for whoever does not read it. Bodies are limited where
 from __future__ import annotations
 
 import asyncio
-import re
+import sys
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 65536
 MAX_HEAD_S = 20.0
 LEFT = "imagegraph.left"  # in a scope's state: a future that is done once the client has left
-# Java's HTTP client offers HTTP/2 at the start of every connection; httptools then drops the body.
-_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*\r\n", re.IGNORECASE)
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose next head is too large or late, or whose answer nobody reads.
 
-    Between requests of a connection uvicorn's own keep-alive timeout counts.
+    Between requests of a connection uvicorn's own keep-alive timeout counts. Offers to speak another
+    protocol, such as that of HTTP/2 in every first request of Java's HTTP client, are declined.
     """
 
     def __init__(self, *arguments: Any, max_head_s: float, max_stall_s: float, **named: Any) -> None:
@@ -36,6 +36,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._max_head_s = max_head_s
         self._max_stall_s = max_stall_s
         self._in_message = False
+        self._received = b""  # while it is parsed
         self._unproductive = 0  # bytes since the last that were body
         self._timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -58,7 +59,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Stops the clock."""
         self._stop_clock()
         self._unproductive = 0
-        super().on_headers_complete()
+        if not self._offers_another_protocol():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Takes a part of the body."""
@@ -68,17 +70,41 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Makes way for the next request."""
         self._in_message = False
+        if self._offers_another_protocol():
+            return
         super().on_message_complete()
+        if not self.pipeline:
+            # Stopped by a large body, reading would not go on before the answer: nobody would see who leaves.
+            self.flow.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Refuses a head, or what else is no body, beyond the limit."""
-        if not self._in_message and b"h2c" in data[:4096]:
-            head, end, body = data.partition(b"\r\n\r\n")
-            data = _H2C.sub(b"\r\n", head + b"\r\n") + end[2:] + body
         self._unproductive += len(data)
+        self._received = data
         super().data_received(data)
+        self._received = b""
         if self._unproductive > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"More than {MAX_HEAD_BYTES} bytes of header.")
+
+    def _offers_another_protocol(self) -> bool:
+        """Whether the parser, which would speak that now, has stopped behind the head of this request."""
+        return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Reads a request again without its offer of another protocol: uvicorn would drop its body."""
+        if not self._offers_another_protocol():
+            return
+        upgrade = sys.exception()
+        assert isinstance(upgrade, httptools.HttpParserUpgrade)
+        behind_head = self._received[upgrade.args[0] :]
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        try:
+            self.parser.feed_data(b"\r\n".join([*lines, b"", behind_head]))
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Lets go of the clocks, and tells whoever works for the client."""
