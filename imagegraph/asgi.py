@@ -15,7 +15,15 @@ from typing import Any, TypeVar
 
 import orjson
 
-from imagegraph.errors import Cancelled, DeadlineExceeded, ImagegraphError, InputTooLarge
+from imagegraph import content_coding
+from imagegraph.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    ImagegraphError,
+    InputTooLarge,
+    Unavailable,
+    describe,
+)
 from imagegraph.http1 import LEFT
 from imagegraph.journal import Entry, Journal
 
@@ -54,10 +62,15 @@ class Answer:
 
 @dataclass
 class Stream:
-    """What goes back piece by piece, with status 200; it says by itself how it ended."""
+    """What goes back piece by piece, with status 200.
+
+    Attributes:
+        refuse: makes the last piece where an error ends the others.
+    """
 
     pieces: AsyncGenerator[bytes]
     content_type: str
+    refuse: Callable[[ImagegraphError], bytes]
 
 
 Handler = Callable[[Request], Awaitable[Answer | Stream]]
@@ -87,21 +100,16 @@ class Route:
 
 
 class Table:
-    """The application; what no route takes goes to the application underneath."""
+    """The application."""
 
-    def __init__(
-        self, routes: Iterable[Route], journal: Journal, timeout_s: float, beneath: Application
-    ) -> None:
+    def __init__(self, routes: Iterable[Route], journal: Journal, timeout_s: float) -> None:
         """Takes the routes, and how long a body may take to come."""
         self._routes = list(routes)
         self._journal = journal
         self._timeout_s = timeout_s
-        self._beneath = beneath
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request, or hands it on."""
-        if scope["type"] != "http":
-            return await self._beneath(scope, receive, send)
+        """Answers one request."""
         allowed: list[str] = []
         for route in self._routes:
             path = route.match(scope["path"])
@@ -114,7 +122,8 @@ class Table:
             error = Answer(orjson.dumps({"error": f"use {' or '.join(allowed)} here"}), 405)
             error.headers["allow"] = ", ".join(allowed)
             return await _send(error, send)
-        return await self._beneath(scope, receive, send)
+        words = "there is no such path; GET /openapi.json lists those there are"
+        await _send(Answer(orjson.dumps({"error": words}), 404), send)
 
     async def _serve(
         self, route: Route, path: dict[str, str], scope: Scope, receive: Receive, send: Send
@@ -126,7 +135,7 @@ class Table:
         if isinstance(answer, Stream):
             return await self._stream(answer, entry, left, send)
         if route.body_bytes:
-            self._journal.close(entry, answer.status)
+            self._journal.close(entry)
             answer.headers.update(entry.echo)
         await _send(answer, send)
 
@@ -140,15 +149,16 @@ class Table:
         entry: Entry,
     ) -> Answer | Stream:
         try:
-            body = await self._body(receive, headers, route.body_bytes or IDLE_BYTES)
+            size = route.body_bytes or IDLE_BYTES
+            body = await self._body(receive, headers, size)
+            if coding := headers.get("content-encoding", "").strip().lower().removeprefix("identity"):
+                body = await asyncio.to_thread(content_coding.inflate, body, coding, size)
             work = route.handler(Request(path, headers, body, entry))
             return await (while_connected(work, left) if route.body_bytes else work)
-        except ImagegraphError as error:
-            entry.error = error
-        except Exception as error:  # a fault of ours shall not look like a broken connection
-            log.exception("request %s failed", entry.context.id)
-            entry.error = ImagegraphError(f"{type(error).__name__}: {error}")
-        return _refusal(entry.error)
+        except (Exception, asyncio.CancelledError) as error:
+            failure = _failure(error, entry)
+            entry.fail(failure)
+            return _refusal(failure)
 
     async def _body(self, receive: Receive, headers: dict[str, str], size: int) -> bytes:
         try:
@@ -160,13 +170,17 @@ class Table:
             raise error from None
 
     async def _stream(self, stream: Stream, entry: Entry, left: asyncio.Future[None], send: Send) -> None:
+        last = b""
         try:
             async with aclosing(stream.pieces):
                 await while_connected(_send_stream(stream, entry, send), left)
-        except Cancelled as error:
-            entry.error = error
+        except (Exception, asyncio.CancelledError) as error:
+            failure = _failure(error, entry)
+            entry.fail(failure)
+            last = stream.refuse(failure)
         finally:
-            self._journal.close(entry, entry.error.status if entry.error else 200)
+            self._journal.close(entry)
+        await send({"type": "http.response.body", "body": last})
 
 
 async def _read(receive: Receive, headers: dict[str, str], size: int) -> bytes:
@@ -213,10 +227,22 @@ async def while_connected(work: Awaitable[Result], left: asyncio.Future[None]) -
         left.remove_done_callback(leave)
 
 
+def _failure(error: BaseException, entry: Entry) -> ImagegraphError:
+    """Returns what a client is told of an error; a fault of ours shall not look like a broken connection."""
+    if isinstance(error, ImagegraphError):
+        return error
+    if isinstance(error, asyncio.CancelledError):  # by the server, which can wait no longer
+        return Unavailable("the process ends")
+    log.error("request %s failed", entry.context.id, exc_info=error)
+    return ImagegraphError(describe(error))
+
+
 def _refusal(error: ImagegraphError) -> Answer:
     headers = {"retry-after": "1"} if error.retryable else {}
     if error.status == 408:
         headers["connection"] = "close"
+    if error.status == 415:
+        headers["accept-encoding"] = content_coding.ACCEPTED
     return Answer(orjson.dumps({"error": str(error)}), error.status, headers=headers)
 
 
@@ -238,4 +264,3 @@ async def _send_stream(stream: Stream, entry: Entry, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     async for piece in stream.pieces:
         await send({"type": "http.response.body", "body": piece, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})

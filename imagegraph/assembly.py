@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from imagegraph import graph
 from imagegraph.cache import BelievedVersions, CachedCall, Versions
@@ -19,6 +21,7 @@ from imagegraph.graph import Node, NodeType
 from imagegraph.journal import Journal
 from imagegraph.local import LocalCall
 from imagegraph.manifest import Predictor, SeldonDeployment
+from imagegraph.ports import Port
 from imagegraph.redis_store import RedisStore
 from imagegraph.references import References
 from imagegraph.service import Interface, Service, Side
@@ -30,6 +33,7 @@ log = logging.getLogger("imagegraph.assembly")
 
 REFERENCES_BYTES = 64 * 2**20
 REFERENCES_S = 600.0
+MAX_NAME, CLOSE = 40, 0.75  # characters of a name that may be misspelt, and how alike it then is
 
 
 class RemoteCall(Call, Protocol):
@@ -116,13 +120,16 @@ class Assembly:
             await self._close_store()
             local.close()
 
+        defaults = entry.variant(bundle).defaults
+        inputs = {name: _offered(one, one.required, defaults) for name, one in signature.inputs.items()}
         return Service(
             name,
             [side],
-            Interface(signature.inputs, signature.outputs),
+            Interface(inputs, signature.outputs),
             local.ready,
             close,
             strict=False,
+            misspelt=self._misspelt(signature) if type_ is NodeType.MODEL else lambda name, given: False,
             journal=self._journal,
             references=self._references,
             role=role,
@@ -130,6 +137,26 @@ class Assembly:
             hang=lambda: _hang([local]),
             version=lambda: local.versions.get(component, ""),
         )
+
+    def _misspelt(self, signature: Signature) -> Callable[[str, Collection[str]], bool]:
+        """Returns what tells a misspelt input from a value that is meant for another node.
+
+        Whoever runs the graph hands a MODEL the values of all nodes. Those have names of the catalogue, or
+        of a stranger's; misspelt is what is neither known nor far from an input that nobody gave.
+        """
+
+        @functools.cache
+        def known() -> frozenset[str]:
+            signatures = [entry.signature for entry in self._catalogue.entries.values()]
+            return frozenset(name for one in signatures for name in (*one.inputs, *one.outputs))
+
+        def misspelt(name: str, given: Collection[str]) -> bool:
+            if len(name) > MAX_NAME:
+                return False
+            close = difflib.get_close_matches(name, signature.inputs, n=1, cutoff=CLOSE)
+            return bool(close) and close[0] not in given and name not in known()
+
+        return misspelt
 
     def graph(self, deployment: SeldonDeployment, connect: Mapping[str, Connect]) -> Service:
         """Serves the graphs of a manifest: nodes with endpoints in their pods, the others in this process.
@@ -177,10 +204,12 @@ class Assembly:
             for local in locals_:
                 local.close()
 
+        position = next(index for index, side in enumerate(sides) if not side.shadow)
+        bundle = deployment.spec.predictors[position].bundle
         return Service(
             deployment.metadata.name,
             sides,
-            _interface(next(side for side in sides if not side.shadow)),
+            _interface(sides[position], self._catalogue, bundle),
             load,
             close,
             strict=True,
@@ -238,9 +267,18 @@ class Assembly:
             await self._redis.close()
 
 
-def _interface(side: Side) -> Interface:
+def _offered(port: Port, required: bool, defaults: Mapping[str, Any]) -> Port:
+    """Returns a port as clients see it: with the default of its entry, if that has one."""
+    default = defaults.get(port.name, port.default)
+    return replace(port, required=required and port.name not in defaults, default=default)
+
+
+def _interface(side: Side, catalogue: Catalogue, bundle: str) -> Interface:
     """What a client may send to a graph, and will get from it."""
-    inputs = {port: one.port for port, one in graph.inputs(side.root, side.signatures).items()}
+    inputs = {
+        name: _offered(one.port, one.required, catalogue.entry(one.entry).variant(bundle).defaults)
+        for name, one in graph.inputs(side.root, side.signatures).items()
+    }
     written = {port: one for signature in side.signatures.values() for port, one in signature.outputs.items()}
     outputs = {port: written[port] for port in sorted(graph.outputs(side.root, side.signatures))}
     return Interface(inputs, outputs)

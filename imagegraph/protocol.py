@@ -12,10 +12,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _arguments, sys.argv = sys.argv, sys.argv[:1]
 import kserve  # noqa: E402
-import kserve.model_server  # noqa: E402
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb  # noqa: E402
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as stubs  # noqa: E402
-from kserve.protocol.rest.server import RESTServer  # noqa: E402
 
 sys.argv = _arguments
 
@@ -49,4 +47,4 @@ def _stream_response() -> Any:
 
 StreamResponse = _stream_response()
 
-__all__ = ["SERVICE", "RESTServer", "StreamResponse", "kserve", "pb", "stubs"]
+__all__ = ["SERVICE", "StreamResponse", "kserve", "pb", "stubs"]

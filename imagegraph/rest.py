@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
+from starlette.middleware.cors import CORSMiddleware
 
 import imagegraph
+from imagegraph import engine, openapi, steps, wire
 from imagegraph import headers as beside
-from imagegraph import openapi, steps, wire
 from imagegraph.asgi import Answer, Application, Handler, Request, Route, Stream, Table
 from imagegraph.errors import ImagegraphError
-from imagegraph.journal import Entry
 from imagegraph.message import Message
 from imagegraph.references import PATH, content_type
 from imagegraph.service import Service, metadata
@@ -24,6 +26,7 @@ from imagegraph.v1 import instances, predictions
 
 BINARY = "application/octet-stream"
 EVENTS = "text/event-stream"
+LARGE_BYTES = 2**20  # of a body; less is decoded in less time than a thread takes
 
 One = TypeVar("One")
 
@@ -36,11 +39,13 @@ class Limits:
         body_bytes: largest body.
         vertex_bytes: largest body on Vertex AI's route; its public endpoints allow no more.
         timeout_s: longest that a request may take, and what it gets by default.
+        instances: most of one V1 request, each of which is a request by itself.
     """
 
     body_bytes: int = 64 * 2**20
     vertex_bytes: int = 10 * 2**20
     timeout_s: float = 600.0
+    instances: int = 128
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,14 @@ class Vertex:
     predict: str
 
 
-def application(service: Service, limits: Limits, vertex: Vertex | None, beneath: Application) -> Table:
-    """Makes the application; `beneath` answers all other paths."""
+def application(
+    service: Service, limits: Limits, vertex: Vertex | None, cors_origins: Sequence[str] = ()
+) -> Application:
+    """Makes the application.
+
+    Args:
+        cors_origins: of the pages in browsers that may ask; "*" is any.
+    """
     work, health, about = Work(service, limits), Health(service), About(service)
     model, version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
     verbs: list[tuple[str, Handler]] = [
@@ -90,7 +101,16 @@ def application(service: Service, limits: Limits, vertex: Vertex | None, beneath
             Route("GET", vertex.health, health.ready),
             Route("POST", vertex.predict, work.predict, limits.vertex_bytes),
         ]
-    return Table(routes, service.journal, limits.timeout_s, beneath)
+    table = Table(routes, service.journal, limits.timeout_s)
+    if not cors_origins:
+        return table
+    return CORSMiddleware(
+        table,
+        allow_origins=cors_origins,
+        allow_methods=("GET", "POST"),
+        allow_headers=("*",),
+        expose_headers=(beside.REQUEST_ID, wire.HEADER_LENGTH, "Retry-After"),
+    )
 
 
 class Work:
@@ -104,7 +124,7 @@ class Work:
 
     async def infer(self, request: Request) -> Answer | Stream:
         """Answers a V2 request, or says what happens until it does."""
-        asked = self._decode(request)
+        asked = await self._decode(request)
         if beside.PROGRESS in request.headers:
             return await self._tell_steps(request, asked)
         # Seldon's executor hands a client's Accept to every node, and can read no events of theirs.
@@ -117,51 +137,56 @@ class Work:
     async def _watch(self, request: Request, asked: wire.Request) -> Stream:
         happenings = self._service.watch(asked.messages, request.entry, asked.outputs)
 
-        def write(one: Happening | Message | ImagegraphError) -> bytes:
+        def write(one: Happening | Message) -> bytes:
             if isinstance(one, Happening):
                 return _event(one)
-            if isinstance(one, ImagegraphError):
-                facts = {"error": str(one), "status": one.status}
-                return b"event: error\ndata: " + orjson.dumps(facts) + b"\n\n"
             return b"event: answer\ndata: " + self._encode(one, asked, binary=False).body + b"\n\n"
+
+        def refuse(error: ImagegraphError) -> bytes:
+            facts = {"error": str(error), "status": error.status}
+            return b"event: error\ndata: " + orjson.dumps(facts) + b"\n\n"
 
         # Until something happens, the request can still be refused with a status.
         first = await anext(happenings)
-        return Stream(_pieces(first, happenings, write, request.entry), EVENTS)
+        return Stream(_pieces(first, happenings, write), EVENTS, refuse)
 
     async def _tell_steps(self, request: Request, asked: wire.Request) -> Answer | Stream:
         """Answers the engine before us: with frames once there is a step, else as ever."""
         told = self._service.tell_steps(asked.messages, request.entry, asked.outputs)
 
-        def write(one: Message | ImagegraphError) -> bytes:
-            if isinstance(one, ImagegraphError):
-                one = steps.failure(one.status, str(one))
-            elif asked.outputs is not None and steps.EVENT not in one.parameters:
+        def write(one: Message) -> bytes:
+            if asked.outputs is not None and steps.EVENT not in one.parameters:
                 one = one.only(asked.outputs)
             return steps.frame(*wire.encode(one, "outputs"))
 
+        def refuse(error: ImagegraphError) -> bytes:
+            return steps.frame(*wire.encode(steps.failure(error.status, str(error)), "outputs"))
+
         first = await anext(told)
         if steps.EVENT in first.parameters:
-            return Stream(_pieces(first, told, write, request.entry), steps.FRAMES)
+            return Stream(_pieces(first, told, write), steps.FRAMES, refuse)
         await told.aclose()
         return self._encode(first, asked)
 
     async def aggregate(self, request: Request) -> Answer:
         """Unites the answers of children, for whoever runs the graph."""
-        asked = self._decode(request)
+        asked = await self._decode(request)
         return self._encode(await self._service.aggregate(asked.messages, request.entry), asked)
 
     async def route(self, request: Request) -> Answer:
         """Chooses a child, for whoever runs the graph."""
-        asked = self._decode(request)
+        asked = await self._decode(request)
         child = await self._service.route(asked.messages[0], request.entry)
         return Answer(orjson.dumps([child]))
 
     async def predict(self, request: Request) -> Answer:
         """Answers V1 and Vertex AI."""
         self._limit(request)
-        messages = instances(request.body, request.entry.context.id)
-        answers = await asyncio.gather(*(self._service.infer([one], request.entry) for one in messages))
+        context = request.entry.context
+        decode = partial(instances, request.body, context.id, self._limits.instances)
+        messages = await _decoded(decode, request.body)
+        # One that fails ends the others, which would be computed for nobody.
+        answers = await engine.gather([self._service.infer([one], request.entry) for one in messages])
         start = time.perf_counter()
         interface = self._service.interface
         body = predictions(answers, {**interface.inputs, **interface.outputs})
@@ -179,11 +204,11 @@ class Work:
         }
         return Answer(content, content_type=content_type(content), headers=headers)
 
-    def _decode(self, request: Request) -> wire.Request:
+    async def _decode(self, request: Request) -> wire.Request:
         start = time.perf_counter()
         self._limit(request)
         length = wire.header_length(request.headers.get(wire.HEADER_LENGTH.lower()))
-        asked = wire.decode_request(request.body, length)
+        asked = await _decoded(partial(wire.decode_request, request.body, length), request.body)
         self._metrics.phase("decode", time.perf_counter() - start)
         return asked
 
@@ -201,6 +226,11 @@ class Work:
         return Answer(body, content_type=BINARY, headers={wire.HEADER_LENGTH.lower(): str(length)})
 
 
+async def _decoded(decode: Callable[[], One], body: bytes) -> One:
+    """Decodes a body; a large one in a thread, so that others are answered meanwhile."""
+    return await asyncio.to_thread(decode) if len(body) > LARGE_BYTES else decode()
+
+
 def _event(happening: Happening) -> bytes:
     if happening.kind == "heartbeat":
         return b": still at work\n\n"  # keeps proxies from closing the connection
@@ -208,18 +238,13 @@ def _event(happening: Happening) -> bytes:
 
 
 async def _pieces(
-    first: One, others: AsyncGenerator[One], write: Callable[[One | ImagegraphError], bytes], entry: Entry
+    first: One, others: AsyncGenerator[One], write: Callable[[One], bytes]
 ) -> AsyncGenerator[bytes]:
-    """Writes one thing after the other, and as the last one the error that comes instead of an answer."""
-    try:
+    """Writes one thing after the other."""
+    async with aclosing(others):
         yield write(first)
         async for one in others:
             yield write(one)
-    except ImagegraphError as error:
-        entry.error = error
-        yield write(error)
-    finally:
-        await others.aclose()
 
 
 class Health:
@@ -285,7 +310,8 @@ class About:
 
     async def server(self, request: Request) -> Answer:
         """Says what server this is."""
-        extensions = ["binary_tensor_data", "model_repository"]
+        # Of "model_repository" only the index is answered: nothing can be loaded or unloaded by request.
+        extensions = ["binary_tensor_data"]
         facts = {"name": "imagegraph", "version": imagegraph.__version__, "extensions": extensions}
         return Answer(orjson.dumps(facts))
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from types import TracebackType
 from typing import Any
 
-from imagegraph import engine
+from imagegraph import engine, steps
 from imagegraph.check import Check
 from imagegraph.component import Combiner, Router, Signature
 from imagegraph.engine import Call
-from imagegraph.errors import ImagegraphError, Unavailable, UnknownName
+from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, UnknownName
 from imagegraph.graph import Node
 from imagegraph.journal import Entry, Journal
 from imagegraph.manifest import share
@@ -28,6 +30,8 @@ from imagegraph.wire import encode_pictures
 
 log = logging.getLogger("imagegraph.service")
 
+STOPPED = "the process ends, and the request did not end within its grace period"
+ANSWERED = frozenset({"cache_hits", steps.EVENT, "facts"})  # parameters that say something of an answer
 MAX_COPIES = 16  # of requests at a shadow at once; a slow one shall not fill the memory
 
 
@@ -63,6 +67,37 @@ class Side:
         return self.watch is None or self.watch.up
 
 
+class _UnderWay:
+    """The requests under way, each in a task of its own; a context manager for each of them."""
+
+    def __init__(self, in_flight: AbstractContextManager[None]) -> None:
+        """Takes what counts them."""
+        self._in_flight = in_flight
+        self._tasks: set[asyncio.Task[Any] | None] = set()
+        self._cut = False
+
+    def __enter__(self) -> None:
+        if self._cut:
+            raise Unavailable(STOPPED)
+        self._tasks.add(asyncio.current_task())
+        self._in_flight.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._in_flight.__exit__(kind, error, trace)
+        task = asyncio.current_task()
+        self._tasks.discard(task)
+        if self._cut and isinstance(error, asyncio.CancelledError) and task and not task.uncancel():
+            raise Unavailable(STOPPED) from None
+
+    def cut(self) -> None:
+        self._cut = True
+        for task in self._tasks:
+            if task:
+                task.cancel()
+
+
 class Service:
     """A node or a graph with its state: loading, ready, failed or draining."""
 
@@ -75,6 +110,7 @@ class Service:
         close: Callable[[], Awaitable[None]],
         *,
         strict: bool,
+        misspelt: Callable[[str, Collection[str]], bool] = lambda name, given: False,
         journal: Journal,
         references: References,
         role: type[Combiner] | type[Router] | None = None,
@@ -92,7 +128,9 @@ class Service:
             trouble: says why requests are not welcome for a while, or nothing.
             hang: says what computes without a sign of life, or nothing.
             version: says which version answers, if one can be named: a graph has one for each node.
-            strict: refuse inputs that nobody reads; a node in a graph has to pass them on.
+            strict: a graph of one's own: refuse inputs that nobody reads, and answer none as it came.
+                A node in somebody's graph has to pass them on.
+            misspelt: whether such a name, of a request with these names, is one of the node's own misspelt.
             role: what a single node does instead of `infer`, if anything.
         """
         self.name = name
@@ -108,9 +146,11 @@ class Service:
         self._load = load
         self._close = close
         self._strict = strict
+        self._misspelt = misspelt
         self._loaded = False
         self._draining = False
         self._copies: set[asyncio.Task[None]] = set()
+        self._under_way = _UnderWay(journal.metrics.in_flight)
         self.failure: ImagegraphError | None = None
 
     @property
@@ -157,18 +197,24 @@ class Service:
 
     async def close(self) -> None:
         """Gives up copies under way and lets go of connections."""
-        for copy in self._copies:
-            copy.cancel()
+        for copied in self._copies:
+            copied.cancel()
         await self._close()
 
     def drain(self) -> None:
         """Says to everybody who asks that this process is going; requests are still answered."""
         self._draining = True
 
+    def cut(self) -> None:
+        """Answers all requests under way with an error: the process can wait for them no longer."""
+        self._under_way.cut()
+
     def _admitted(self) -> AbstractContextManager[None]:
+        if self.failure:
+            raise copy.copy(self.failure)  # not itself: what is raised holds the request that it ended
         if not self._loaded:
-            raise self.failure or Unavailable(f"'{self.name}' is still loading its weights")
-        return self.journal.metrics.in_flight
+            raise Unavailable(f"'{self.name}' is still loading its weights")
+        return self._under_way
 
     async def infer(
         self, messages: Sequence[Message], entry: Entry, outputs: Iterable[str] | None = None
@@ -186,21 +232,45 @@ class Service:
         context = entry.context
         with self._admitted():
             message = messages[0] if len(messages) == 1 else replace(messages[0], values=merge(messages))
-            if self._strict:
-                for name in message.values:
-                    if name not in self.interface.inputs:
-                        raise UnknownName("input", name, self.interface.inputs)
+            if message.parameters:
+                message = self._read_parameters(message)
+            for name in message.values:
+                if name not in self.interface.inputs and (
+                    self._strict or self._misspelt(name, message.values)
+                ):
+                    raise UnknownName("input", name, self.interface.inputs)
             side = self._choose(entry)
             if side.root.children or outputs:
                 await side.check.message(message, outputs)
             for shadow in self._shadows:
                 self._copy(shadow, message, entry)
             answer = await engine.run(side.root, message, side.call, context)
-            await encode_pictures(answer.values)
+            values = answer.values
+            if self._strict:
+                kept = {*self.interface.outputs, *(outputs or ())}
+                values = {
+                    name: value
+                    for name, value in values.items()
+                    if name in kept or value is not message.values.get(name)
+                }
+            await encode_pictures(values)
             parameters = dict(answer.parameters)
             if context.cache_hits:
                 parameters["cache_hits"] = ",".join(context.cache_hits)
-            return Message(answer.values, message.id or context.id, self.name, parameters, self.version)
+            return Message(values, message.id or context.id, self.name, parameters, self.version)
+
+    def _read_parameters(self, message: Message) -> Message:
+        """Takes parameters that name an input as that input, and drops those that only answers have."""
+        values, parameters = dict(message.values), dict(message.parameters)
+        for name, value in message.parameters.items():
+            if name in self.interface.inputs and value is not None:
+                if name in values:
+                    raise InvalidInput(f"parameters.{name}", "no value beside that of the input", value)
+                values[name] = value
+                del parameters[name]
+            elif name in ANSWERED:
+                del parameters[name]
+        return replace(message, values=values, parameters=parameters)
 
     def watch(
         self, messages: Sequence[Message], entry: Entry, outputs: Iterable[str] | None = None
@@ -240,15 +310,14 @@ class Service:
         if len(self._copies) >= MAX_COPIES or not shadow.up:
             self.journal.metrics.copy_skipped(shadow.name)
             return
-        copy = self.journal.copy(entry, shadow.name)
+        copied = self.journal.copy(entry, shadow.name)
 
         async def run() -> None:
-            status = 200
             try:
-                await engine.run(shadow.root, message, shadow.call, copy.context)
+                await engine.run(shadow.root, message, shadow.call, copied.context)
             except ImagegraphError as error:
-                copy.error, status = error, error.status
-            self.journal.close(copy, status)
+                copied.fail(error)
+            self.journal.close(copied)
 
         task = asyncio.create_task(run())
         self._copies.add(task)
@@ -276,17 +345,23 @@ def _wants_previews(messages: Sequence[Message]) -> bool:
 
 
 def metadata(service: Service) -> dict[str, Any]:
-    """Returns the V2 metadata of the model: its tensors with datatypes and shapes.
+    """Returns the V2 metadata of the model: its tensors, whose parameters are enough to make a form of.
 
-    What no text is says so in a tensor's parameters: `content_type` and, of pictures, which `pixels` are one.
+    What no text is says so there, too: `content_type` and, of pictures, which `pixels` are one.
     """
 
     def tensor(port: Port) -> dict[str, Any]:
-        known = {"name": port.name, "datatype": port.datatype, "shape": list(port.shape)}
-        if not port.content_type:
-            return known
-        raw = {"pixels": RAW} if port.holds_images else {}
-        return {**known, "parameters": {"content_type": port.content_type, **raw}}
+        facts = dict(port.facts)
+        if port.content_type:
+            facts["content_type"] = port.content_type
+        if port.holds_images:
+            facts["pixels"] = RAW
+        return {
+            "name": port.name,
+            "datatype": port.datatype,
+            "shape": list(port.shape),
+            "parameters": facts,
+        }
 
     def tensors(ports: Mapping[str, Port]) -> list[dict[str, Any]]:
         return [tensor(port) for port in ports.values()]
