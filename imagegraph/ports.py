@@ -144,7 +144,7 @@ class Port:
 
     @functools.cached_property
     def schema(self) -> dict[str, Any]:
-        """JSON schema: type, limits, choices, description; of an optional port that of what is given."""
+        """JSON schema: type, limits, choices, description, unit; of an optional port that of its value."""
         schema = self._adapter.json_schema()
         given = [arm for arm in schema.get("anyOf", ()) if arm != {"type": "null"}]
         if len(given) == 1:

@@ -185,6 +185,8 @@ class Work:
         context = request.entry.context
         decode = partial(instances, request.body, context.id, self._limits.instances)
         messages = await _decoded(decode, request.body)
+        if len(messages) > 1:
+            await self._service.check(messages, request.entry)
         # One that fails ends the others, which would be computed for nobody.
         answers = await engine.gather([self._service.infer([one], request.entry) for one in messages])
         start = time.perf_counter()

@@ -259,6 +259,13 @@ class Service:
                 parameters["cache_hits"] = ",".join(context.cache_hits)
             return Message(values, message.id or context.id, self.name, parameters, self.version)
 
+    async def check(self, messages: Sequence[Message], entry: Entry) -> None:
+        """Refuses what is known to fail of requests that are answered together, before one of them begins."""
+        with self._admitted():
+            side = self._choose(entry)
+            for message in messages:
+                await side.check.message(message)
+
     def _read_parameters(self, message: Message) -> Message:
         """Takes parameters that name an input as that input, and drops those that only answers have."""
         values, parameters = dict(message.values), dict(message.parameters)

@@ -38,5 +38,5 @@ def test_the_document_and_the_metadata_are_enough_to_make_a_form_of(start: Calla
 
 
 def test_defaults_are_those_of_the_entry(start: Callable[..., Server]) -> None:
-    (number,) = start("--component", "add").http.get("/v2/models/m").json()["inputs"]
+    number, _ = start("--component", "add").http.get("/v2/models/m").json()["inputs"]
     assert (number["parameters"]["required"], number["parameters"]["default"]) == (False, 5)

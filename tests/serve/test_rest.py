@@ -38,8 +38,10 @@ def test_any_name_and_version_is_answered(double: Server, path: str) -> None:
 
 def test_metadata_tells_names_datatypes_and_shapes(double: Server) -> None:
     facts = double.http.get("/v2/models/double").json()
-    assert facts["inputs"] == [{"name": "number", "datatype": "INT64", "shape": [1]}]
-    assert facts["outputs"] == [{"name": "doubled", "datatype": "INT64", "shape": [1]}]
+    for kind, name in (("inputs", "number"), ("outputs", "doubled")):
+        (tensor,) = facts[kind]
+        assert tensor.pop("parameters")["schema"] == {"type": "integer"}
+        assert tensor == {"name": name, "datatype": "INT64", "shape": [1]}
     assert "binary_tensor_data" in double.http.get("/v2").json()["extensions"]
     assert double.http.post("/v2/repository/index").json()[0]["state"] == "READY"
 
