@@ -21,7 +21,7 @@ CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
 PictureName = Literal["caption", "prompt", "depth", "pose", "segmentation", "edges", "combined"]
 
 Strength = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
-Side = Annotated[int, Field(ge=64, le=2048, multiple_of=64)]
+Side = Annotated[int, Field(ge=64, le=2048, multiple_of=64, json_schema_extra={"unit": "px"})]
 
 
 class Control(pydantic.BaseModel, extra="forbid", frozen=True):
