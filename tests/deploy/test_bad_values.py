@@ -174,6 +174,10 @@ REFUSED = {
     "name in capitals to begin with": ("fullnameOverride: Photos", "'/fullnameOverride'"),
     "container of another image": ("podTemplate: {container: {image: a}}", "'/podTemplate/container/image'"),
     "second container": ("podTemplate: {spec: {containers: []}}", "'/podTemplate/spec/containers'"),
+    "mount of no volume, at first": (
+        "modelInit: {container: {volumeMounts: [{name: more, mountPath: /more}]}}",
+        "volumeMounts of container 'model-init': unknown name 'more'; known: models, tmp",
+    ),
     "mount of no volume": (
         "podTemplate: {container: {volumeMounts: [{name: more, mountPath: /more}]}}",
         "volumeMounts of container 'rank': unknown name 'more'; known: models, tmp",

@@ -18,8 +18,10 @@ first container gets environment by name, then each of the list templates (`podT
 {{- range $spec.volumes }}
 {{- $volumes = append $volumes .name }}
 {{- end }}
-{{- range $container.volumeMounts }}
-{{- include "imagegraph.known" (dict "kind" (printf "volumeMounts of container '%s'" $container.name) "name" .name "known" $volumes) }}
+{{- range $one := prepend ($spec.initContainers | default list) $container }}
+{{- range $one.volumeMounts }}
+{{- include "imagegraph.known" (dict "kind" (printf "volumeMounts of container '%s'" $one.name) "name" .name "known" $volumes) }}
+{{- end }}
 {{- end }}
 {{- if not (toYaml (list $spec $container)) }}
 {{- fail "podTemplate: expected text without control characters" }}
