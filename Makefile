@@ -25,7 +25,7 @@ $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml
 	  --editable . --editable model-init
 	touch $@
 
-.PHONY: help setup run test lint tools unit cluster-test on-cluster interop-seldon bench generate lock clean
+.PHONY: help setup run test lint tools unit fuzz cluster-test on-cluster interop-seldon bench generate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,9 @@ tools:
 unit: $(READY) ## Run the tests that need no cluster
 	$(BIN)/pytest --durations 10 --numprocesses auto --maxprocesses 4 --dist loadfile -m "not cluster" \
 	  || { test $$? = 1 && $(BIN)/pytest --last-failed -m "not cluster"; }
+
+fuzz: $(READY) ## Try 100 000 cases and more of the property tests, other ones each time (ten minutes)
+	FUZZ_TIMES=20 $(BIN)/pytest --durations 20 --numprocesses auto --maxprocesses 4 tests/fuzz
 
 cluster-test: $(READY) cluster-tools images ## Run the tests on a fresh Kubernetes of this machine (TEST_KUBECONFIG=…)
 	@$(MAKE) --no-print-directory on-cluster

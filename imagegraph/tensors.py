@@ -194,7 +194,7 @@ def _flat(data: Any, shape: tuple[int, ...], at: str) -> list[Any]:
     if list in map(type, items):
         level: list[Any] = [items]
         for size in shape:
-            if set(map(type, level)) != {list} or set(map(len, level)) != {size}:
+            if not set(map(type, level)) <= {list} or not set(map(len, level)) <= {size}:
                 raise InvalidInput(at, f"values in a flat list, or in lists nested as {list(shape)}", data)
             level = list(chain.from_iterable(level))
         items = level
