@@ -49,9 +49,11 @@ class Array:
             raise ValueError(f"an array of shape {list(self.shape)}, not {list(array.shape)}")
         if not np.can_cast(array.dtype, self.dtype, "same_kind"):
             raise ValueError(f"an array of {self.dtype}, not {array.dtype}")
-        shared = array.astype(self.dtype, copy=False).view()
-        shared.flags.writeable = False  # other components may read the same array
-        return shared
+        array = array.astype(self.dtype, copy=False)
+        if array.flags.writeable:  # other components may read the same one
+            array = array.view()
+            array.flags.writeable = False
+        return array
 
 
 def _image_schema(cls: type, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -217,7 +219,7 @@ class Port:
             if sum(size != 1 for size in tensor.shape) > 1:
                 raise InvalidInput(self.name, "a list", _form(tensor))
             self._limit(tensor.shape)
-        elif math.prod(tensor.shape) != 1:
+        elif tensor.shape != (1,) and math.prod(tensor.shape) != 1:
             expected = f"one picture: encoded, or raw as {RAW}" if self.holds_images else "one value"
             raise InvalidInput(self.name, expected, _form(tensor))
         items = [item if isinstance(item, (bytes, str)) else item.item() for item in tensor.data]

@@ -14,7 +14,12 @@ from imagegraph.pixels import _UPRIGHT, decode
 from tests.fuzz.cases import cases
 from tests.unit.pictures import chunk, encoded, exif, lying, with_chunk, with_segment
 
-FORMATS = ("PNG", "JPEG", "WEBP")
+MODES = {
+    "PNG": ("RGB", "RGBA", "L", "LA", "P", "1", "I;16"),
+    "JPEG": ("RGB", "L", "CMYK"),
+    "WEBP": ("RGB", "RGBA"),
+}
+FORMATS = tuple(MODES)
 ENTRIES = st.lists(
     st.tuples(
         st.integers(0, 0xFFFF).filter(lambda tag: tag != ORIENTATION),
@@ -81,7 +86,7 @@ KINDS += [b"bKGD", b"hIST", b"sBIT", b"sPLT", b"tIME", b"cICP", b"eXIf", b"oFFs"
 
 @cases(900)
 @given(
-    pictures(("RGB", "RGBA", "L", "LA", "P", "1", "I;16")),
+    pictures(MODES["PNG"]),
     st.lists(
         st.tuples(st.sampled_from(KINDS), st.binary(max_size=40), st.sampled_from([b"IDAT", b"IEND"])),
         max_size=4,
@@ -103,7 +108,7 @@ def test_no_chunk_changes_a_png(picture, chunks, sound):
 
 @cases(400)
 @given(
-    pictures(("RGB", "L", "CMYK")),
+    pictures(MODES["JPEG"]),
     st.lists(st.tuples(st.integers(0xE0, 0xEF) | st.just(0xFE), st.binary(max_size=40)), max_size=4),
 )
 @example(Pillow.new("L", (16, 16)), [(0xE0, b"JFIF\0")])
@@ -116,7 +121,7 @@ def test_no_segment_changes_a_jpeg(picture, segments):
 
 
 @cases(200)
-@given(pictures(("RGB", "L", "CMYK")), st.booleans(), st.integers(0, 3), st.integers(1, 400))
+@given(pictures(MODES["JPEG"]), st.booleans(), st.integers(0, 3), st.integers(1, 400))
 @example(Pillow.new("RGB", (40, 40), 77), True, 0, 12)
 @example(Pillow.new("L", (40, 40), 77), False, 2, 27)
 def test_a_jpeg_that_is_cut_is_refused_or_all_of_it_is_there(picture, progressive, restart, cut):
@@ -138,8 +143,9 @@ def test_a_jpeg_that_is_cut_is_refused_or_all_of_it_is_there(picture, progressiv
     st.data(),
 )
 def test_a_picture_of_changed_bytes_is_refused_or_read_alike_by_all(kind, picture, changes, data):
-    mode = {"JPEG": ("RGB", "L", "CMYK"), "WEBP": ("RGB", "RGBA")}.get(kind)
-    whole = bytearray(encoded(picture if not mode or picture.mode in mode else picture.convert("RGB"), kind))
+    if picture.mode not in MODES[kind]:
+        picture = picture.convert("RGB")
+    whole = bytearray(encoded(picture, kind))
     for place, value in changes:
         whole[place % len(whole)] = value
     image = Image(bytes(whole[: data.draw(st.integers(1, len(whole)))]))

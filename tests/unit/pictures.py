@@ -19,7 +19,9 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def with_chunk(png: bytes, kind: bytes, content: bytes, before: bytes = b"IDAT") -> bytes:
-    at = png.index(before) - 4
+    at = 8
+    while png[at + 4 : at + 8] != before:
+        at += 12 + int.from_bytes(png[at : at + 4], "big")
     return png[:at] + chunk(kind, content) + png[at:]
 
 
