@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from imagegraph.catalogue import Parts
 from imagegraph.component import Combiner, Signature
@@ -25,8 +24,7 @@ from imagegraph.worker import contained
 MAX_ITEMS, MAX_CHARACTERS = 1000, 2**16
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(NamedTuple):
     """What is known of a message at one point of its way.
 
     Attributes:
@@ -36,8 +34,8 @@ class _Known:
     """
 
     given: Mapping[str, Any]
-    written: frozenset[str] = frozenset()
-    new: Mapping[str, str] = field(default_factory=dict)
+    written: frozenset[str]
+    new: Mapping[str, str]
 
     def without(self, names: Collection[str]) -> Mapping[str, Any]:
         """Returns what the request has given but for some names."""
@@ -68,7 +66,7 @@ class Check:
                 whose name the error has.
             UnknownName: a value is wanted back that no answer can have.
         """
-        end = _Walk(self._signatures, self._parts).follow(node or self.root, _Known(values))
+        end = _Walk(self._signatures, self._parts).follow(node or self.root, _Known(values, frozenset(), {}))
         possible = end.written.union(end.given)
         for name in outputs or ():
             if name not in possible:
@@ -177,7 +175,7 @@ class _Walk:
         ways.append(known)  # it may choose none
         given = {name: value for name, value in known.given.items() if all(name in one.given for one in ways)}
         names = frozenset(name for one in ways for name in (*one.written, *one.given))
-        return _Known(given, names.difference(given))
+        return _Known(given, names.difference(given), {})
 
     def _unite(self, node: Node, answers: Sequence[_Known]) -> _Known:
         """Unites what children answer; what one has made anew is not what the request gave another.
