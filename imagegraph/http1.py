@@ -91,20 +91,22 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Reads a request again without its offer of another protocol: uvicorn would drop its body."""
-        if not self._offers_another_protocol():
-            return
-        upgrade = sys.exception()
-        assert isinstance(upgrade, httptools.HttpParserUpgrade)
-        behind_head = self._received[upgrade.args[0] :]
-        version = self.parser.get_http_version().encode()
-        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
-        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
-        self.parser = httptools.HttpRequestParser(self)
-        try:
-            self.parser.feed_data(b"\r\n".join([*lines, b"", behind_head]))
-        except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+        """Reads requests again without their offer of another protocol: uvicorn would drop their bodies."""
+        upgrade, data = sys.exception(), self._received
+        while isinstance(upgrade, httptools.HttpParserUpgrade) and self._offers_another_protocol():
+            version = self.parser.get_http_version().encode()
+            lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+            lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+            data = b"\r\n".join([*lines, b"", data[upgrade.args[0] :]])
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+            upgrade = None
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as another:
+                upgrade = another
+            except httptools.HttpParserError:
+                self.send_400_response("Invalid HTTP request received.")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Lets go of the clocks, and tells whoever works for the client."""

@@ -112,6 +112,16 @@ def test_an_offer_of_another_protocol_is_declined_and_the_request_answered(
         assert line.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
+def test_offers_sent_ahead_are_declined_one_by_one(double: Server) -> None:
+    with socket.create_connection(("127.0.0.1", double.http_port), timeout=10) as line:
+        line.sendall(offered(*H2C) * 3)
+        answer = b""
+        while answer.count(b"[42]") < 3:
+            chunk = line.recv(65536)
+            assert chunk, answer
+            answer += chunk
+
+
 def test_what_looks_like_an_offer_is_left_alone(double: Server) -> None:
     body = json.dumps(request(number=21) | {"id": "\r\nUpgrade: h2c\r\n"}).encode()
     token = b"Authorization: Bearer h2c"
