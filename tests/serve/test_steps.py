@@ -117,11 +117,10 @@ def test_a_pod_without_steps_answers_as_ever(pods: dict[str, Server]) -> None:
 @pytest.mark.parametrize(
     ("values", "headers", "status", "words"),
     [
-        ({"grey": "dark"}, {}, 400, "node 'paint': grey: expected a valid integer"),
         ({"seconds": -1.0}, {}, 500, "node 'paint': ValueError: sleep length must be non-negative"),
         ({"steps": 1000}, {"X-Request-Timeout": "0.5"}, 504, ""),
     ],
-    ids=["before a step", "behind a step", "out of time"],
+    ids=["behind a step", "out of time"],
 )
 def test_an_error_behind_steps_keeps_its_status(
     engine: Server, values: dict[str, Any], headers: dict[str, str], status: int, words: str
@@ -131,6 +130,12 @@ def test_an_error_behind_steps_keeps_its_status(
     assert facts["error"].startswith(words)
     assert facts["error"].count("paint") == 1
     assert before[-1][0] == "failed"
+
+
+def test_what_is_known_to_fail_is_refused_with_a_status_of_its_own(engine: Server) -> None:
+    refused = engine.http.post(INFER, json=request(grey="dark"), headers=EVENTS)
+    assert refused.status_code == 400
+    assert refused.json()["error"].startswith("node 'paint': grey: expected a valid integer")
 
 
 def test_a_watcher_that_leaves_stops_the_work_in_the_pod(engine: Server, pods: dict[str, Server]) -> None:
