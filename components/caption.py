@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+from collections.abc import Mapping
+from typing import Annotated, Any, TypedDict
 
 from pydantic import Field
 
+from components.fidelity import caption_fidelity
 from components.pretrained import pretrained
-from imagegraph.component import Component, Weights
+from imagegraph.component import Reader, Weights
 from imagegraph.image import Image
 
 
@@ -17,7 +19,7 @@ class CaptionPrior(TypedDict):
     caption: str
 
 
-class Caption(Component):
+class Caption(Reader):
     """Says what a picture shows.
 
     Source: Li et al. 2022, BLIP.
@@ -44,3 +46,7 @@ class Caption(Component):
         with torch.inference_mode():
             tokens = self._model.generate(**inputs, max_new_tokens=min(caption_tokens, room), num_beams=1)
         return {"caption": self._processor.decode(tokens[0], skip_special_tokens=True).strip()}
+
+    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
+        """Returns the F1 score of the words."""
+        return caption_fidelity(control["caption"], again["caption"])

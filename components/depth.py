@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 import numpy as np
 
+from components.fidelity import depth_fidelity, stretched
 from components.pretrained import pretrained
-from imagegraph.component import Component, Weights
+from imagegraph.component import Reader, Weights
 from imagegraph.image import Image, working_size
 
 
@@ -17,7 +19,7 @@ class DepthPrior(TypedDict):
     depth: Image
 
 
-class Depth(Component):
+class Depth(Reader):
     """Estimates relative inverse distance.
 
     Source: Yang et al. 2024, Depth Anything V2.
@@ -48,3 +50,8 @@ class Depth(Component):
         # The scale of relative depth means nothing; ControlNets expect the full range.
         unit = (depth - depth.min()) / (np.ptp(depth) or 1)
         return {"depth": Image.from_array(np.round(unit * 65535).astype(np.uint16))}
+
+    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
+        """Returns the correlation of the depths."""
+        seen = again["depth"].map()
+        return depth_fidelity(stretched(control["depth"], again["depth"].size), seen)

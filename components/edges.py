@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypedDict
+from collections.abc import Mapping
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from pydantic import Field
 
-from imagegraph.component import Component, Weights
+from components.fidelity import edges_fidelity, stretched
+from imagegraph.component import Reader, Weights
 from imagegraph.image import Image, working_size
 
 Threshold = Annotated[int, Field(ge=0, le=1000, description="Gradient, in grey levels a pixel")]
@@ -19,7 +21,7 @@ class EdgesPrior(TypedDict):
     edges: Image
 
 
-class Edges(Component):
+class Edges(Reader):
     """Finds edges, as controlnet-aux does for the Canny ControlNets.
 
     Source: Canny 1986; controlnet_aux.CannyDetector.
@@ -44,3 +46,7 @@ class Edges(Component):
             np.asarray(small), canny_low, canny_high, detect_resolution=side, image_resolution=side
         )
         return {"edges": Image.from_array(edges)}
+
+    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
+        """Returns the F1 score of the edges."""
+        return edges_fidelity(stretched(control["edges"], again["edges"].size), again["edges"].map())

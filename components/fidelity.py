@@ -9,9 +9,17 @@ import re
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from imagegraph.image import Image
 
 TOLERANCE_PX = 1
 PCK_PART = 0.2
+
+
+def stretched(control: Image, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Returns a map as float32 [h, w] in 0..1, stretched to a picture's `size` as it was to steer it."""
+    return np.asarray(PillowImage.fromarray(control.map()).resize(size))
 
 
 def depth_fidelity(control: NDArray[np.float32], again: NDArray[np.float32]) -> float:

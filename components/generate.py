@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import numpy as np
 from pydantic import Field
 
 from components.plan import (
-    CONTROLS,
     Control,
     ControlName,
     PictureName,
@@ -51,12 +50,15 @@ class Generate(Batched):
     Source: Rombach et al. 2022 (latent diffusion); Zhang et al. 2023 (ControlNet).
     """
 
+    roles = ("base", "vae")
+    opens = "control"
+
     def __init__(self, size: int) -> None:
         """Takes the shorter side in px for which the base model is made."""
         self._size = size
 
     @classmethod
-    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Container[str]) -> None:
+    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Set[str]) -> None:
         """Refuses what `prepare` would, as far as it follows from what the request brings and what comes."""
 
         def comes(name: str) -> bool:
@@ -70,7 +72,7 @@ class Generate(Batched):
             check_shape(known["width"], known["height"], "width")
         if known.get("seeds") is None and known.get("seed") is not None and "variants" in known:
             count_up(known["seed"], known["variants"])
-        asked, maps = known.get("priors"), [name for name in CONTROLS if name in roles and comes(name)]
+        asked, maps = known.get("priors"), [name for name in sorted(roles - {*cls.roles}) if comes(name)]
         if "prompt" in coming or "priors" in coming:
             return
         names = choose_pictures(asked, maps, "caption" if known["prompt"] is None else "prompt")
@@ -123,10 +125,6 @@ class Generate(Batched):
         caption: Prompt | None = None,
         negative_prompt: NegativePrompt = "",
         image: Image | None = None,
-        depth: Image | None = None,
-        pose: Image | None = None,
-        segmentation: Image | None = None,
-        edges: Image | None = None,
         priors: Annotated[
             list[PictureName] | None,
             Field(min_length=1, description="Which pictures to draw; all that can be by default"),
@@ -150,6 +148,7 @@ class Generate(Batched):
         ] = None,
         width: Side | None = None,
         height: Side | None = None,
+        **maps: Image,
     ) -> Plan:
         """Plans the pictures of one request.
 
@@ -159,9 +158,6 @@ class Generate(Batched):
         text = prompt if prompt is not None else caption
         if text is None:
             raise InvalidInput("prompt", "a prompt, or a caption from another node", "neither")
-        given: dict[ControlName, Image | None]
-        given = {"depth": depth, "pose": pose, "segmentation": segmentation, "edges": edges}
-        maps = {name: one for name, one in given.items() if one is not None and name in self._nets}
         shape = self._shape(width, height, image, [*maps.values()])
         unsteered = "caption" if prompt is None else "prompt"
         names = choose_pictures(priors, list(maps), unsteered) * variants
@@ -290,7 +286,7 @@ class Generate(Batched):
 
         from components.denoise import Steering
 
-        rows: dict[tuple[ControlName, float, float], list[tuple[int, float, torch.Tensor]]] = {}
+        rows: dict[tuple[str, float, float], list[tuple[int, float, torch.Tensor]]] = {}
         offset = 0
         for plan in plans:
             for role, control in plan.maps.items():
@@ -316,7 +312,7 @@ class Generate(Batched):
             for (role, start, end), steered in rows.items()
         ]
 
-    def _embed(self, role: ControlName, control: Image) -> torch.Tensor:
+    def _embed(self, role: str, control: Image) -> torch.Tensor:
         """Returns what a control says to its ControlNet, [1, channels, h, w]."""
         import torch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Self
 
 import pydantic
 from pydantic import Field
@@ -12,13 +12,12 @@ from pydantic import Field
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
 from imagegraph.pixels import MAX_ASPECT
-from imagegraph.ports import SEEDS, Unit
+from imagegraph.ports import SEEDS, OpenName, Unit
 
 COMBINED = "combined"
 
-ControlName = Literal["depth", "pose", "segmentation", "edges"]
-CONTROLS: tuple[ControlName, ...] = get_args(ControlName)
-PictureName = Literal["caption", "prompt", "depth", "pose", "segmentation", "edges", "combined"]
+ControlName = Annotated[str, OpenName()]
+PictureName = Annotated[str, OpenName(("caption", "prompt", COMBINED))]
 
 Strength = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 Side = Annotated[int, Field(ge=64, le=2048, multiple_of=64, json_schema_extra={"unit": "px"})]
@@ -55,8 +54,8 @@ class Plan:
     negative_prompt: str
     names: Sequence[str]
     seeds: Sequence[int]
-    maps: Mapping[ControlName, Image]
-    controls: Mapping[ControlName, Control]
+    maps: Mapping[str, Image]
+    controls: Mapping[str, Control]
     combined_strength: float
     steps: int
     guidance: float
@@ -80,12 +79,12 @@ class Plan:
         """How many pictures it is."""
         return len(self.names)
 
-    def strength(self, role: ControlName, row: int) -> float:
+    def strength(self, role: str, row: int) -> float:
         """How strongly the control of `role` steers picture `row`; 0 is not at all."""
         own = self.control(role).strength
         return {role: own, COMBINED: own * self.combined_strength}.get(self.names[row], 0.0)
 
-    def control(self, role: ControlName) -> Control:
+    def control(self, role: str) -> Control:
         """How the prior `role` steers."""
         return self.controls.get(role) or Control()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.fidelity import pose_fidelity
 from components.pretrained import pretrained
-from imagegraph.component import Component, Weights
+from imagegraph.component import Reader, Weights
 from imagegraph.image import Image, working_size
 from imagegraph.ports import Array
 
@@ -62,11 +64,13 @@ class PosePrior(TypedDict):
     keypoints: Keypoints
 
 
-class Pose(Component):
+class Pose(Reader):
     """Finds people and the 17 COCO key points of each.
 
     Source: Zhao et al. 2023, RT-DETR; Xu et al. 2022, ViTPose.
     """
+
+    roles = ("detector", "pose")
 
     def __init__(self, size: int, threshold: float = 0.5) -> None:
         """Takes the generator's shorter side in px and the least confidence of a person, 0..1."""
@@ -91,6 +95,12 @@ class Pose(Component):
         keypoints[..., 0] *= width / picture.width
         keypoints[..., 1] *= height / picture.height
         return {"pose": Image.from_array(draw_people(keypoints, height, width)), "keypoints": keypoints}
+
+    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
+        """Returns the part of the key points that are found again; a drawing alone has none."""
+        people = control.get("keypoints", np.zeros((0, 17, 3), np.float32))
+        scale = (*np.divide(again["pose"].size, control["pose"].size), 1)
+        return pose_fidelity(people * scale, again["keypoints"])
 
     def _boxes(self, picture: Any) -> NDArray[np.float32]:
         """Returns [people, 4]: left, top, width and height in px."""

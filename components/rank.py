@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence, Set
 from typing import Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
-from components.fidelity import (
-    caption_fidelity,
-    depth_fidelity,
-    edges_fidelity,
-    pose_fidelity,
-    segmentation_fidelity,
-)
-from components.pose import Keypoints
 from components.pretrained import pretrained
-from imagegraph.component import Component, Progress, Weights
-from imagegraph.errors import InvalidInput
+from imagegraph.component import Component, Progress, Reader, Signature, Weights
+from imagegraph.errors import InvalidDocument, InvalidInput
 from imagegraph.image import Image
 from imagegraph.ports import Prompt
-
-PRIORS = ("caption", "depth", "pose", "segmentation", "edges")
 
 
 class Ranking(TypedDict):
@@ -45,12 +34,22 @@ class Rank(Component):
     Source: Radford et al. 2021, CLIP; Hessel et al. 2021, CLIPScore (unscaled here).
     """
 
+    opens = "uses"
+
     def __init__(self, uses: Mapping[str, Component]) -> None:
-        """Takes the components that read priors, by prior, where the graph has them."""
-        self._readers = uses
+        """Takes the components that read priors, by prior, where the graph has them.
+
+        Raises:
+            InvalidDocument: one of them reads no prior.
+        """
+        self._readers: dict[str, Reader] = {}
+        for name, one in uses.items():
+            if not isinstance(one, Reader):
+                raise InvalidDocument(f"rank uses '{name}', which is a {type(one).__name__} and no Reader")
+            self._readers[name] = one
 
     @classmethod
-    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Container[str]) -> None:
+    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Set[str]) -> None:
         """Refuses a `rank_by` whose score no answer to this request can have."""
 
         def comes(name: str) -> bool:
@@ -59,7 +58,7 @@ class Rank(Component):
         possible = ["prompt"]
         if comes("image"):
             possible.append("image")
-        if comes("steered_by") and any(comes(name) and name in roles for name in PRIORS):
+        if comes("steered_by") and any(map(comes, roles - {*cls.roles})):
             possible.append("fidelity")
         if "rank_by" not in coming and known["rank_by"] not in possible:
             expected = f"one of {', '.join(possible)} (all this request has)"
@@ -79,15 +78,13 @@ class Rank(Component):
         prompt: Prompt,
         steered_by: list[str] | None = None,
         image: Image | None = None,
-        caption: Prompt | None = None,
-        depth: Image | None = None,
-        pose: Image | None = None,
-        keypoints: Keypoints | None = None,
-        segmentation: Image | None = None,
-        edges: Image | None = None,
         rank_by: Literal["prompt", "image", "fidelity"] = "prompt",
+        **readings: Any,
     ) -> Ranking:
         """Scores and orders the pictures.
+
+        Args:
+            readings: what the readers have read, and what steered the pictures.
 
         Raises:
             InvalidInput: `rank_by` asks for a score that this request cannot have.
@@ -99,15 +96,10 @@ class Rank(Component):
         if image:
             scores["image"] = drawn @ embedded[-1]
             ranking["clip_image"] = scores["image"].tolist()
-        controls = {
-            "caption": caption,
-            "depth": depth,
-            "pose": pose,
-            "segmentation": segmentation,
-            "edges": edges,
-        }
         present = {
-            name: value for name, value in controls.items() if value is not None and name in self._readers
+            prior: {port: readings[port] for port in Signature.of(reader).outputs if port in readings}
+            for prior, reader in self._readers.items()
+            if prior in readings
         }
         if steered_by and present:
             if len(steered_by) != len(pictures):
@@ -115,7 +107,7 @@ class Rank(Component):
             fidelity = []
             for index, (picture, name) in enumerate(zip(pictures, steered_by, strict=True)):
                 progress(index, len(pictures))
-                fidelity.append(self._fidelity(picture, name, present, keypoints))
+                fidelity.append(self._fidelity(picture, name, present))
             scores["fidelity"] = np.array(fidelity, np.float32)
             ranking["fidelity"] = fidelity
         if rank_by not in scores:
@@ -142,31 +134,11 @@ class Rank(Component):
         vector: NDArray[np.float32] = _unit(answer.pooler_output)[0]
         return vector
 
-    def _fidelity(
-        self, picture: Image, name: str, controls: Mapping[str, Any], keypoints: NDArray[np.float32] | None
-    ) -> float:
+    def _fidelity(self, picture: Image, name: str, controls: Mapping[str, Mapping[str, Any]]) -> float:
         """Returns the fidelity to the prior `name`; to all, on average, where it is none of them."""
-        names = [name] if name in controls else list(controls)
-        again = {prior: self._readers[prior].predict(image=picture) for prior in names}
-        return float(np.mean([_compare(prior, controls[prior], again[prior], keypoints) for prior in names]))
-
-
-def _compare(
-    prior: str, control: Any, again: Mapping[str, Any], keypoints: NDArray[np.float32] | None
-) -> float:
-    """Returns the fidelity of what was read `again`; the control is stretched to it, as it was to steer."""
-    if prior == "caption":
-        return caption_fidelity(control, again["caption"])
-    size = again[prior].size
-    if prior == "pose":
-        people = np.zeros((0, 17, 3), np.float32) if keypoints is None else keypoints
-        return pose_fidelity(people * (*np.divide(size, control.size), 1), again["keypoints"])
-    if prior == "segmentation":
-        classes = control.map_rgb().resize(size, PillowImage.Resampling.NEAREST)
-        return segmentation_fidelity(np.asarray(classes), np.asarray(again[prior].map_rgb()))
-    measure = depth_fidelity if prior == "depth" else edges_fidelity
-    stretched = PillowImage.fromarray(control.map()).resize(size)
-    return measure(np.asarray(stretched), again[prior].map())
+        readers = {prior: self._readers[prior] for prior in ([name] if name in controls else controls)}
+        found = [reader.fidelity(controls[prior], reader.again(picture)) for prior, reader in readers.items()]
+        return float(np.mean(found))
 
 
 def _unit(vectors: Any) -> NDArray[np.float32]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Any, TypedDict
 
 import numpy as np
+from PIL import Image as PillowImage
 
+from components.fidelity import segmentation_fidelity
 from components.pretrained import pretrained
-from imagegraph.component import Component, Weights
+from imagegraph.component import Reader, Weights
 from imagegraph.image import Image, working_size
 
 
@@ -18,7 +21,7 @@ class SegmentationPrior(TypedDict):
     segments: list[str]
 
 
-class Segmentation(Component):
+class Segmentation(Reader):
     """Names the class of every pixel and draws it in the colour that ControlNets know it by.
 
     Source: Xie et al. 2021, SegFormer.
@@ -53,3 +56,9 @@ class Segmentation(Component):
         seen, areas = np.unique(classes, return_counts=True)
         names = [self._model.config.id2label[int(one)] for one in seen[np.argsort(-areas)]]
         return {"segmentation": Image.from_array(self._palette[classes]), "segments": names}
+
+    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
+        """Returns the mean intersection over union of the classes."""
+        seen = again["segmentation"]
+        wanted = control["segmentation"].map_rgb().resize(seen.size, PillowImage.Resampling.NEAREST)
+        return segmentation_fidelity(np.asarray(wanted), np.asarray(seen.map_rgb()))

@@ -110,7 +110,7 @@ class Assembly:
         role = next((kind for kind in (Combiner, Router) if issubclass(entry.kind, kind)), None)
         # A leaf: what the engine would do with children is the business of whoever runs the graph.
         root = Node(name=name, entry=component, type=NodeType.TRANSFORMER if role else type_)
-        signature = entry.signature
+        signature = catalogue.signature(component, bundle)
         signatures = {component: signature}
         call = self._traced(self._cached(local, signatures, local.version), frozenset())
         check = Check(root, signatures, catalogue.parts(root, bundle, [name]))
@@ -172,7 +172,7 @@ class Assembly:
         watches: dict[str, Watch] = {}
         for predictor in deployment.spec.predictors:
             root, endpoints = predictor.root, predictor.endpoints
-            signatures = self._catalogue.signatures(root)
+            signatures = self._catalogue.signatures(root, predictor.bundle)
             local = self._local(predictor.bundle, self._catalogue.needed(root, elsewhere=endpoints))
             locals_.append(local)
             call = self._cached(local, signatures, local.version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -18,10 +18,12 @@ from imagegraph.documents import Strict
 from imagegraph.errors import InvalidDocument, MissingWeights, UnknownName
 from imagegraph.graph import Name, Node, NodeType
 from imagegraph.image import Image
+from imagegraph.ports import Port
 from imagegraph.version import version
 from imagegraph.weights import ROOT as ROOT
 from imagegraph.weights import Source
 
+PRIORS = "priors"
 DEFAULT_PATH = ROOT / "components" / "catalogue.yaml"
 
 
@@ -57,6 +59,22 @@ class Entry(Strict):
     smoke: Mapping[str, Any] = {}
     bundles: Annotated[Mapping[Name, Variant], Field(min_length=1)]
 
+    @pydantic.model_validator(mode="after")
+    def _roles_are_read(self) -> Self:
+        try:
+            known = self.kind.roles
+        except InvalidDocument as error:
+            raise ValueError(str(error)) from error
+        for bundle, variant in self.bundles.items():
+            for role, source in variant.weights.items():
+                if source.kind in ("base", "vae"):
+                    if role not in known:
+                        raise ValueError(str(UnknownName(f"role (bundle '{bundle}')", role, known)))
+                elif source.kind != self.kind.opens:
+                    name = self.kind.__name__
+                    raise ValueError(f"bundle '{bundle}', role '{role}': {name} takes no {source.kind}")
+        return self
+
     @cached_property
     def kind(self) -> type[Component]:
         """The component's class; importing it costs little, heavy imports wait for `load`."""
@@ -69,11 +87,6 @@ class Entry(Strict):
             raise InvalidDocument(f"'{self.component}' is not a Component")
         return kind
 
-    @property
-    def signature(self) -> Signature:
-        """The ports of the component."""
-        return Signature.of(self.kind)
-
     def variant(self, bundle: str) -> Variant:
         """Returns the entry's variant in `bundle`.
 
@@ -84,11 +97,11 @@ class Entry(Strict):
             raise UnknownName("bundle", bundle, self.bundles)
         return self.bundles[bundle]
 
-    def smoke_values(self) -> dict[str, Any]:
+    def smoke_values(self, signature: Signature) -> dict[str, Any]:
         """Returns an input that the entry can answer, with the pictures read from their files."""
 
         def read(name: str, value: Any) -> Any:
-            if not self.signature.port(name).holds_images:
+            if not signature.port(name).holds_images:
                 return value
             if isinstance(value, list):
                 return [Image((ROOT / path).read_bytes()) for path in value]
@@ -158,11 +171,31 @@ class Graph(Strict):
 class Catalogue(Strict):
     """All that the project can run; the one list of names."""
 
+    priors: tuple[Name, ...] = ()
     entries: Mapping[Name, Entry]
     graphs: Mapping[Name, Graph]
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _priors_stand_for_themselves(cls, data: object) -> object:
+        """Puts the priors where an entry uses, or a node has for a child, the word `priors`."""
+        if not isinstance(data, dict):
+            return data
+        priors = data.get("priors") or []
+        entries = data.get("entries")
+        if isinstance(entries, dict):
+            uses = {"uses": {prior: prior for prior in priors}}
+            entries = {
+                name: entry | uses if isinstance(entry, dict) and entry.get("uses") == PRIORS else entry
+                for name, entry in entries.items()
+            }
+        return {**data, "entries": entries, "graphs": _spread(data.get("graphs"), priors)}
+
     @pydantic.model_validator(mode="after")
     def _names_exist(self) -> Self:
+        for prior in self.priors:
+            if prior not in self.entries:
+                raise ValueError(str(UnknownName("prior", prior, self.entries)))
         for name, entry in self.entries.items():
             for other in entry.uses.values():
                 if other not in self.entries:
@@ -222,7 +255,26 @@ class Catalogue(Strict):
             return Graph(summary=self.entries[name].summary, root=Node(name=name))
         raise UnknownName("graph or component", name, [*self.graphs, *self.entries])
 
-    def signatures(self, root: Node) -> dict[str, Signature]:
+    def signature(self, name: str, bundle: str) -> Signature:
+        """Returns the ports of an entry; the names of its open ones are those of the bundle.
+
+        Raises:
+            UnknownName: the entry does not exist, or not in that bundle.
+        """
+        entry = self.entry(name)
+        signature = Signature.of(entry.kind)
+        if entry.kind.opens is None:
+            return signature
+        if entry.kind.opens == "uses":
+            answers = [self.signature(other, bundle).outputs for other in entry.uses.values()]
+            ports = {port: one for outputs in answers for port, one in outputs.items()}
+        else:
+            sources = entry.variant(bundle).weights
+            controls = [role for role, source in sources.items() if source.kind == entry.kind.opens]
+            ports = {role: Port(role, signature.open, False) for role in controls}
+        return signature.closed(ports)
+
+    def signatures(self, root: Node, bundle: str) -> dict[str, Signature]:
         """Returns the signature of every entry that the graph names.
 
         Raises:
@@ -238,7 +290,7 @@ class Catalogue(Strict):
                         f"node '{node.name}' is a {node.type}, but '{node.entry}' is a {kind.__name__}, "
                         f"{'' if issubclass(kind, base) else 'no '}{base.__name__}"
                     )
-        return {node.entry: self.entry(node.entry).signature for node in root.walk()}
+        return {node.entry: self.signature(node.entry, bundle) for node in root.walk()}
 
     def with_uses(self, names: Iterable[str]) -> list[str]:
         """Returns the entries and all that they use, each once, what is used before who uses it."""
@@ -297,3 +349,13 @@ def entry_names(root: Node, elsewhere: Container[str] = ()) -> list[str]:
         elsewhere: names of nodes that are left out.
     """
     return list(dict.fromkeys(node.entry for node in root.execution_order() if node.name not in elsewhere))
+
+
+def _spread(part: Any, priors: Sequence[Any]) -> Any:
+    """Returns a part of a document with one node for each prior where a list of children has the word."""
+    if isinstance(part, dict):
+        return {key: _spread(value, priors) for key, value in part.items()}
+    if isinstance(part, list):
+        spread = ([{"name": one} for one in priors] if item == PRIORS else [item] for item in part)
+        return [_spread(one, priors) for items in spread for one in items]
+    return part

@@ -210,7 +210,7 @@ def show(name: GraphName, bundle: Annotated[str, typer.Option()] = DEFAULT_BUNDL
     """Show a graph: its tree, what goes in and out, and a Mermaid flowchart."""
     catalogue = Catalogue.read()
     item = catalogue.graph(name)
-    signatures = catalogue.signatures(item.root)
+    signatures = catalogue.signatures(item.root, bundle)
     console.print(Text(name, "bold"), f" {item.summary}\n")
     console.print(graph.tree(item.root), highlight=False)
     table = Table("input", "type", "default", "meaning", box=None)
@@ -271,7 +271,7 @@ def replay(
     record = provenance.read(picture)
     catalogue = Catalogue.read()
     provenance.check(record, catalogue)
-    inputs = graph.inputs(record.graph, catalogue.signatures(record.graph))
+    inputs = graph.inputs(record.graph, catalogue.signatures(record.graph, record.bundle))
     sources: dict[str, Any] = {}
     for port, files in record.sources.items():
         if port not in inputs:

@@ -7,6 +7,7 @@ class Depth(Component):
 
 from __future__ import annotations
 
+import abc
 import copy
 import functools
 import inspect
@@ -14,12 +15,12 @@ import threading
 import time
 import types
 import typing
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, NotRequired, Protocol, Required, get_args, get_origin
+from typing import Any, ClassVar, Literal, NotRequired, Protocol, Required, get_args, get_origin
 
-from imagegraph.errors import Cancelled, DeadlineExceeded, InvalidInput, UnknownName
+from imagegraph.errors import Cancelled, DeadlineExceeded, InvalidDocument, InvalidInput, UnknownName
 from imagegraph.image import Image
 from imagegraph.message import Message, merge
 from imagegraph.ports import Port
@@ -36,7 +37,13 @@ class Component:
         inline: whether it computes so little that handing it to a thread would take longer; it must
             neither block nor look into pictures.
         pure: whether equal inputs give equal answers, which may then be kept.
+        roles: the names by which it reads its weights.
+        opens: where the names of its open ports come from, if its method has some (`**name: Type`): the
+            roles of that kind in the catalogue, or what the components answer that it uses.
     """
+
+    roles: ClassVar[tuple[str, ...]] = ("model",)
+    opens: ClassVar[Literal["control", "uses"] | None] = None
 
     max_cost: ClassVar[float] = 16
     pure: ClassVar[bool] = True
@@ -46,7 +53,7 @@ class Component:
         predict: ClassVar[Callable[..., Mapping[str, Any]]]
 
     @classmethod
-    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Container[str]) -> None:
+    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Set[str]) -> None:
         """Refuses a request that cannot be answered, before any node of its graph has run.
 
         Subclasses say here what the types of the ports cannot: which values need which others.
@@ -93,6 +100,27 @@ class Batched(Component):
     def predict(self, progress: Progress, **ports: Any) -> Mapping[str, Any]:
         """Computes one request by itself."""
         return self.predict_batch([self.prepare(**ports)], progress)[0]
+
+
+class Reader(Component):
+    """Reads a prior out of a picture, and says how well another picture keeps to it.
+
+    The prior is the output that has the reader's name in the graph; it may have more, as key points beside
+    their drawing.
+    """
+
+    def again(self, picture: Image) -> Mapping[str, Any]:
+        """Reads the prior of a picture that was drawn under its control."""
+        return self.predict(image=picture)
+
+    @abc.abstractmethod
+    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
+        """Returns how well a picture keeps to the prior: 1 is exactly, about 0 is not at all.
+
+        Args:
+            control: the outputs that steered the picture, those that the request has.
+            again: all outputs, of `again`, of that picture.
+        """
 
 
 class Combiner(Component):
@@ -231,12 +259,28 @@ class Signature:
         outputs: required are those that every answer has.
         progress: the name of the parameter that takes a Progress, if any.
         kind: the component's class.
+        open: the annotation of its open ports, if the method takes some.
+        opened: the names of those that the entry has; absent ones are no arguments.
     """
 
     inputs: Mapping[str, Port]
     outputs: Mapping[str, Port]
     progress: str | None = None
     kind: type[Component] | None = field(default=None, compare=False, repr=False)
+    open: Any = None
+    opened: frozenset[str] = frozenset()
+
+    def closed(self, ports: Mapping[str, Port]) -> Signature:
+        """Returns the signature with these for its open ports.
+
+        Raises:
+            InvalidDocument: an open port has the name of another one.
+        """
+        for name in ports:
+            if name in self.inputs:
+                raise InvalidDocument(f"'{name}' is a port of its own, and cannot be an open one, too")
+        inputs = {name: port.closed(list(ports)) for name, port in self.inputs.items()}
+        return replace(self, inputs={**inputs, **ports}, opened=frozenset(ports))
 
     @classmethod
     def of(cls, component: Component | type[Component]) -> Signature:
@@ -268,6 +312,8 @@ class Signature:
                 arguments[name] = port.read(values[name])
             elif name in defaults:
                 arguments[name] = port.read(defaults[name])
+            elif name in self.opened:
+                continue
             elif port.required:
                 raise InvalidInput(name, "a value", "nothing")
             elif isinstance(port.default, (list, dict)):
@@ -292,26 +338,34 @@ def _signature(kind: Any) -> Signature:
     if issubclass(kind, Combiner):
         return Signature({}, {}, kind=kind)
     if issubclass(kind, Router):
-        return Signature(_inputs(kind.route), {}, kind=kind)
+        return Signature(_inputs(kind.route)[0], {}, kind=kind)
     if issubclass(kind, Batched):
         (answer,) = get_args(typing.get_type_hints(kind.predict_batch)["return"])
-        return Signature(_inputs(kind.prepare), _outputs(answer, kind), "progress", kind)
+        inputs, opened = _inputs(kind.prepare)
+        return Signature(inputs, _outputs(answer, kind), "progress", kind, opened)
     hints = typing.get_type_hints(kind.predict, include_extras=True)
     progress = next((name for name, hint in hints.items() if hint is Progress), None)
-    return Signature(_inputs(kind.predict), _outputs(hints.get("return"), kind), progress, kind)
+    inputs, opened = _inputs(kind.predict)
+    return Signature(inputs, _outputs(hints.get("return"), kind), progress, kind, opened)
 
 
-def _inputs(method: Callable[..., Any]) -> dict[str, Port]:
-    """Returns the ports that a method's parameters are; Progress and self are none."""
+def _inputs(method: Callable[..., Any]) -> tuple[dict[str, Port], Any]:
+    """Returns the ports that a method's parameters are, and the annotation of its open ones.
+
+    Progress and self are none.
+    """
     hints = typing.get_type_hints(method, include_extras=True)
     ports: dict[str, Port] = {}
+    opened = None
     for name, parameter in list(inspect.signature(method).parameters.items())[1:]:
         if name not in hints:
             raise TypeError(f"{method.__qualname__}: parameter '{name}' has no annotation")
-        if hints[name] is not Progress:
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            opened = hints[name]
+        elif hints[name] is not Progress:
             required = parameter.default is inspect.Parameter.empty
             ports[name] = Port(name, hints[name], required, None if required else parameter.default)
-    return ports
+    return ports, opened
 
 
 def _outputs(answer: Any, kind: type[Component]) -> dict[str, Port]:

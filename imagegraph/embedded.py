@@ -29,7 +29,7 @@ class Embedded(Closing):
         self.root = root
         self.bundle = bundle
         self.catalogue = catalogue
-        signatures = catalogue.signatures(root)
+        signatures = catalogue.signatures(root, bundle)
         self.inputs: dict[str, Input] = graph.inputs(root, signatures)
         self._check = Check(root, signatures, catalogue.parts(root, bundle))
         self._call = LocalCall(catalogue, bundle, catalogue.needed(root), device)

@@ -25,7 +25,6 @@ from imagegraph.component import (
     JointProgress,
     Progress,
     Router,
-    Signature,
 )
 from imagegraph.engine import Context, Event, Method, Turn
 from imagegraph.errors import ImagegraphError, OutOfMemory, Unsupported, describe, shorten
@@ -91,6 +90,7 @@ class LocalCall(Closing):
         self._catalogue = catalogue
         wanted = set(entries := list(entries))
         names = [name for name in catalogue.with_uses(entries) if name in wanted]
+        self._signatures = {name: catalogue.signature(name, bundle) for name in names}
         self._defaults = {name: catalogue.entry(name).variant(bundle).defaults for name in names}
         self._watchdogs_s = {
             name: watchdog_s or catalogue.entry(name).variant(bundle).watchdog_s or math.inf for name in names
@@ -113,7 +113,7 @@ class LocalCall(Closing):
             )
             for name, worker in self._workers.items()
         }
-        self._recovery = Recovery(catalogue, self._defaults, self._workers)
+        self._recovery = Recovery(catalogue, self._signatures, self._defaults, self._workers)
         self._loader = Loader(catalogue, bundle, names, device)
 
     @property
@@ -154,8 +154,7 @@ class LocalCall(Closing):
         component = await self._loader.component(node.entry)
         if isinstance(component, (Combiner, Router)):
             raise Unsupported(f"cannot infer: '{node.entry}' chooses or unites, it predicts nothing")
-        signature = Signature.of(component)
-        defaults = self._defaults[node.entry]
+        signature, defaults = self._signatures[node.entry], self._defaults[node.entry]
 
         def predict(progress: Progress) -> Mapping[str, Any]:
             arguments = signature.bind(message.values, defaults)
@@ -188,10 +187,10 @@ class LocalCall(Closing):
     async def route(self, node: Node, message: Message, context: Context) -> int:
         """Runs `route` of a Router."""
         router = _as(Router, await self._loader.component(node.entry), node)
-        defaults = self._defaults[node.entry]
+        signature, defaults = self._signatures[node.entry], self._defaults[node.entry]
 
         def route(_: Progress) -> int:
-            return operator.index(router.route(**Signature.of(router).bind(message.values, defaults)))
+            return operator.index(router.route(**signature.bind(message.values, defaults)))
 
         if router.inline:
             return self._inline(node, lambda: route(_ENDLESS))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 import types
 import typing
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
@@ -74,6 +76,33 @@ Image.__get_pydantic_core_schema__ = classmethod(_image_schema)  # type: ignore[
 Image.__get_pydantic_json_schema__ = classmethod(  # type: ignore[attr-defined]
     lambda cls, schema, handler: {"type": "string", "format": "binary"}
 )
+
+
+@dataclass(frozen=True)
+class OpenName:
+    """Annotation of a text that names an open port of its component: `Annotated[str, OpenName()]`.
+
+    Attributes:
+        others: names that are allowed beside those.
+    """
+
+    others: tuple[str, ...] = ()
+
+
+def _close(annotation: Any, names: Sequence[str]) -> Any:
+    """Puts the names of open ports where an annotation has `OpenName`."""
+    if get_origin(annotation) is Annotated:
+        inner, *extras = get_args(annotation)
+        for extra in extras:
+            if isinstance(extra, OpenName):
+                return typing.Literal[(*names, *extra.others)]
+        return Annotated[(_close(inner, names), *extras)]
+    parts = get_args(annotation)
+    if get_origin(annotation) in (typing.Union, types.UnionType):
+        return functools.reduce(operator.or_, (_close(part, names) for part in parts))
+    if parts and get_origin(annotation) in (list, dict):
+        return get_origin(annotation)[tuple(_close(part, names) for part in parts)]
+    return annotation
 
 
 @dataclass(frozen=True)
@@ -161,6 +190,10 @@ class Port:
         if self.default is not None:
             facts["default"] = self.plain(self.default)
         return facts
+
+    def closed(self, names: Sequence[str]) -> Port:
+        """Returns the port of a component whose open ports have these names; see `OpenName`."""
+        return replace(self, annotation=_close(self.annotation, names))
 
     def read(self, value: Any) -> Any:
         """Validates a value, from Python or from the wire.

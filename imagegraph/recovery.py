@@ -26,11 +26,13 @@ class Recovery:
     def __init__(
         self,
         catalogue: Catalogue,
+        signatures: Mapping[str, Signature],
         defaults: Mapping[str, Mapping[str, Any]],
         workers: Mapping[str, Worker],
     ) -> None:
-        """Takes the defaults of the ports and the thread of every entry."""
+        """Takes the ports, their defaults and the thread of every entry."""
         self._catalogue = catalogue
+        self._signatures = signatures
         self._defaults = defaults
         self._workers = workers
         self._tries: dict[str, asyncio.Task[None]] = {}
@@ -65,9 +67,10 @@ class Recovery:
     def _compute(self, name: str, component: Component) -> bool:
         """Computes the smoke input; returns whether there is one here."""
         release_memory()
-        signature = Signature.of(component)
+        signature = self._signatures[name]
         try:
-            arguments = signature.bind(self._catalogue.entry(name).smoke_values(), self._defaults[name])
+            values = self._catalogue.entry(name).smoke_values(signature)
+            arguments = signature.bind(values, self._defaults[name])
         except (OSError, InvalidInput) as error:
             log.warning("'%s' takes requests again untried: no smoke input here: %s", name, error)
             return False

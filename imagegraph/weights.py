@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -22,12 +22,18 @@ REVISION = re.compile(r"[0-9a-f]{40}")
 
 
 class Source(Strict):
-    """A repository of the hub at a commit, a folder, or a folder of an object store at a content hash."""
+    """A repository of the hub at a commit, a folder, or a folder of an object store at a content hash.
+
+    Attributes:
+        kind: what it is for its component: part of the model itself (`base`, `vae`), or one of any number
+            that steer it (`control`) or change it (`adapter`).
+    """
 
     repo: Annotated[str | None, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = None
     path: str | None = None
     url: Annotated[str | None, Field(pattern=r"^[a-z][a-z0-9+.-]*://.")] = None
     revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$")] = None
+    kind: Literal["base", "vae", "control", "adapter"] = "base"
 
     @pydantic.model_validator(mode="after")
     def _one_kind(self) -> Self:

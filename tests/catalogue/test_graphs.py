@@ -26,7 +26,7 @@ GRAPHS = [name for name in CATALOGUE.graphs if BUNDLE in CATALOGUE.bundles(CATAL
 @pytest.mark.parametrize("name", GRAPHS)
 def test_graph_answers_all_that_it_promises(name: str, request_: str) -> None:
     root = CATALOGUE.graph(name).root
-    signatures = CATALOGUE.signatures(root)
+    signatures = CATALOGUE.signatures(root, BUNDLE)
     asked = graph.inputs(root, signatures)
     # Quickly, and of another shape than the photo.
     settings = {"steps": 2, "width": 192}

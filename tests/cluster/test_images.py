@@ -52,7 +52,8 @@ catalogue = Catalogue.read()
 bundle, *names = sys.argv[1:]
 for name in names:
     with Embedded(Node(name=name), bundle, catalogue, "auto") as embedded:
-        asyncio.run(embedded.run(catalogue.entry(name).smoke_values()))
+        signature = catalogue.signature(name, bundle)
+        asyncio.run(embedded.run(catalogue.entry(name).smoke_values(signature)))
     print(name)
 """
 

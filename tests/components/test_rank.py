@@ -2,10 +2,15 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from components.rank import _compare
+from components.depth import Depth
+from components.edges import Edges
+from components.pose import Pose
+from components.segmentation import Segmentation
+from imagegraph.component import Reader
 from imagegraph.image import Image
 
 WIDE, TALL = (96, 32), (64, 128)  # of a photo, and of what was drawn by its priors
+MAPS = {"depth": Depth(32), "segmentation": Segmentation(32), "edges": Edges(32)}
 PERSON = np.array([[[x, y, 1] for x, y in zip(range(10, 90, 5), range(1, 31, 2), strict=False)]], np.float32)
 
 
@@ -16,9 +21,11 @@ def scene(size: tuple[int, int]) -> Image:
     return Image.from_array(fields.repeat(height // 2, 0).repeat(width // 2, 1))
 
 
-@pytest.mark.parametrize("prior", ["depth", "segmentation", "edges"])
-def test_fidelity_is_measured_where_a_picture_has_another_shape_than_its_prior(prior: str) -> None:
-    assert _compare(prior, scene(WIDE), {prior: scene(TALL)}, None) > 0.95
+@pytest.mark.parametrize(("prior", "reader"), MAPS.items())
+def test_fidelity_is_measured_where_a_picture_has_another_shape_than_its_prior(
+    prior: str, reader: Reader
+) -> None:
+    assert reader.fidelity({prior: scene(WIDE)}, {prior: scene(TALL)}) > 0.95
 
 
 def test_a_prior_with_alpha_is_on_black_as_where_it_steers() -> None:
@@ -26,10 +33,11 @@ def test_a_prior_with_alpha_is_on_black_as_where_it_steers() -> None:
     lines[8:24:4] = 255
     seen = Image.from_array(lines)
     given = Image(pixels=Pillow.merge("LA", [Pillow.new("L", (32, 32), 255), Pillow.fromarray(lines)]))
-    for prior in ("depth", "segmentation", "edges"):
-        assert _compare(prior, Image(given.data), {prior: seen}, None) == pytest.approx(1)
+    for prior, reader in MAPS.items():
+        assert reader.fidelity({prior: Image(given.data)}, {prior: seen}) == pytest.approx(1)
 
 
 def test_people_are_stretched_like_the_picture_that_they_steered() -> None:
     again = PERSON * (TALL[0] / WIDE[0], TALL[1] / WIDE[1], 1)
-    assert _compare("pose", scene(WIDE), {"pose": scene(TALL), "keypoints": again}, PERSON) == 1
+    control = {"pose": scene(WIDE), "keypoints": PERSON}
+    assert Pose(32).fidelity(control, {"pose": scene(TALL), "keypoints": again}) == 1

@@ -44,6 +44,23 @@ def with_weights(source: str) -> str:
         (with_weights("{url: s3://bucket/net}"), ":9: .*is not pinned: needs .* `model-init hash`"),
         (with_weights("{}"), ":9: .*needs one of 'repo', 'path' and 'url'"),
         (with_weights("{path: pocket, repo: a/b}"), ":9: .*needs one of 'repo', 'path' and 'url'"),
+        (
+            entry(f"bundles:\n  pocket:\n    weights:\n      models: {{repo: a/b, revision: {COMMIT}}}"),
+            r":3: entries.one: unknown role \(bundle 'pocket'\) 'models'. .*'model'",
+        ),
+        (
+            with_weights(f"{{repo: a/b, revision: {COMMIT}, kind: control}}"),
+            ":3: entries.one: bundle 'pocket', role 'model': Double takes no control",
+        ),
+        (
+            with_weights(f"{{repo: a/b, revision: {COMMIT}, kind: decoy}}"),
+            ":9: .*kind: .*'adapter', got 'decoy'",
+        ),
+        (entry("bundles: {pocket: {}}") + "priors: [two]\n", ":1: unknown prior 'two'"),
+        (
+            entry("bundles: {pocket: {}}").replace("tiny:Double", "tiny:Duoble"),
+            ":3: entries.one: 'tiny:Duoble' cannot be imported",
+        ),
         (entry("bundles: &b {pocket: {settings: {x: *b}}}"), ":6: a cycle"),
         (
             entry("bundles: {pocket: {}}").replace(
@@ -116,7 +133,7 @@ def test_a_graph_exists_in_the_bundles_that_all_its_entries_have(tmp_path):
 )
 def test_a_node_must_be_able_to_do_what_its_type_says(tmp_path, root, message):
     with pytest.raises(InvalidDocument, match=message):
-        tiny.catalogue(tmp_path).signatures(root)
+        tiny.catalogue(tmp_path).signatures(root, "pocket")
 
 
 def test_a_process_loads_what_its_nodes_use_wherever_the_graph_has_it_and_before_them(tmp_path):
@@ -148,10 +165,65 @@ def test_the_shipped_catalogue_is_right_in_every_default(shipped):
     for name, one in shipped.entries.items():
         for bundle, variant in one.bundles.items():
             for port, value in variant.defaults.items():
-                assert port in one.signature.inputs, (name, bundle, port)
-                one.signature.port(port).read(value)
+                shipped.signature(name, bundle).port(port).read(value)
 
 
 def test_the_shipped_graphs_fit_their_types(shipped):
     for item in shipped.graphs.values():
-        shipped.signatures(item.root)
+        for bundle in shipped.bundles(item.root):
+            shipped.signatures(item.root, bundle)
+
+
+OPEN = """
+priors: [double, add]
+entries:
+  double: {component: tiny:Double, summary: Doubles, bundles: {pocket: {}}}
+  add: {component: tiny:Add, summary: Adds, bundles: {pocket: {settings: {addend: 1}}}}
+  steered:
+    component: tiny:Steered
+    summary: Says what steers it
+    bundles:
+      pocket: {weights: {left: {path: tests, kind: control}, right: {path: tests, kind: control}}}
+      sd15: {weights: {left: {path: tests, kind: control}}}
+  reading: {component: tiny:Reading, summary: Says what was read, uses: priors, bundles: {pocket: {}}}
+graphs:
+  all:
+    summary: All priors
+    root: {name: unite, entry: double, type: TRANSFORMER, children: [{name: first, entry: add}]}
+  each:
+    summary: Each prior
+    root: {name: steered, type: TRANSFORMER, children: [priors]}
+"""
+
+
+def test_open_ports_have_the_names_of_the_roles_that_the_bundle_has(tmp_path):
+    catalogue = tiny.catalogue(tmp_path, OPEN)
+    signature = catalogue.signature("steered", "pocket")
+    assert list(signature.inputs) == ["only", "left", "right"]
+    assert signature.bind({"left": 1}) == {"only": None, "left": 1}
+    assert list(catalogue.signature("steered", "sd15").inputs) == ["only", "left"]
+    with pytest.raises(ImagegraphError, match="left: expected a valid integer"):
+        signature.bind({"left": "x"})
+
+
+def test_a_text_that_names_an_open_port_has_their_names_for_choices(tmp_path):
+    catalogue = tiny.catalogue(tmp_path, OPEN)
+    port = catalogue.signature("steered", "pocket").port("only")
+    assert port.read(["left", "all"]) == ["left", "all"]
+    with pytest.raises(ImagegraphError, match="only.*'left', 'right' or 'all'"):
+        port.read(["top"])
+    with pytest.raises(ImagegraphError, match="only.*'left' or 'all'"):
+        catalogue.signature("steered", "sd15").port("only").read(["right"])
+
+
+def test_open_ports_of_who_uses_others_are_what_those_answer(tmp_path):
+    catalogue = tiny.catalogue(tmp_path, OPEN)
+    assert dict(catalogue.entry("reading").uses) == {"double": "double", "add": "add"}
+    inputs = catalogue.signature("reading", "pocket").inputs
+    assert list(inputs) == ["doubled", "number"]
+    assert inputs["doubled"].datatype == "INT64"
+
+
+def test_the_word_priors_among_children_is_a_node_for_each(tmp_path):
+    root = tiny.catalogue(tmp_path, OPEN).graph("each").root
+    assert [child.name for child in root.children] == ["double", "add"]

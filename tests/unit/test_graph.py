@@ -52,9 +52,9 @@ def test_a_wrong_tree_says_why(data, message):
 def test_inputs_are_what_is_read_before_it_is_written(tmp_path):
     catalogue = tiny.catalogue(tmp_path)
     root = catalogue.graph("sum").root
-    inputs = graph.inputs(root, catalogue.signatures(root))
+    inputs = graph.inputs(root, catalogue.signatures(root, "pocket"))
     assert {name: (one.entry, one.required) for name, one in inputs.items()} == {"number": ("double", True)}
-    assert graph.outputs(root, catalogue.signatures(root)) == {"doubled", "number"}
+    assert graph.outputs(root, catalogue.signatures(root, "pocket")) == {"doubled", "number"}
 
 
 def test_only_what_every_way_of_a_router_needs_is_required(tmp_path):
@@ -63,13 +63,16 @@ def test_only_what_every_way_of_a_router_needs_is_required(tmp_path):
     def required(*entries: str) -> dict[str, bool]:
         children = [node(f"n{place}", entry=entry) for place, entry in enumerate(entries)]
         root = node("by-size", "ROUTER", *children)
-        return {name: one.required for name, one in graph.inputs(root, catalogue.signatures(root)).items()}
+        return {
+            name: one.required
+            for name, one in graph.inputs(root, catalogue.signatures(root, "pocket")).items()
+        }
 
     assert required("double", "add") == {"number": True, "doubled": False}
     assert required("double", "slow") == {"number": False}
     assert required("slow", "double") == {"number": False}
     root = catalogue.graph("ways").root
-    assert graph.outputs(root, catalogue.signatures(root)) == set()
+    assert graph.outputs(root, catalogue.signatures(root, "pocket")) == set()
 
 
 def test_the_tree_is_drawn():

@@ -16,6 +16,7 @@ from imagegraph.catalogue import Catalogue
 from imagegraph.component import Batched, Component, Progress, Router, Weights
 from imagegraph.errors import MissingWeights
 from imagegraph.image import Image
+from imagegraph.ports import OpenName
 from imagegraph.ports import Array
 
 CATALOGUE = """
@@ -203,6 +204,8 @@ class Painted(TypedDict):
 class Paint(Component):
     """Two pictures, of the photo's size, in colours by seed."""
 
+    roles = ("colours",)
+
     def predict(
         self,
         progress: Progress,
@@ -255,3 +258,26 @@ class Film(Component):
             "points": np.eye(2, dtype=np.float32)[:, ::-1],
             "facts": {"large": 2**70, "bytes": b"\xff", "many": {1}, "none": None, "one": np.float32(0.5)},
         }
+
+
+class Steered(Component):
+    """Answers how many controls it was given."""
+
+    opens = "control"
+
+    def predict(
+        self, only: list[Annotated[str, OpenName(("all",))]] | None = None, **controls: int
+    ) -> Number:
+        return {"number": len(controls)}
+
+
+class Reading(Component):
+    """Answers how many readings it was given."""
+
+    opens = "uses"
+
+    def __init__(self, uses: Mapping[str, Component]) -> None:
+        self.uses = uses
+
+    def predict(self, **readings: Any) -> Number:
+        return {"number": len(readings)}
