@@ -87,7 +87,7 @@ def _write(
         sources=sources,
         picture=0,
     )
-    columns = _columns(embedded.catalogue.signatures(embedded.root).values())
+    columns = _columns(embedded.catalogue.signatures(embedded.root, embedded.bundle).values())
     maps = {port: value for port, value in new.items() if isinstance(value, Image)}
     lists = {port: _images(value) for port, value in new.items() if _is_list_of_images(value)}
     names: list[str] = []

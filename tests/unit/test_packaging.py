@@ -10,9 +10,13 @@ from imagegraph.catalogue import ROOT, Catalogue
 
 
 def smoke_pictures() -> set[str]:
-    entries = Catalogue.read().entries.values()
-    values = [(entry, name, value) for entry in entries for name, value in entry.smoke.items()]
-    named = [value for entry, name, value in values if entry.signature.port(name).holds_images]
+    catalogue = Catalogue.read()
+    named = [
+        value
+        for name, entry in catalogue.entries.items()
+        for port, value in entry.smoke.items()
+        if catalogue.signature(name, next(iter(entry.bundles))).port(port).holds_images
+    ]
     return {path for value in named for path in (value if isinstance(value, list) else [value])}
 
 
