@@ -16,8 +16,7 @@ from imagegraph.catalogue import Catalogue
 from imagegraph.component import Batched, Component, Progress, Router, Weights
 from imagegraph.errors import MissingWeights
 from imagegraph.image import Image
-from imagegraph.ports import OpenName
-from imagegraph.ports import Array
+from imagegraph.ports import Array, OpenName
 
 CATALOGUE = """
 entries:
