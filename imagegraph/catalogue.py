@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -267,7 +268,7 @@ class Catalogue(Strict):
             return signature
         if entry.kind.opens == "uses":
             answers = [self.signature(other, bundle).outputs for other in entry.uses.values()]
-            ports = {port: one for outputs in answers for port, one in outputs.items()}
+            ports = {port: replace(one, required=False) for outputs in answers for port, one in outputs.items()}
         else:
             sources = entry.variant(bundle).weights
             controls = [role for role, source in sources.items() if source.kind == entry.kind.opens]
