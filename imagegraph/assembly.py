@@ -147,7 +147,10 @@ class Assembly:
 
         @functools.cache
         def known() -> frozenset[str]:
-            signatures = [entry.signature for entry in self._catalogue.entries.values()]
+            entries = self._catalogue.entries.items()
+            signatures = [
+                self._catalogue.signature(name, one) for name, entry in entries for one in entry.bundles
+            ]
             return frozenset(name for one in signatures for name in (*one.inputs, *one.outputs))
 
         def misspelt(name: str, given: Collection[str]) -> bool:

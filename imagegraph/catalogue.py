@@ -268,7 +268,9 @@ class Catalogue(Strict):
             return signature
         if entry.kind.opens == "uses":
             answers = [self.signature(other, bundle).outputs for other in entry.uses.values()]
-            ports = {port: replace(one, required=False) for outputs in answers for port, one in outputs.items()}
+            ports = {
+                port: replace(one, required=False) for outputs in answers for port, one in outputs.items()
+            }
         else:
             sources = entry.variant(bundle).weights
             controls = [role for role, source in sources.items() if source.kind == entry.kind.opens]
