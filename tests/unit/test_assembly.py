@@ -19,7 +19,7 @@ entries:
   double:
     component: tiny:Double
     summary: Doubles a number, with weights that only its pod has
-    bundles: {pocket: {weights: {table: {path: pocket/weights/of-a-pod-only}}}}
+    bundles: {pocket: {weights: {model: {path: pocket/weights/of-a-pod-only}}}}
 graphs: {}
 """
 
