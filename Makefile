@@ -107,5 +107,6 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows
 clean: ## Remove what the targets made, but not the weights
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
+include photo/photo.mk
 include pocket/pocket.mk
 include tests/cluster/cluster.mk

@@ -72,6 +72,8 @@ class Upscale(Component):
 
         self._processor = AutoImageProcessor.from_pretrained(weights["model"])
         self._model = pretrained(Swin2SRForImageSuperResolution, weights)
+        self._scale: int = self._model.config.upscale
+        self._window: int = self._model.config.window_size
 
     def predict(
         self, progress: Progress, pictures: list[Image] | None = None, image: Image | None = None
@@ -96,17 +98,17 @@ class Upscale(Component):
 
     def _parts(self, width: int, height: int) -> list[tuple[Span, Span]]:
         """Returns the columns and rows of every part of a picture."""
-        scale, window = self._model.config.upscale, self._model.config.window_size
+        scale = self._scale
         if width * height * scale**2 > MAX_PIXELS:
             expected = f"at most {MAX_PIXELS // scale**2} pixels, since {scale} times as large"
             raise InputTooLarge("pictures", f"{expected} is {MAX_PIXELS}", f"{width}x{height}")
-        rows = spans(height, self._tile, window)
-        return [(columns, row) for row in rows for columns in spans(width, self._tile, window)]
+        rows = spans(height, self._tile, self._window)
+        return [(columns, row) for row in rows for columns in spans(width, self._tile, self._window)]
 
     def _enlarge(
         self, picture: PillowImage.Image, parts: list[tuple[Span, Span]], report: Callable[[], None]
     ) -> Image:
-        scale = self._model.config.upscale
+        scale = self._scale
         pixels = np.empty((picture.height * scale, picture.width * scale, 3), np.uint8)
         for x, y in parts:
             report()

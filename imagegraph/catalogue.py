@@ -35,14 +35,21 @@ class Resources(Strict):
     memory_gib: Annotated[float, Field(gt=0)] = 1
 
 
+ImportString = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+
+
 class Variant(Strict):
     """An entry in one bundle: its weights by role, settings of the class and defaults of ports.
 
     Attributes:
+        component: its class in this bundle, where that is not the entry's; it has no other ports.
+        summary: what it is in this bundle, where that is not what the entry says.
         watchdog_s: longest that it may compute without an answer or a step of progress, before its process
             says that it is not alive any more; None is for ever.
     """
 
+    component: ImportString | None = None
+    summary: str | None = None
     weights: Mapping[str, Source] = {}
     settings: Mapping[str, Any] = {}
     defaults: Mapping[str, Any] = {}
@@ -53,7 +60,7 @@ class Variant(Strict):
 class Entry(Strict):
     """A component's line in the catalogue."""
 
-    component: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    component: ImportString
     summary: str
     pool: Literal["cpu", "gpu"] = "cpu"
     uses: Mapping[str, Name] = {}
@@ -79,14 +86,7 @@ class Entry(Strict):
     @cached_property
     def kind(self) -> type[Component]:
         """The component's class; importing it costs little, heavy imports wait for `load`."""
-        module, _, name = self.component.partition(":")
-        try:
-            kind = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise InvalidDocument(f"'{self.component}' cannot be imported: {error}") from error
-        if not (isinstance(kind, type) and issubclass(kind, Component)):
-            raise InvalidDocument(f"'{self.component}' is not a Component")
-        return kind
+        return imported(self.component)
 
     def variant(self, bundle: str) -> Variant:
         """Returns the entry's variant in `bundle`.
@@ -97,6 +97,11 @@ class Entry(Strict):
         if bundle not in self.bundles:
             raise UnknownName("bundle", bundle, self.bundles)
         return self.bundles[bundle]
+
+    def kind_in(self, bundle: str) -> type[Component]:
+        """Returns the component's class in a bundle: that of the variant, or the entry's."""
+        component = self.variant(bundle).component
+        return imported(component) if component else self.kind
 
     def smoke_values(self, signature: Signature) -> dict[str, Any]:
         """Returns an input that the entry can answer, with the pictures read from their files."""
@@ -115,7 +120,7 @@ class Entry(Strict):
         settings = dict(self.variant(bundle).settings)
         if self.uses:
             settings["uses"] = uses
-        return self.kind(**settings)
+        return self.kind_in(bundle)(**settings)
 
     def weights(self, bundle: str, device: str) -> Weights:
         """Finds the weights on this machine.
@@ -141,7 +146,8 @@ class Entry(Strict):
             weights: with which it was loaded.
             uses: versions of the other components that it calls, by role; nothing of one is nothing of all.
         """
-        if not self.kind.pure or not all(uses.values()):
+        kind = self.kind_in(bundle)
+        if not kind.pure or not all(uses.values()):
             return ""
         variant = self.variant(bundle)
         facts = {
@@ -152,7 +158,23 @@ class Entry(Strict):
             "defaults": variant.defaults,
             "uses": uses,
         }
-        return version(self.kind, facts)
+        return version(kind, facts)
+
+
+def imported(component: str) -> type[Component]:
+    """Returns the class that an import string names.
+
+    Raises:
+        InvalidDocument: there is none, or it is no component.
+    """
+    module, _, name = component.partition(":")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InvalidDocument(f"'{component}' cannot be imported: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Component)):
+        raise InvalidDocument(f"'{component}' is not a Component")
+    return kind
 
 
 class Parts(NamedTuple):

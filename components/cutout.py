@@ -1,0 +1,151 @@
+"""Segmentation into people, main subject and background (MediaPipe Selfie and U²-Net)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as pillow  # noqa: N813
+
+from components.nanodet import PERSON, Detector, Found
+from components.onnx_model import OnnxModel
+from components.segmentation import SegmentationPrior
+from imagegraph.component import Component, Weights
+from imagegraph.image import Image, working_size
+
+AROUND = 0.15  # of a person's box on every side: the mask network wants to see some background,
+WITHIN = 0.02  # but what it finds there is somebody or something else
+LEAST_SUBJECT = 0.01  # of the picture; what is smaller is nothing that a picture is about
+SLIVER = 0.03  # of the shorter side: thinner leftovers beside a person are that person's edge
+SURE = 0.5
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Cutouts:
+    """What stands out of a picture.
+
+    Attributes:
+        people: the people found, surest first.
+        things: what else the detector found, surest first.
+        person: where people are, [h, w].
+        subject: where the main subject is that is no person, [h, w]; empty where nothing stands out.
+    """
+
+    people: Sequence[Found]
+    things: Sequence[Found]
+    person: Mask
+    subject: Mask
+
+
+class Cutter:
+    """Cuts people and the main subject out of pictures.
+
+    Source: Google 2021, MediaPipe Selfie Segmentation; Qin et al. 2020, U²-Net; RangiLyu 2021, NanoDet.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        """Opens the networks of the roles "detector", "person" and "subject"."""
+        self._detector = Detector(weights["detector"], weights.device)
+        self._person = OnnxModel(weights["person"], weights.device)
+        self._subject = OnnxModel(weights["subject"], weights.device)
+
+    def cut(self, picture: Any, threshold: float = PERSON) -> Cutouts:
+        """Cuts a Pillow image.
+
+        Args:
+            threshold: least score of a person, 0..1. The mask of people is sought in their boxes alone,
+                since it takes cats for people, too.
+        """
+        found = self._detector.find(picture, threshold)
+        people = [one for one in found if one.label == "person"]
+        person = np.zeros((picture.height, picture.width), bool)
+        for one in people:
+            self._add_person(picture, one, person)
+        subject = self._salient(picture)
+        if people:
+            subject = _opened(subject & ~person)
+        if subject.mean() < LEAST_SUBJECT:
+            subject[:] = False
+        return Cutouts(people, [one for one in found if one.label != "person"], person, subject)
+
+    def _add_person(self, picture: Any, person: Found, mask: Mask) -> None:
+        part = picture.crop(_around(person, AROUND, picture.size))
+        side = self._person.config["image_size"]
+        pixels = np.asarray(part.resize((side, side), pillow.Resampling.BILINEAR), np.float32) / 255
+        (answer,) = self._person(pixels[None])
+        left, top, right, bottom = _around(person, AROUND, picture.size)
+        whole = np.zeros_like(mask)
+        whole[top:bottom, left:right] = _enlarged(answer[0, :, :, 0], part.size)
+        left, top, right, bottom = _around(person, WITHIN, picture.size)
+        mask[top:bottom, left:right] |= whole[top:bottom, left:right]
+
+    def _salient(self, picture: Any) -> Mask:
+        """Returns where what the picture is about is, people or not."""
+        config = self._subject.config
+        small = picture.resize((config["image_size"],) * 2, pillow.Resampling.BILINEAR)
+        pixels = (np.asarray(small) / 255 - config["image_mean"]) / config["image_std"]
+        (answer,) = self._subject(pixels.transpose(2, 0, 1)[None].astype(np.float32))
+        return _enlarged(answer[0, 0], picture.size)
+
+
+def _around(one: Found, part: float, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Returns a box, wider by a part of its longer side, within a picture of `size`."""
+    left, top, right, bottom = one.box
+    by = part * max(right - left, bottom - top)
+    width, height = size
+    return (
+        max(0, int(left - by)),
+        max(0, int(top - by)),
+        min(width, round(right + by)),
+        min(height, round(bottom + by)),
+    )
+
+
+def _enlarged(mask: NDArray[np.float32], size: tuple[int, int]) -> Mask:
+    """Returns where a soft mask [h, w] is sure, at another size (width, height)."""
+    smooth = pillow.fromarray(mask).resize(size, pillow.Resampling.BILINEAR)
+    return np.asarray(smooth) > SURE
+
+
+def _opened(mask: Mask) -> Mask:
+    """Returns a mask without its parts that are thinner than `SLIVER`."""
+    import cv2
+
+    kernel = np.ones((max(1, round(SLIVER * min(mask.shape))),) * 2, np.uint8)
+    opened: Mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
+    return opened
+
+
+class Cutout(Component):
+    """Draws people, the main subject and the background, each in the colour that ControlNets know."""
+
+    def __init__(self, size: int, colours: dict[str, Sequence[int]]) -> None:
+        """Takes the generator's shorter side in px, and RGB for "background", "subject" and "person"."""
+        self._size = size
+        self._colours = colours
+
+    def load(self, weights: Weights) -> None:
+        """Opens a detector, a network for masks of people and one for the main subject."""
+        self._cutter = Cutter(weights)
+
+    def predict(self, image: Image) -> SegmentationPrior:
+        """Answers the coloured map of a picture and which of the three it holds, largest first."""
+        picture = image.rgb()
+        cutouts = self._cutter.cut(picture)
+        classes = np.zeros((picture.height, picture.width), np.uint8)
+        classes[cutouts.subject] = 1
+        classes[cutouts.person] = 2
+        size = working_size(*picture.size, self._size)
+        small = np.asarray(pillow.fromarray(classes).resize(size, pillow.Resampling.NEAREST))
+        names = list(self._colours)
+        seen, areas = np.unique(small, return_counts=True)
+        palette = np.array(list(self._colours.values()), np.uint8)
+        return {
+            "segmentation": Image.from_array(palette[small]),
+            "segments": [names[index] for index in seen[np.argsort(-areas, kind="stable")]],
+        }

@@ -1,0 +1,37 @@
+"""ONNX models, opened the same way for every component."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class OnnxModel:
+    """A folder with `model.onnx` and `config.json`.
+
+    Attributes:
+        config: what `config.json` says.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        """Opens a session on `device`: "cuda" where this onnxruntime can, or on the CPU."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        # Idle threads of one model must not take the cores from the others of this process.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
+        there = onnxruntime.get_available_providers()
+        providers = [name for name in (*wanted, "CPUExecutionProvider") if name in there]
+        self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers)
+        self._input = self._session.get_inputs()[0].name
+        self.config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+
+    def __call__(self, values: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """Returns the model's outputs for its only input."""
+        outputs: list[NDArray[np.float32]] = self._session.run(None, {self._input: values})
+        return outputs
