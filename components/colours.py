@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 # Hues in degrees up to which a colour has its name; beyond the last it is red again.
 _HUES = (
-    (10, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (200, "cyan"), (255, "blue"), (288, "purple"),
-    (343, "pink"), (360, "red"),
+    (10, "red"), (42, "orange"), (68, "yellow"), (165, "green"), (200, "cyan"), (255, "blue"),
+    (288, "purple"), (343, "pink"), (360, "red"),
 )  # fmt: skip
 _DARK, _BRIGHT = 0.22, 0.78
 _GREY = 0.18  # saturation below which a colour is none
@@ -39,4 +39,3 @@ def _name(red: float, green: float, blue: float) -> str:
         return "white" if brightness > _BRIGHT else "grey"
     name = next(name for limit, name in _HUES if hue * 360 <= limit)
     return "brown" if name == "orange" and brightness < _BROWN else name
-

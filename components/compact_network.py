@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 
-import torch
 from torch import Tensor, nn
 
 
-class CompactNetwork(nn.Module):
+class CompactNetwork(nn.Module):  # type: ignore[misc]
     """Adds what plain convolutions find at the small size to the picture, enlarged.
 
     Source: Wang et al. 2021, Real-ESRGAN, `SRVGGNetCompact`.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as pillow  # noqa: N813
+from PIL import Image as PillowImage
 
 from components.nanodet import PERSON, Detector, Found
 from components.onnx_model import OnnxModel
@@ -76,7 +76,7 @@ class Cutter:
     def _add_person(self, picture: Any, person: Found, mask: Mask) -> None:
         part = picture.crop(_around(person, AROUND, picture.size))
         side = self._person.config["image_size"]
-        pixels = np.asarray(part.resize((side, side), pillow.Resampling.BILINEAR), np.float32) / 255
+        pixels = np.asarray(part.resize((side, side), PillowImage.Resampling.BILINEAR), np.float32) / 255
         (answer,) = self._person(pixels[None])
         left, top, right, bottom = _around(person, AROUND, picture.size)
         whole = np.zeros_like(mask)
@@ -87,7 +87,7 @@ class Cutter:
     def _salient(self, picture: Any) -> Mask:
         """Returns where what the picture is about is, people or not."""
         config = self._subject.config
-        small = picture.resize((config["image_size"],) * 2, pillow.Resampling.BILINEAR)
+        small = picture.resize((config["image_size"],) * 2, PillowImage.Resampling.BILINEAR)
         pixels = (np.asarray(small) / 255 - config["image_mean"]) / config["image_std"]
         (answer,) = self._subject(pixels.transpose(2, 0, 1)[None].astype(np.float32))
         return _enlarged(answer[0, 0], picture.size)
@@ -108,7 +108,7 @@ def _around(one: Found, part: float, size: tuple[int, int]) -> tuple[int, int, i
 
 def _enlarged(mask: NDArray[np.float32], size: tuple[int, int]) -> Mask:
     """Returns where a soft mask [h, w] is sure, at another size (width, height)."""
-    smooth = pillow.fromarray(mask).resize(size, pillow.Resampling.BILINEAR)
+    smooth = PillowImage.fromarray(mask).resize(size, PillowImage.Resampling.BILINEAR)
     return np.asarray(smooth) > SURE
 
 
@@ -141,7 +141,7 @@ class Cutout(Component):
         classes[cutouts.subject] = 1
         classes[cutouts.person] = 2
         size = working_size(*picture.size, self._size)
-        small = np.asarray(pillow.fromarray(classes).resize(size, pillow.Resampling.NEAREST))
+        small = np.asarray(PillowImage.fromarray(classes).resize(size, PillowImage.Resampling.NEAREST))
         names = list(self._colours)
         seen, areas = np.unique(small, return_counts=True)
         palette = np.array(list(self._colours.values()), np.uint8)

@@ -24,7 +24,9 @@ SUSPECTED = 0.15  # least probability of an animal that casts doubt on another o
 SURE_ANIMAL = 0.5  # least probability of all of them together
 COVERED = 0.5  # of the subject, by the box of the thing that it is said to be
 UNCOUNTED = ("mountains", "sea")
-COCO_ANIMALS = frozenset({"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"})
+COCO_ANIMALS = frozenset(
+    {"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"}
+)
 SKIN = 60  # of 255: what is nearer to the colour of the nose in every channel is bare skin
 _NOSE, _SHOULDERS, _SEEN = 0, [5, 6], 0.3
 

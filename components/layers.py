@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as pillow  # noqa: N813
+from PIL import Image as PillowImage
 
 from components.cutout import Cutter
 from components.depth import DepthPrior
@@ -34,7 +34,7 @@ class Layers(Component):
         picture = image.rgb()
         cutouts = self._cutter.cut(picture)
         size = working_size(*picture.size, self._size)
-        standing = pillow.fromarray(cutouts.person | cutouts.subject).resize(size)
+        standing = PillowImage.fromarray(cutouts.person | cutouts.subject).resize(size)
         nearness = layers(np.asarray(standing))
         return {"depth": Image.from_array(np.round(nearness * 65535).astype(np.uint16))}
 

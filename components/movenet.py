@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as pillow  # noqa: N813
+from PIL import Image as PillowImage
 
 from components.nanodet import PERSON, Detector, Found
 from components.onnx_model import OnnxModel
@@ -37,9 +37,9 @@ class KeyPoints:
         # Pillow fills what lies beside the picture with black.
         square = picture.transform(
             (self._model.config["image_size"],) * 2,
-            pillow.Transform.EXTENT,
+            PillowImage.Transform.EXTENT,
             (x, y, x + side, y + side),
-            pillow.Resampling.BILINEAR,
+            PillowImage.Resampling.BILINEAR,
         )
         (answer,) = self._model(np.asarray(square, np.int32)[None])
         rows, columns, confidence = answer[0, 0].T

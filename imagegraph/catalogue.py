@@ -285,17 +285,18 @@ class Catalogue(Strict):
             UnknownName: the entry does not exist, or not in that bundle.
         """
         entry = self.entry(name)
-        signature = Signature.of(entry.kind)
-        if entry.kind.opens is None:
+        kind = entry.kind_in(bundle)
+        signature = Signature.of(kind)
+        if kind.opens is None:
             return signature
-        if entry.kind.opens == "uses":
+        if kind.opens == "uses":
             answers = [self.signature(other, bundle).outputs for other in entry.uses.values()]
             ports = {
                 port: replace(one, required=False) for outputs in answers for port, one in outputs.items()
             }
         else:
             sources = entry.variant(bundle).weights
-            controls = [role for role, source in sources.items() if source.kind == entry.kind.opens]
+            controls = [role for role, source in sources.items() if source.kind == kind.opens]
             ports = {role: Port(role, signature.open, False) for role in controls}
         return signature.closed(ports)
 

@@ -1,6 +1,7 @@
-"""What every conversion script does: check the converted network against the original, save it, describe it."""
+"""What every conversion script does: check a converted network against the original, save and describe it."""
 
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from photo.packages import HERE, Package
 
 WEIGHTS = HERE / "weights"
 TOLERANCE = 1e-4
+
+WIDTH = 100  # of the text of a card
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -57,14 +60,19 @@ class Card:
         (folder / "README.md").write_text(
             f"---\nlicense: {self.licence.lower()}\npipeline_tag: {self.task}\n"
             "tags: [imagegraph, photo]\n---\n\n"
-            f"# photo: {self.title}\n\n{self.text}\n\n"
-            f"## Origin\n\n{self.source}\n\nTaken from {origin} (package: {origin.licence}), sha256\n"
+            f"# photo: {self.title}\n\n{fill(self.text)}\n\n"
+            f"## Origin\n\n{fill(self.source)}\n\nTaken from {origin} (package: {origin.licence}), sha256\n"
             + "".join(f"`{one}`\n" for one in origin.sha256)
-            + f"\n## Licence\n\n{self.licence}: {self.grounds}\n\n"
-            f"## Conversion\n\n{self.conversion}\n\nLargest difference from the original{checked}:\n\n"
+            + f"\n## Licence\n\n{fill(self.licence + ': ' + self.grounds)}\n\n"
+            f"## Conversion\n\n{fill(self.conversion)}\n\nLargest difference from the original{checked}:\n\n"
             f"| compared | difference |\n|---|---|\n{compared}\n\n"
             "## Measured quality\n\nOn photographs with truth made by hand: `photo/QUALITY.md`.\n"
         )
+
+
+def fill(text: str) -> str:
+    """Break text into lines."""
+    return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def photograph(width: int, height: int) -> NDArray[np.uint8]:

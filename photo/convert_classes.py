@@ -3,7 +3,6 @@
 import re
 import sys
 
-import numpy as np
 import timm.data
 import torch
 import yaml
@@ -35,13 +34,16 @@ CODE = Package(
 CARD = Card(
     title="classes (EfficientNet-Lite2)",
     task="image-classification",
-    text="`EfficientNetForImageClassification`, to be fed by its processor. Knows ImageNet's 1000 classes;\n`words` in its configuration are plain words for them.",
+    text=(
+        "`EfficientNetForImageClassification`, to be fed by its processor. Knows ImageNet's 1000 classes; "
+        "`words` in its configuration are plain words for them."
+    ),
     source="EfficientNet-Lite2 (Google, 2020), ported to PyTorch by ML Illustrated.",
     licence="Apache-2.0",
     grounds="stated by the package and by Google's repository tensorflow/tpu.",
     conversion=(
-        "Weights renamed. The class has squeeze-and-excitation layers that Lite has not: they are set to pass\n"
-        "everything on. Saved in half precision; that changes no probability by more than the figure below."
+        "Weights renamed. The class has squeeze-and-excitation layers that Lite has not: they are set to "
+        "pass everything on. Saved in half precision; what that changes is below."
     ),
     packages=(WHEEL, CODE),
 )
@@ -98,7 +100,8 @@ def load(state: dict[str, Tensor]) -> EfficientNetForImageClassification:
             name = re.sub(pattern, replacement, name)
         renamed[name] = tensor
     missing, unexpected = model.load_state_dict(renamed, strict=False)
-    assert not unexpected and all("squeeze_excite" in name for name in missing), (missing, unexpected)
+    assert not unexpected, unexpected
+    assert all("squeeze_excite" in name for name in missing), missing
     for name, parameter in model.named_parameters():
         if "squeeze_excite" in name:
             torch.nn.init.constant_(parameter, OPEN if name.endswith("expand.bias") else 0.0)
@@ -151,11 +154,15 @@ def main() -> None:
     picture = torch.from_numpy(photograph(SIDE, SIDE).copy()).permute(2, 0, 1)[None]
     pixels = (picture / 255 - MEAN) / STD
     expected, found = original(state, pixels), model(pixels).logits
-    halved = load({name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()})
+    halved = load(
+        {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    )
     differences = {
         "logits": difference({"logits": expected.numpy()}, {"logits": found.numpy()}),
         "probabilities, in half precision": difference(
-            {"classes": expected.softmax(1).numpy()}, {"classes": halved(pixels).logits.softmax(1).numpy()}, 1e-2
+            {"classes": expected.softmax(1).numpy()},
+            {"classes": halved(pixels).logits.softmax(1).numpy()},
+            1e-2,
         ),
     }
     folder = WEIGHTS / "classes"

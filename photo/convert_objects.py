@@ -13,8 +13,8 @@ CARD = Card(
     title="people and objects (NanoDet-g)",
     task="object-detection",
     text=(
-        "Takes float32 [1, 3, 416, 416], BGR less `image_mean` by `image_std`. Gives for each of the strides\n"
-        "8, 16 and 32 the classes' probabilities [1, cells, 80] and the distances of the box's four sides\n"
+        "Takes float32 [1, 3, 416, 416], BGR less `image_mean` by `image_std`. Gives for each of the strides "
+        "8, 16 and 32 the classes' probabilities [1, cells, 80] and the distances of the box's four sides "
         "[1, cells, 4 x 11], as distributions over 0..10 strides."
     ),
     source="NanoDet-g (RangiLyu, 2021), by way of ONNX and TensorFlow.js.",

@@ -11,7 +11,7 @@ CARD = Card(
     title="mask of people (MediaPipe Selfie Segmentation)",
     task="image-segmentation",
     text=(
-        "Takes float32 [1, 256, 256, 3], RGB 0..1. Gives [1, 256, 256, 1]: how surely a pixel belongs to a\n"
+        "Takes float32 [1, 256, 256, 3], RGB 0..1. Gives [1, 256, 256, 1]: how surely a pixel belongs to a "
         "person. It takes animals for people: ask the detector first."
     ),
     source="MediaPipe Selfie Segmentation, general model (Google, 2021), by way of TensorFlow.js.",

@@ -11,8 +11,8 @@ CARD = Card(
     title="poses (MoveNet Thunder)",
     task="keypoint-detection",
     text=(
-        "Takes a square picture of one person, int32 [1, 256, 256, 3], RGB 0..255. Gives [1, 1, 17, 3]: y and\n"
-        "x as parts of the side, and a confidence 0..1, for COCO's 17 key points. It sees a person in\n"
+        "Takes a square picture of one person, int32 [1, 256, 256, 3], RGB 0..255. Gives [1, 1, 17, 3]: y "
+        "and x as parts of the side, and a confidence 0..1, for COCO's 17 key points. It sees a person in "
         "everything: what it is shown has to be one."
     ),
     source="MoveNet SinglePose Thunder v4 (Google, 2021), by way of TensorFlow.js.",

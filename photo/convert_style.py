@@ -20,7 +20,7 @@ CARD = Card(
     title="arbitrary style transfer (Magenta)",
     task="image-to-image",
     text=(
-        "`style.onnx` makes a vector [1, 1, 1, 100] of a style picture, float32 [1, 256, 256, 3], RGB 0..1.\n"
+        "`style.onnx` makes a vector [1, 1, 1, 100] of a style picture, float32 [1, 256, 256, 3], RGB 0..1. "
         "`transfer.onnx` paints a picture [1, 384, 384, 3] in the style of such a vector."
     ),
     source="Magenta's arbitrary image stylization (Ghiasi et al. 2017), int8, by way of TFLite and ONNX.",

@@ -20,14 +20,14 @@ CARD = Card(
     title="mask of the main subject (U²-Net-P)",
     task="image-segmentation",
     text=(
-        "Takes float32 [1, 3, 320, 320], RGB 0..1 less `image_mean` by `image_std`. Gives [1, 1, 320, 320]: how\n"
-        "surely a pixel belongs to what the picture is about."
+        "Takes float32 [1, 3, 320, 320], RGB 0..1 less `image_mean` by `image_std`. Gives [1, 1, 320, 320]: "
+        "how surely a pixel belongs to what the picture is about."
     ),
     source="U²-Net-P (Qin et al. 2020, U²-Net), as ONNX by rembg.",
     licence="Apache-2.0",
     grounds="the repository xuebinqin/U-2-Net; rembg itself is under the MIT licence.",
     conversion=(
-        "The graph as it is, less the six side outputs that only training needs. In half precision the masks\n"
+        "The graph as it is, less the six side outputs that only training needs. In half precision the masks "
         "would differ by up to 0.06, so the weights stay as they are."
     ),
     packages=(REMBG,),

@@ -41,13 +41,16 @@ CARD = Card(
     title="enlargement (Real-ESRGAN animevideov3)",
     task="image-to-image",
     text=(
-        "`components.compact_network.CompactNetwork`: RGB 0..1, [pictures, 3, h, w], four times as large. Trained on\n"
-        "drawn pictures: clean lines and flat colours, of photographs it makes paintings."
+        "`components.compact_network.CompactNetwork`: RGB 0..1, [pictures, 3, h, w], four times as large. "
+        "Trained on drawn pictures: clean lines and flat colours, of photographs it makes paintings."
     ),
     source="Real-ESRGAN animevideov3 (Wang et al. 2021), as ncnn files.",
     licence="BSD-3-Clause",
     grounds="the repository xinntao/Real-ESRGAN, and the package.",
-    conversion="Read out of ncnn's format into a torch module; the very numbers of the package, convolutions in half precision.",
+    conversion=(
+        "Read out of ncnn's format into a torch module; the very numbers of the package, "
+        "convolutions in half precision."
+    ),
     packages=(WHEEL, NCNN),
 )
 

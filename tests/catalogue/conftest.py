@@ -3,6 +3,7 @@ import pytest
 from imagegraph.catalogue import Catalogue
 
 BUNDLE = "pocket"
+SHIPPED = ("pocket", "photo")  # bundles whose weights are in the repository
 
 
 @pytest.fixture(scope="session")

@@ -15,25 +15,26 @@ from imagegraph.graph import Node
 from imagegraph.image import Image
 from imagegraph.manifest import SeldonDeployment, seldon_deployment
 from imagegraph.message import same
-from tests.catalogue.conftest import BUNDLE
+from tests.catalogue.conftest import BUNDLE, SHIPPED
 
 CATALOGUE = Catalogue.read()
 ENTRIES = sorted(CATALOGUE.entries)
 VARIANTS = [(name, bundle) for name in ENTRIES for bundle in CATALOGUE.entry(name).bundles]
 RUNNABLE = [
-    name
-    for name in ENTRIES
-    if BUNDLE in CATALOGUE.entry(name).bundles
-    and not issubclass(CATALOGUE.entry(name).kind, (Combiner, Router))
+    (name, bundle)
+    for name, bundle in VARIANTS
+    if bundle in SHIPPED and not issubclass(CATALOGUE.entry(name).kind, (Combiner, Router))
 ]
 
 
-@pytest.mark.parametrize("name", RUNNABLE)
-def test_entry_answers_its_smoke_input_with_just_its_ports_and_the_same_again(name: str) -> None:
+@pytest.mark.parametrize(("name", "bundle"), RUNNABLE)
+def test_entry_answers_its_smoke_input_with_just_its_ports_and_the_same_again(
+    name: str, bundle: str
+) -> None:
     entry = CATALOGUE.entry(name)
-    signature = CATALOGUE.signature(name, BUNDLE)
+    signature = CATALOGUE.signature(name, bundle)
     values = entry.smoke_values(signature)
-    with Embedded(Node(name=name), BUNDLE, CATALOGUE, "cpu") as embedded:
+    with Embedded(Node(name=name), bundle, CATALOGUE, "cpu") as embedded:
         first = asyncio.run(embedded.run(values)).values
         again = asyncio.run(embedded.run(values)).values
     assert set(first) <= set(signature.outputs)
@@ -69,6 +70,15 @@ def test_settings_and_defaults_of_a_variant_fit_its_class(name: str, bundle: str
         signature.port(port).read(value)
     assert all(port.schema for port in signature.inputs.values())
     assert all(port.schema for port in signature.outputs.values())
+
+
+@pytest.mark.parametrize(("name", "bundle"), VARIANTS)
+def test_a_class_of_a_bundles_own_answers_what_the_entrys_class_does(name: str, bundle: str) -> None:
+    entry = CATALOGUE.entry(name)
+    own, common = (Signature.of(kind) for kind in (entry.kind_in(bundle), entry.kind))
+    # What it has no use for, as a limit of tokens, it leaves out.
+    assert own.inputs.keys() <= common.inputs.keys()
+    assert own.outputs.keys() == common.outputs.keys()
 
 
 @pytest.mark.parametrize(("name", "bundle"), VARIANTS)

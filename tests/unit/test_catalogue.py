@@ -153,6 +153,14 @@ def test_settings_build_the_component_and_uses_come_with_them(tmp_path):
     assert catalogue.entry("user").build("pocket", {"twice": double}).uses == {"twice": double}
 
 
+def test_a_bundle_may_have_a_class_of_its_own(tmp_path):
+    text = entry("bundles: {pocket: {}, sd15: {component: tiny:Add, settings: {addend: 3}}}")
+    one = tiny.catalogue(tmp_path, text).entry("one")
+    assert one.kind is one.kind_in("pocket") is tiny.Double
+    assert one.kind_in("sd15") is tiny.Add
+    assert one.build("sd15", {}).addend == 3
+
+
 @pytest.fixture(scope="module")
 def shipped() -> Catalogue:
     try:
