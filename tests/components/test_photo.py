@@ -1,4 +1,4 @@
-"""The readers of the bundle `photo`: what each answers for a person, a cat, and for pictures that show nothing."""
+"""The readers of `photo`: what they answer for a person, a cat, a crowd, and where nothing is shown."""
 
 from typing import Any
 
@@ -89,7 +89,8 @@ def test_where_nothing_is_shown_nothing_is_seen(name: str, readers: dict[str, Co
     answer = read(readers, PICTURES[name])
     assert len(answer["keypoints"]) == 0
     assert answer["segments"] == ["background"]
-    assert answer["caption"].startswith("a view in ")
+    # Noise may look like chain mail, but like nobody.
+    assert not {"person", "people"} & set(answer["caption"].split())
     assert (answer["depth"].map()[0] == 0).all()
     assert (answer["depth"].map()[-1] == 1).all()
 
