@@ -124,6 +124,8 @@ def _opened(mask: Mask) -> Mask:
 class Cutout(Component):
     """Draws people, the main subject and the background, each in the colour that ControlNets know."""
 
+    roles = ("detector", "person", "subject")
+
     def __init__(self, size: int, colours: dict[str, Sequence[int]]) -> None:
         """Takes the generator's shorter side in px, and RGB for "background", "subject" and "person"."""
         self._size = size

@@ -37,6 +37,8 @@ class Describe(Component):
     Where it can it uses the words of the pocket world: "a person in orange left of a person in blue".
     """
 
+    roles = ("detector", "person", "subject", "pose", "classes")
+
     def load(self, weights: Weights) -> None:
         """Loads a detector, a pose network, masks of people and of the subject, and a classifier."""
         from transformers import AutoImageProcessor, AutoModelForImageClassification

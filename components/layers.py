@@ -21,6 +21,8 @@ class Layers(Component):
     row touches it. Right for things on the ground, wrong for landscapes and for what hangs or flies.
     """
 
+    roles = ("detector", "person", "subject")
+
     def __init__(self, size: int) -> None:
         """Maps are answered with a shorter side of about `size` px, that of the generator."""
         self._size = size

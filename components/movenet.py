@@ -49,6 +49,8 @@ class KeyPoints:
 class MoveNetPose(Component):
     """Finds people and the 17 COCO key points of each."""
 
+    roles = ("detector", "pose")
+
     def __init__(self, size: int, threshold: float = PERSON) -> None:
         """Takes the generator's shorter side in px and the least score of a person, 0..1."""
         self._size = size

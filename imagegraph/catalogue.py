@@ -69,17 +69,17 @@ class Entry(Strict):
 
     @pydantic.model_validator(mode="after")
     def _roles_are_read(self) -> Self:
-        try:
-            known = self.kind.roles
-        except InvalidDocument as error:
-            raise ValueError(str(error)) from error
         for bundle, variant in self.bundles.items():
+            try:
+                kind = self.kind_in(bundle)
+            except InvalidDocument as error:
+                raise ValueError(str(error)) from error
             for role, source in variant.weights.items():
                 if source.kind in ("base", "vae"):
-                    if role not in known:
-                        raise ValueError(str(UnknownName(f"role (bundle '{bundle}')", role, known)))
-                elif source.kind != self.kind.opens:
-                    name = self.kind.__name__
+                    if role not in kind.roles:
+                        raise ValueError(str(UnknownName(f"role (bundle '{bundle}')", role, kind.roles)))
+                elif source.kind != kind.opens:
+                    name = kind.__name__
                     raise ValueError(f"bundle '{bundle}', role '{role}': {name} takes no {source.kind}")
         return self
 

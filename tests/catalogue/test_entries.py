@@ -9,7 +9,7 @@ import pytest
 
 from imagegraph import documents
 from imagegraph.catalogue import ROOT, Catalogue
-from imagegraph.component import Combiner, Router
+from imagegraph.component import Combiner, Router, Signature
 from imagegraph.embedded import Embedded
 from imagegraph.graph import Node
 from imagegraph.image import Image
@@ -28,9 +28,7 @@ RUNNABLE = [
 
 
 @pytest.mark.parametrize(("name", "bundle"), RUNNABLE)
-def test_entry_answers_its_smoke_input_with_just_its_ports_and_the_same_again(
-    name: str, bundle: str
-) -> None:
+def test_entry_answers_its_smoke_input_with_just_its_ports_and_the_same_again(name: str, bundle: str) -> None:
     entry = CATALOGUE.entry(name)
     signature = CATALOGUE.signature(name, bundle)
     values = entry.smoke_values(signature)
