@@ -5,7 +5,7 @@ import tiny
 import yaml
 
 from imagegraph import documents
-from imagegraph.catalogue import DEFAULT_PATH
+from imagegraph.catalogue import DEFAULT_PATH, Catalogue
 from imagegraph.errors import InvalidDocument, UnknownName
 from imagegraph.graph import Node
 from imagegraph.manifest import Endpoint, SeldonDeployment, inference_graph, seldon_deployment
@@ -48,9 +48,7 @@ def parse(text: str) -> SeldonDeployment:
 
 
 def shipped_graphs() -> dict[str, Node]:
-    """The graphs of the catalogue, without looking for its weights."""
-    graphs = yaml.safe_load(DEFAULT_PATH.read_text())["graphs"]
-    return {name: Node.model_validate(item["root"]) for name, item in graphs.items()}
+    return {name: item.root for name, item in Catalogue.read(DEFAULT_PATH).graphs.items()}
 
 
 def test_a_manifest_becomes_predictors_with_graphs_of_entries():
