@@ -24,7 +24,16 @@ def stretched(control: Image, size: tuple[int, int]) -> NDArray[np.float32]:
 
 def depth_fidelity(control: NDArray[np.float32], again: NDArray[np.float32]) -> float:
     """Returns Pearson's correlation of two depth maps [h, w], at least 0."""
-    one, other = control - control.mean(), again - again.mean()
+    return _alike(control - control.mean(), again - again.mean())
+
+
+def normals_fidelity(control: NDArray[np.uint8], again: NDArray[np.uint8]) -> float:
+    """Returns the correlation of the directions in two maps [h, w, 3], at least 0."""
+    return _alike(*(pixels - pixels.mean(axis=(0, 1)) for pixels in (control, again)))
+
+
+def _alike(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Returns the cosine of two arrays, at least 0."""
     scale = float(np.sqrt((one**2).sum() * (other**2).sum()))
     return max(0.0, float((one * other).sum()) / scale) if scale else 0.0
 
@@ -48,6 +57,17 @@ def edges_fidelity(control: NDArray[np.float32], again: NDArray[np.float32]) -> 
     near_one, near_other = (cv2.dilate(edges.astype(np.uint8), kernel) > 0 for edges in (one, other))
     precision, recall = float(near_one[other].mean()), float(near_other[one].mean())
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def scribble_fidelity(strokes: NDArray[np.bool_], lines: NDArray[np.bool_]) -> float:
+    """Returns the part of thick strokes [h, w] that have a line within a stroke's width."""
+    import cv2
+
+    if not strokes.any():
+        return 1.0
+    reach = 2 * int(cv2.distanceTransform(strokes.astype(np.uint8), cv2.DIST_L2, 3).max()) + 1
+    near = cv2.dilate(lines.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+    return float(near[strokes].mean())
 
 
 def pose_fidelity(control: NDArray[np.float32], again: NDArray[np.float32], threshold: float = 0.3) -> float:

@@ -9,6 +9,7 @@ scenes.images[i]             and so on, see Scenes
 import json
 import multiprocessing
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from components.pose import draw_people
-from pocket.world import PALETTE, SIZE, make_scene
+from pocket.controls import Truth
+from pocket.world import SIZE, make_scene
 
 WORK = Path(__file__).parent / ".work"
 COUNTS = {"train": 40_000, "validation": 1_000}
@@ -29,6 +30,7 @@ MOST_OBJECTS = 3
 FIELDS = {
     "images": (np.uint8, (SIZE, SIZE, 3)),
     "depth": (np.uint16, (SIZE, SIZE)),
+    "normals": (np.uint8, (SIZE, SIZE, 3)),
     "segmentation": (np.uint8, (SIZE, SIZE)),
     "instances": (np.uint8, (SIZE, SIZE)),
     "boxes": (np.float32, (MOST_OBJECTS, 4)),
@@ -43,6 +45,7 @@ class Scenes:
     Attributes:
         images: uint8 [N, H, W, 3].
         depth: uint16 [N, H, W], 65535 = nearest.
+        normals: uint8 [N, H, W, 3].
         segmentation: uint8 [N, H, W].
         instances: uint8 [N, H, W], 0 = background, k + 1 = objects[n][k].
         boxes: float32 [N, 3, 4]; rows beyond the scene's objects are zero.
@@ -53,6 +56,7 @@ class Scenes:
 
     images: NDArray[np.uint8]
     depth: NDArray[np.uint16]
+    normals: NDArray[np.uint8]
     segmentation: NDArray[np.uint8]
     instances: NDArray[np.uint8]
     boxes: NDArray[np.float32]
@@ -62,6 +66,17 @@ class Scenes:
 
     def __len__(self) -> int:
         return len(self.captions)
+
+    def truth(self, i: int) -> Truth:
+        """Return what controls of scene `i` are drawn from."""
+        return Truth(
+            self.images[i],
+            self.depth[i],
+            self.segmentation[i],
+            self.keypoints[i],
+            self.normals[i],
+            self.instances[i],
+        )
 
 
 def load(split: str = "train", count: int | None = None) -> Scenes:
@@ -73,41 +88,13 @@ def load(split: str = "train", count: int | None = None) -> Scenes:
     """
     count = count or COUNTS[split]
     folder = WORK / "data" / f"{split}-{count}"
-    if not folder.exists():
+    if not all((folder / f"{name}.npy").exists() for name in FIELDS):  # or drawn before a field was added
+        shutil.rmtree(folder, ignore_errors=True)
         _draw(folder, split, count)
     words = json.loads((folder / "words.json").read_text())
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in FIELDS}
     objects = [[(colour, shape) for colour, shape in pairs] for pairs in words["objects"]]
     return Scenes(captions=words["captions"], objects=objects, **arrays)
-
-
-def control_image(
-    kind: str,
-    image: NDArray[np.uint8],
-    depth: NDArray[np.generic],
-    segmentation: NDArray[np.uint8],
-    keypoints: NDArray[np.float32],
-) -> NDArray[np.uint8]:
-    """Draw the picture [H, W, 3] that a ControlNet of this kind is given, as the product does.
-
-    Args:
-        kind: depth | pose | segmentation | edges.
-        image: uint8 [H, W, 3].
-        depth: [H, W] of any unit, larger = nearer; stretched over the whole range.
-        segmentation: uint8 [H, W].
-        keypoints: float32 [people, 17, 3].
-    """
-    if kind == "pose":
-        return draw_people(keypoints, *image.shape[:2])
-    if kind == "segmentation":
-        return PALETTE[segmentation]
-    if kind == "edges":
-        grey = cv2.Canny(image, 100, 200)
-    else:
-        inverse = depth.astype(np.float32)
-        inverse -= inverse.min()
-        grey = (inverse * (255 / max(float(inverse.max()), 1e-6))).round().astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
 
 
 def _draw(folder: Path, split: str, count: int) -> None:
@@ -143,6 +130,7 @@ def _draw_chunk(folder: Path, split: str, count: int, first: int) -> list[tuple[
         scene = make_scene(i, split)
         arrays["images"][i] = scene.image
         arrays["depth"][i] = (scene.depth * 65535).round()
+        arrays["normals"][i] = scene.normals
         arrays["segmentation"][i] = scene.segmentation
         arrays["instances"][i] = scene.instances
         arrays["boxes"][i, : len(scene.objects)] = scene.boxes

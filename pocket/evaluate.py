@@ -46,7 +46,8 @@ from pocket.bundle import (
     processor,
     reader,
 )
-from pocket.data import Scenes, control_image, load
+from pocket.controls import CONTROLS as DRAWN_BY
+from pocket.data import Scenes, load
 from pocket.pictures import to_tensor
 from pocket.samples import write_samples
 from pocket.train_vae import edge_f1
@@ -244,7 +245,7 @@ def control(kind: str, split: str) -> Scores:
 
 def true_control(kind: str, scenes: Scenes, i: int) -> Picture:
     """Return the control picture of a scene, made from the truth."""
-    return control_image(kind, scenes.images[i], scenes.depth[i], scenes.segmentation[i], scenes.keypoints[i])
+    return DRAWN_BY[kind].draw(scenes.truth(i))
 
 
 @torch.no_grad()

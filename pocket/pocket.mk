@@ -5,11 +5,12 @@
 PYTHON ?= .venv/bin/python
 DONE := pocket/.work/done
 DATA := pocket/.work/data/validation-1000
-READERS := clip depth segmentation people pose caption upscale judge
+READERS := clip depth normals segmentation people pose caption upscale judge
 FINE := edges pose
+LATER := normals lineart scribble
 
 .PHONY: pocket pocket-eval
-pocket: $(FINE:%=$(DONE)/controlnet-%) $(READERS:%=$(DONE)/%) ## Train every pocket model from nothing
+pocket: $(FINE:%=$(DONE)/controlnet-%) $(LATER:%=$(DONE)/controlnet-%) $(READERS:%=$(DONE)/%) ## Train every pocket model from nothing
 
 pocket-eval: $(READY) ## Measure every pocket model: pocket/QUALITY.md, pocket/samples.png
 	$(PYTHON) -m pocket.evaluate
@@ -33,3 +34,5 @@ $(DONE)/vae: | $(DATA)
 $(DONE)/diffusion: | $(DONE)/vae
 $(DONE)/controlnet-together: | $(DONE)/diffusion
 $(FINE:%=$(DONE)/controlnet-%): | $(DONE)/controlnet-together
+$(DONE)/controlnet-normals: | $(DONE)/controlnet-together
+$(DONE)/controlnet-lineart $(DONE)/controlnet-scribble: | $(DONE)/controlnet-edges

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from components.pose import draw_people
 from pocket import photographs
 from pocket.bundle import CONTROLS, Picture, draw, find_poses, processor, reader
-from pocket.data import control_image
+from pocket.controls import CONTROLS as DRAWN_BY
+from pocket.controls import Truth
 from pocket.pictures import to_tensor
 from pocket.train_segmentation import predict
 from pocket.train_upscale import double
@@ -46,7 +47,8 @@ def read_scene(image: Picture) -> tuple[str, dict[str, Picture]]:
     depth = reader("depth")(pixels).predicted_depth[0].numpy()
     classes = predict(reader("segmentation"), pixels)[0].argmax(0).byte().numpy()
     people = find_poses(image)
-    maps = {kind: control_image(kind, image, depth, classes, people) for kind in CONTROLS}
+    read = Truth(image, depth, classes, people)
+    maps = {kind: DRAWN_BY[kind].draw(read) for kind in CONTROLS}
     maps["pose"] = draw_people(people, *image.shape[:2])
     tokens = reader("caption").generate(pixels, max_length=24)
     return processor("caption").decode(tokens[0], skip_special_tokens=True), maps

@@ -95,6 +95,8 @@ class Scene:
     Attributes:
         image: uint8 [H, W, 3] RGB.
         depth: float32 [H, W] in 0..1, normalised inverse distance over NEAR..FAR (1 = near).
+        normals: uint8 [H, W, 3], unit normals of the surfaces seen, -1..1 as 0..255: red to the left, green
+            up, blue towards the camera, as the normal ControlNets of Stable Diffusion know them.
         segmentation: uint8 [H, W], index into CLASSES.
         instances: uint8 [H, W], 0 = background, i + 1 = objects[i].
         boxes: float32 [objects, 4] x0, y0, x1, y1 around the visible pixels (x1, y1 exclusive).
@@ -107,6 +109,7 @@ class Scene:
 
     image: NDArray[np.uint8]
     depth: Array
+    normals: NDArray[np.uint8]
     segmentation: NDArray[np.uint8]
     instances: NDArray[np.uint8]
     boxes: Array
@@ -499,8 +502,8 @@ def _shadow(room: Room, bodies: list[_Body], d: Array, hits: _Hits) -> Array:
     return cv2.GaussianBlur(lit.reshape(SIZE, SIZE), (0, 0), 1.8)
 
 
-def _shade(room: Room, bodies: list[_Body], d: Array, hits: _Hits, lit: Array) -> Array:
-    """Return colours [n, 3] in 0..255."""
+def _shade(room: Room, bodies: list[_Body], d: Array, hits: _Hits, lit: Array) -> tuple[Array, Array]:
+    """Return colours [n, 3] in 0..255 and unit normals [3, n]."""
     p = room.eye[:, None] + hits.t * d
     colour, normal = np.empty_like(p), np.zeros_like(p)
     gloss = np.zeros_like(hits.t)
@@ -523,7 +526,7 @@ def _shade(room: Room, bodies: list[_Body], d: Array, hits: _Hits, lit: Array) -
     view = d[:, on] / np.sqrt(_dot(d[:, on], d[:, on]))
     mirrored = _dot(view, to_lamp[:, on]) - 2 * facing[on] * _dot(view, normal[:, on])
     colour[:, on] += gloss[on] * lit[on] * np.maximum(mirrored, 0) ** 24
-    return (255 * np.clip(colour, 0, 1)).T
+    return (255 * np.clip(colour, 0, 1)).T, normal
 
 
 _Y, _X = np.mgrid[:SIZE, :SIZE].astype(np.float32).reshape(2, -1)
@@ -538,7 +541,8 @@ def _render(room: Room, objects: tuple[SceneObject, ...]) -> Scene | None:
     if any(seen < 0.4 * max(all_, 150) for seen, all_ in zip(visible, hits.counts, strict=True)):
         return None
     lit = _shadow(room, bodies, d, hits)
-    image = _shade(room, bodies, d, hits, lit.ravel()).reshape(SIZE, SIZE, 3)
+    colours, normals = _shade(room, bodies, d, hits, lit.ravel())
+    image = colours.reshape(SIZE, SIZE, 3)
 
     # Four rays instead of one wherever neighbours differ.
     contrast = cv2.morphologyEx(image, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
@@ -546,7 +550,7 @@ def _render(room: Room, objects: tuple[SceneObject, ...]) -> Scene | None:
     offsets = np.array([(-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25)], np.float32)
     fine = room.rays(*(np.stack([x, y])[:, None] + offsets.T[:, :, None]).reshape(2, -1))
     fine_lit = np.tile(lit[y, x], 4)
-    colours = _shade(room, bodies, fine, _trace(room, bodies, fine), fine_lit)
+    colours, _ = _shade(room, bodies, fine, _trace(room, bodies, fine), fine_lit)
     image[y, x] = colours.reshape(4, -1, 3).mean(axis=0)
 
     picture = image.round().astype(np.uint8)
@@ -559,6 +563,7 @@ def _render(room: Room, objects: tuple[SceneObject, ...]) -> Scene | None:
     return Scene(
         image=picture,
         depth=np.clip(inverse, 0, 1).reshape(SIZE, SIZE).astype(np.float32),
+        normals=_encode_normals(room, normals),
         segmentation=np.where(instances > 0, kinds[instances], ground),
         instances=instances,
         boxes=np.array([(x, y, x + w, y + h) for x, y, w, h in boxes], np.float32),
@@ -567,6 +572,12 @@ def _render(room: Room, objects: tuple[SceneObject, ...]) -> Scene | None:
         objects=objects,
         edges=cv2.Canny(picture, 100, 200),
     )
+
+
+def _encode_normals(room: Room, normals: Array) -> NDArray[np.uint8]:
+    """Return unit normals [3, n] of the world as a picture in the camera's frame."""
+    seen = np.stack([-normals[0], room.up @ normals, -room.forward @ normals], axis=1)
+    return ((seen + 1) * 127.5).round().astype(np.uint8).reshape(SIZE, SIZE, 3)
 
 
 def _keypoints(room: Room, body: _Body, instance: int, hits: _Hits) -> Array:

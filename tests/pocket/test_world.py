@@ -27,7 +27,7 @@ def test_a_seed_always_draws_the_same_scene(scenes):
     again = make_scene(7, "seen")
     before = scenes["seen"][7]
     assert again.caption == before.caption
-    for field in ("image", "depth", "segmentation", "instances", "boxes", "keypoints", "edges"):
+    for field in ("image", "depth", "normals", "segmentation", "instances", "boxes", "keypoints", "edges"):
         np.testing.assert_array_equal(getattr(again, field), getattr(before, field))
 
 
@@ -142,3 +142,14 @@ def test_equal_objects_come_in_one_order(all_scenes):
 def test_edges_are_those_of_canny(all_scenes):
     for scene in all_scenes[::10]:
         np.testing.assert_array_equal(scene.edges, cv2.Canny(scene.image, 100, 200))
+
+
+def test_normals_are_unit_vectors_that_face_the_camera(all_scenes):
+    for scene in all_scenes[:20]:
+        vectors = scene.normals / 127.5 - 1
+        assert np.abs(np.linalg.norm(vectors, axis=2) - 1).max() < 0.02
+        towards = vectors[..., 2]
+        assert (towards > -0.02).mean() > 0.99
+        wall, floor = (scene.segmentation == CLASSES.index(name) for name in ("wall", "floor"))
+        assert (vectors[wall][:, 2] > 0.9).all()
+        assert (vectors[floor][:, 1] > 0.9).all()

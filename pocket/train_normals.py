@@ -1,0 +1,102 @@
+"""Train pocket's normals: a Segformer whose three logits are the surface normal of every pixel.
+
+Red is to the left, green up, blue towards the camera, each -1..1, as `world.Scene.normals`.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
+
+from pocket.data import Scenes, load
+from pocket.pictures import HALF, recolour, roughen, to_tensor
+from pocket.train_segmentation import CONFIG as SEGMENTATION
+from pocket.train_segmentation import predict
+from pocket.training import DEVICE, arguments, model_card, save, train
+from pocket.world import SIZE
+
+STEPS = 1400
+SCENES = 6_000
+BATCH = 24
+LEARNING_RATE = 2e-3
+OBJECT_WEIGHT = 5.0  # of an object's pixel against one of wall or floor
+AXES = ("left", "up", "near")
+CONFIG = {name: value for name, value in SEGMENTATION.items() if name != "palette"} | {
+    "id2label": dict(enumerate(AXES)),
+    "label2id": {name: i for i, name in enumerate(AXES)},
+}
+
+
+def truth(scenes: Scenes, chosen: np.ndarray | slice) -> np.ndarray:
+    """Return normals [N, 3, H, W] in -1..1."""
+    return scenes.normals[chosen].transpose(0, 3, 1, 2) / np.float32(127.5) - 1
+
+
+def loss(model: nn.Module, scenes: Scenes, rng: np.random.Generator) -> Tensor:
+    """Return the loss of a random batch."""
+    chosen = np.sort(rng.integers(len(scenes), size=BATCH))
+    images, normals, objects = scenes.images[chosen], truth(scenes, chosen), scenes.instances[chosen] > 0
+    if rng.random() < 0.5:  # in a mirror, left is right
+        images, objects = (np.ascontiguousarray(a[:, :, ::-1]) for a in (images, objects))
+        normals = np.ascontiguousarray(normals[..., ::-1]) * np.array([-1, 1, 1], np.float32)[:, None, None]
+    guess = predict(model, roughen(to_tensor(recolour(images, rng)), rng))
+    error = guess - torch.from_numpy(normals).to(DEVICE)
+    weight = 1 + (OBJECT_WEIGHT - 1) * torch.from_numpy(objects).to(DEVICE)
+    angle = 1 - F.cosine_similarity(guess, torch.from_numpy(normals).to(DEVICE), dim=1, eps=1e-4)
+    return (weight * (error.abs().mean(1) + angle)).mean() / weight.mean()
+
+
+def picture(guess: Tensor) -> np.ndarray:
+    """Return predicted vectors [N, 3, H, W] as `world.Scene.normals` has them, uint8 [N, H, W, 3]."""
+    unit = F.normalize(guess, dim=1).permute(0, 2, 3, 1)
+    return ((unit + 1) * 127.5).round().byte().cpu().numpy()
+
+
+@torch.no_grad()
+def measure(model: nn.Module, scenes: Scenes, count: int = 500) -> dict[str, float]:
+    """Return the mean angle in degrees between what is seen and what is true: everywhere, on objects."""
+    everywhere, on_objects = [], []
+    for i in range(0, count, 50):
+        part = slice(i, i + 50)
+        guess = F.normalize(predict(model, to_tensor(scenes.images[part])), dim=1).cpu().numpy()
+        true = truth(scenes, part)
+        true /= np.linalg.norm(true, axis=1, keepdims=True)
+        angles = np.degrees(np.arccos(np.clip((guess * true).sum(1), -1, 1)))
+        everywhere.append(angles.mean())
+        on_objects.append(angles[scenes.instances[part] > 0].mean())
+    return {"angle": float(np.mean(everywhere)), "angle on objects": float(np.mean(on_objects))}
+
+
+def main() -> None:
+    """Train, measure, save."""
+    options = arguments(__doc__)
+    torch.manual_seed(0)
+    scenes, held_out = load("train", SCENES), load("validation")
+    model = SegformerForSemanticSegmentation(SegformerConfig(**CONFIG))
+    trained = train(
+        model,
+        lambda rng: loss(model, scenes, rng),
+        options,
+        name="normals",
+        steps=STEPS,
+        learning_rate=LEARNING_RATE,
+    )
+    quality = measure(trained, held_out)
+    print(quality)
+    card = model_card(
+        "pocket: surface normals",
+        "image-to-image",
+        "`SegformerForSemanticSegmentation` for pictures of 128 x 128 px, whose three logits are a normal: "
+        "to the left, up, towards the camera, each -1..1.",
+        f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH}; absolute error and angle, objects weighted "
+        f"{OBJECT_WEIGHT:g} times; mirrored, recoloured, blurred and noisy pictures (`pocket/pictures.py`).",
+        quality,
+    )
+    folder = save({"": trained}, "normals", card)
+    size = {"height": SIZE, "width": SIZE}
+    SegformerImageProcessor(size=size, image_mean=HALF, image_std=HALF).save_pretrained(folder)
+
+
+if __name__ == "__main__":
+    main()
