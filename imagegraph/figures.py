@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 
 from imagegraph.errors import InvalidInput, Unavailable
 
@@ -163,12 +164,14 @@ class Prometheus:
         url = f"{self.url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
         try:
             with urllib.request.urlopen(url, timeout=PROMETHEUS_TIMEOUT_S) as answer:
-                found = json.load(answer)
+                found = json.load(answer)["data"]["result"]
         except urllib.error.HTTPError as error:
             if error.code in (400, 422):
                 raise InvalidInput("window or match", "what Prometheus understands", query) from error
             raise Unavailable(f"Prometheus at {self.url} says {error.code} {error.reason}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             raise Unavailable(f"Prometheus at {self.url} does not answer: {error}") from error
-        rows = ((row["metric"], float(row["value"][1])) for row in found["data"]["result"])
+        except (KeyError, TypeError) as error:
+            raise Unavailable(f"what answers at {self.url} is no Prometheus") from error
+        rows = ((row["metric"], float(row["value"][1])) for row in found)
         return [(labels, value) for labels, value in rows if not math.isnan(value)]

@@ -1,11 +1,13 @@
 """Figures of a real Prometheus over our own metrics, and the judgement on them."""
 
 import math
+import threading
 
 import pytest
 
 from imagegraph.errors import InvalidInput, Unavailable
 from imagegraph.figures import Figures, Limits, Prometheus, chance_of, objections
+from tests.deploy.api import NAMESPACE, Api
 from tests.deploy.conftest import Exporter, wait_for
 
 GOOD = Figures(requests=1000, errors=2, mean_s=1.0, p95_s=2.0)
@@ -106,6 +108,19 @@ def test_a_predictor_that_some_engine_does_not_ask_is_known(watched: str, export
         wait_for(lambda: source.is_asked(*CANARY), "the next scrape")
 
 
-def test_a_prometheus_that_is_not_there_is_named() -> None:
-    with pytest.raises(Unavailable, match="Prometheus at http://127.0.0.1:1 does not answer"):
-        Prometheus("http://127.0.0.1:1", "1m").figures(*CANARY, "plain")
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "localhost:9090", "http://127.0.0.1:web", "http://a b"]
+)
+def test_a_prometheus_that_is_not_there_is_named(url: str) -> None:
+    with pytest.raises(Unavailable, match=f"Prometheus at {url} does not answer"):
+        Prometheus(url, "1m").figures(*CANARY, "plain")
+
+
+def test_what_is_no_prometheus_is_named() -> None:
+    with Api() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        server.objects["api/v1/query"] = []
+        url = f"http://127.0.0.1:{server.server_address[1]}/namespaces/{NAMESPACE}"
+        with pytest.raises(Unavailable, match=f"what answers at {url} is no Prometheus"):
+            Prometheus(url, "1m").figures(*CANARY, "plain")
+        server.shutdown()
