@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from imagegraph import generated, release
+from imagegraph import __version__, generated, release
 from imagegraph.catalogue import ROOT
-from imagegraph.errors import ImagegraphError
+from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable
 from imagegraph.figures import Figures, Limits, Prometheus, objections
-from imagegraph.release import Release
+from imagegraph.release import Release, Revision
 
 commands = typer.Typer(
     no_args_is_help=True, help="Compare a canary with the default, promote it or take it back."
@@ -25,7 +24,10 @@ console = Console()
 ReleaseName = Annotated[str, typer.Argument(metavar="RELEASE", help="Release of the chart")]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Its namespace")]
 Canary = Annotated[str, typer.Option("--canary", help="Name of the predictor beside the default")]
-Chart = Annotated[str, typer.Option(help="Chart to upgrade with")]
+Chart = Annotated[
+    str | None,
+    typer.Option(help="Chart to upgrade with: folder, file, oci://…", show_default="that of this program"),
+]
 Url = Annotated[str, typer.Option("--prometheus", envvar="PROMETHEUS_URL", help="URL of Prometheus")]
 Window = Annotated[str, typer.Option(help="How far to look back")]
 Match = Annotated[str, typer.Option(help="More matchers of the metrics, such as 'cluster=\"a\"'")]
@@ -34,6 +36,7 @@ Slowdown = Annotated[float, typer.Option(min=1, help="Longest times, as a multip
 
 CHART = str(ROOT / generated.CHART)
 ENGINES_S = 300  # that all engines may take to change
+ROOM_S = 15  # that one may wait for room which the canary may have, when it is rolled back
 DEFAULTS = Limits()
 
 
@@ -51,7 +54,7 @@ def status(
     """Compare error rate and latency of both sides."""
     limits = Limits(requests=min_requests, slowdown=max_slowdown)
     source = Prometheus(prometheus, window, match)
-    chosen = _release(name, namespace, CHART)
+    chosen = _release(name, namespace)
     found = _compare(chosen, chosen.settings(), canary, source, limits)
     console.print("\n".join(found) if found else "it may be promoted", soft_wrap=True)
 
@@ -66,17 +69,17 @@ def promote(
     match: Match = "",
     min_requests: Requests = DEFAULTS.requests,
     max_slowdown: Slowdown = DEFAULTS.slowdown,
-    chart: Chart = CHART,
+    chart: Chart = None,
 ) -> None:
     """Make the canary's version the default, unless its figures speak against it."""
     limits = Limits(requests=min_requests, slowdown=max_slowdown)
-    chosen = _release(name, namespace, chart)
+    chosen, newest = _upgradable(name, namespace, chart)
     given, settings = chosen.values(), chosen.settings()
     found = _compare(chosen, settings, canary, Prometheus(prometheus, window, match), limits)
     if found:
         raise ImagegraphError(f"'{canary}' is not promoted: {'; '.join(found)}")
     steps = release.promotion(settings["predictors"], canary)
-    _take(chosen, given, steps, seldon=settings["platform"] == "seldon", patient=True)
+    _take(chosen, newest, given, steps, seldon=settings["platform"] == "seldon", patient=True)
 
 
 @commands.command()
@@ -84,14 +87,13 @@ def rollback(
     name: ReleaseName,
     namespace: Namespace = "default",
     canary: Canary = "canary",
-    chart: Chart = CHART,
+    chart: Chart = None,
 ) -> None:
     """Give all traffic back to the default and take the canary away, whatever state it is in."""
-    chosen = _release(name, namespace, chart)
+    chosen, newest = _upgradable(name, namespace, chart)
     given, settings = chosen.values(), chosen.settings()
     predictors, seldon = settings["predictors"], settings["platform"] == "seldon"
-    is_changing = chosen.is_changing()
-    if canary not in predictors and (chosen.rollout.remove(canary) or is_changing):
+    if canary not in predictors and (chosen.rollout.remove(canary) or newest.is_changing):
         console.print(f"no values name '{canary}' any more; what an upgrade has left of it goes")
         steps = [predictors]
     else:
@@ -99,19 +101,29 @@ def rollback(
     if seldon and not _is_well(chosen, predictors, canary):
         # Seldon's operator changes no traffic before every pod is ready: those of the canary may never be.
         steps = steps[-1:]
-    if is_changing:
+    if newest.is_changing:
         for revision in chosen.rollout.give_up_upgrades():
             console.print(f"revision {revision} was still under way: it is given up")
-    _take(chosen, given, steps, seldon=seldon, patient=False)
+    _take(chosen, newest, given, steps, seldon=seldon, patient=False)
     if not seldon:
         chosen.rollout.remove(canary)
 
 
-def _release(name: str, namespace: str, chart: str) -> Release:
+def _release(name: str, namespace: str, chart: str | None = None) -> Release:
     helm = generated.find_helm(ROOT)
     if helm is None:
         raise ImagegraphError("helm is not here; install it, or build it by `make cluster-tools`")
-    return Release(name, namespace, helm, Path(chart))
+    return Release(name, namespace, helm, chart or CHART)
+
+
+def _upgradable(name: str, namespace: str, chart: str | None) -> tuple[Release, Revision]:
+    chosen = _release(name, namespace, chart)
+    newest = chosen.newest()
+    # Another version of the chart would change more than predictors: the image's default tag, for one.
+    if chart is None and newest.version != __version__:
+        expected = f"that of '{name}', version {newest.version}: say where it is by --chart"
+        raise InvalidInput("chart", expected, f"version {__version__} of this program")
+    return chosen, newest
 
 
 def _compare(
@@ -153,15 +165,24 @@ def _is_well(chosen: Release, predictors: Mapping[str, Any], canary: str) -> boo
 
 
 def _take(
-    chosen: Release, given: Mapping[str, Any], steps: list[dict[str, Any]], *, seldon: bool, patient: bool
+    chosen: Release,
+    newest: Revision,
+    given: Mapping[str, Any],
+    steps: list[dict[str, Any]],
+    *,
+    seldon: bool,
+    patient: bool,
 ) -> None:
     """Upgrades step by step; every one ends when engines split requests as it says.
 
     Args:
-        given: the release's values, which change in their predictors alone.
+        newest: the revision that its values were read from.
+        given: these values, which change in their predictors alone.
         patient: the first step ends only when all pods are ready, and it must end well.
     """
     for number, predictors in enumerate(steps, 1):
+        if chosen.newest().number != newest.number + number - 1:
+            raise Unavailable(f"somebody else changes '{chosen.name}', too; look at it, and try again")
         last = number == len(steps)
         console.print(f"step {number} of {len(steps)}: {json.dumps(predictors)}", soft_wrap=True)
         chosen.upgrade({**given, "predictors": predictors}, wait=patient and not last)
@@ -173,9 +194,10 @@ def _take(
                 )
             return
         try:
-            chosen.rollout.wait_for_engines(ENGINES_S)
+            chosen.rollout.wait_for_engines(ENGINES_S, room_s=ENGINES_S if patient or last else ROOM_S)
         except ImagegraphError as error:
             if patient or last:
                 raise
-            # It may be the canary's part of the document that it cannot read. Those before answer meanwhile.
+            # It may be the canary's part of the document that it cannot read, or the canary's room that it
+            # waits for. Those before answer meanwhile.
             console.print(f"{error}; the canary goes all the same", soft_wrap=True)

@@ -9,12 +9,12 @@ import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, UnknownName
 from imagegraph.rollout import Rollout
 
+CHART = "imagegraph"  # the chart's name
 VERSION = ("graph", "bundle", "image")  # in what a predictor differs from the others
 READ_TIMEOUT_S = 30
 UPGRADE_TIMEOUT_S = 1800
@@ -24,13 +24,31 @@ Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Revision:
+    """What an installation or an upgrade has made of a release, or tried to.
+
+    Attributes:
+        version: of the chart.
+        is_changing: whether it is under way, or its helm was killed.
+    """
+
+    number: int
+    version: str
+    is_changing: bool
+
+
+@dataclass(frozen=True)
 class Release:
-    """A release by name and namespace, in the cluster that helm finds."""
+    """A release by name and namespace, in the cluster that helm finds.
+
+    Attributes:
+        chart: what to upgrade it with: a folder, a file, or an address of a registry.
+    """
 
     name: str
     namespace: str
     helm: str
-    chart: Path
+    chart: str
 
     @property
     def rollout(self) -> Rollout:
@@ -50,17 +68,18 @@ class Release:
         """Returns all values as the chart sees them: what was given over its own."""
         found = json.loads(self._run("get", "values", self.name, "--all", "--output", "json"))
         if "predictors" not in found:
-            raise InvalidInput("release", "one of the chart imagegraph", self.name)
+            raise InvalidInput("release", f"one of the chart {CHART}", self.name)
         found["predictors"] = {name: one for name, one in found["predictors"].items() if one is not None}
         return dict(found)
 
-    def is_changing(self) -> bool:
-        """Whether an upgrade is under way, or its helm was killed."""
-        found = json.loads(self._run("history", self.name, "--max", "1", "--output", "json"))
-        return bool(found[-1]["status"].startswith("pending"))
+    def newest(self) -> Revision:
+        """Returns its newest revision, also one that failed."""
+        [found] = json.loads(self._run("history", self.name, "--max", "1", "--output", "json"))
+        version = found["chart"].removeprefix(f"{CHART}-")
+        return Revision(found["revision"], version, is_changing=found["status"].startswith("pending"))
 
     def upgrade(self, values: Values, *, wait: bool) -> None:
-        """Gives it other values.
+        """Gives it other values, and no other version of its chart where a registry has several.
 
         Args:
             wait: until all pods are ready.
@@ -70,9 +89,14 @@ class Release:
             Unavailable: it took too long.
         """
         timeout_s = UPGRADE_TIMEOUT_S if wait else HOOKS_TIMEOUT_S
-        options = ["--reset-values", "--values", "-", "--timeout", f"{timeout_s}s"]
+        options = [
+            f"--version={self.newest().version}",
+            "--reset-values",
+            "--values=-",
+            f"--timeout={timeout_s}s",
+        ]
         self._run(
-            "upgrade", self.name, str(self.chart), *options, *(["--wait"] if wait else []),
+            "upgrade", self.name, self.chart, *options, *(["--wait"] if wait else []),
             text=json.dumps(values), timeout_s=timeout_s + 60,
         )  # fmt: skip
 
@@ -83,7 +107,8 @@ class Release:
         except subprocess.TimeoutExpired as error:
             raise Unavailable(f"`helm {arguments[0]}` took longer than {timeout_s:g} s") from error
         if done.returncode:
-            raise ImagegraphError(f"`helm {arguments[0]}` failed: {done.stderr.strip()}")
+            where = f"release '{self.name}' in namespace '{self.namespace}'"
+            raise ImagegraphError(f"`helm {arguments[0]}` failed for {where}: {done.stderr.strip()}")
         return done.stdout
 
 
@@ -133,6 +158,6 @@ def _retire(predictors: Values, name: str, version: Values) -> list[dict[str, An
     """Returns the predictors step by step, the default as in `version` with the canary's traffic."""
     canary = predictors[name]
     share = 0 if canary.get("shadow") else canary.get("traffic", 0)
-    default = {**version, "traffic": predictors["default"]["traffic"] + share}
+    default = {**version, "traffic": predictors["default"].get("traffic", 0) + share}
     asked_no_more = {**predictors, "default": default, name: {**canary, "traffic": 0}}
     return [asked_no_more, {key: one for key, one in asked_no_more.items() if key != name}]

@@ -16,6 +16,7 @@ class Api(ThreadingHTTPServer):
         objects: what there is, by plural; of a kind that is missing there is no definition.
         engines: what `objects` is overlaid with, one after the other at each look at Deployments.
         deleted: plural and name of what was deleted.
+        forbidden: plurals of what nobody may delete.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class Api(ThreadingHTTPServer):
         }
         self.engines: list[dict[str, Objects]] = []
         self.deleted: list[str] = []
+        self.forbidden: set[str] = set()
         super().__init__(("127.0.0.1", 0), Handler)
 
     def add(self, plural: str, name: str, labels: dict[str, str], **about: Any) -> None:
@@ -50,13 +52,16 @@ ENGINE = {"app.kubernetes.io/component": "engine"}
 REVISION = "deployment.kubernetes.io/revision"
 
 
-def engines(*, seen: bool = True, old: int = 0, stuck: bool = False, leaving: str = "") -> dict[str, Objects]:
+def engines(
+    *, seen: bool = True, old: int = 0, stuck: bool = False, homeless: bool = False, leaving: str = ""
+) -> dict[str, Objects]:
     """Returns a moment of a rollout of two engines.
 
     Args:
         seen: whether the controller knows of it.
         old: how many are not replaced yet.
         stuck: the newest crashes again and again.
+        homeless: no machine has room for the newest.
         leaving: when the last of those before ends.
     """
     status = {
@@ -88,13 +93,11 @@ def engines(*, seen: bool = True, old: int = 0, stuck: bool = False, leaving: st
         container["lastState"] = {
             "terminated": {"exitCode": 1, "message": "error: graph.yaml: unknown node 'x'"}
         }
-    pods = [
-        made(
-            "photos-engine-new",
-            {**ENGINE, "pod-template-hash": "new"},
-            status={"containerStatuses": [container]},
-        )
-    ]
+    newest: dict[str, Any] = {"containerStatuses": [container]}
+    if homeless:
+        why = {"reason": "Unschedulable", "message": "0/1 nodes are available"}
+        newest = {"conditions": [{"type": "PodScheduled", "status": "False", **why}]}
+    pods = [made("photos-engine-new", {**ENGINE, "pod-template-hash": "new"}, status=newest)]
     if leaving:
         end = {"deletionTimestamp": leaving}
         pods.append(
@@ -122,6 +125,8 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path)
         _, _, which = path.path.partition(f"/namespaces/{NAMESPACE}/")
         plural, _, name = which.partition("/")
+        if plural in self.server.forbidden:
+            return self._answer(403, {"kind": "Status", "status": "Failure"})
         if plural not in self.server.objects:
             return self._answer(404, {"kind": "Status", "status": "Failure"})
         selector = parse_qs(path.query).get("labelSelector", [""])[0]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from imagegraph import cli, generated, release, rollout
+import imagegraph.canary
+from imagegraph import __version__, cli, generated, release, rollout
 from imagegraph.errors import ImagegraphError, Unavailable, UnknownName
 from tests.deploy import chart
 from tests.deploy.api import Api, engines, pod
@@ -81,6 +82,11 @@ def test_rollback_gives_the_traffic_back_and_keeps_the_old_version() -> None:
     ]
 
 
+def test_a_default_without_traffic_gets_all_of_it_back() -> None:
+    predictors = {"default": {}, "canary": {"traffic": 100, "bundle": "sd15"}}
+    assert release.rollback(predictors, "canary")[-1] == {"default": {"traffic": 100}}
+
+
 def test_a_shadow_has_no_traffic_to_give() -> None:
     shadow = {"default": {"traffic": 100}, "trial": {"shadow": True, "traffic": 10, "bundle": "sd15"}}
     assert release.promotion(shadow, "trial")[-1] == {"default": {"traffic": 100, "bundle": "sd15"}}
@@ -116,6 +122,7 @@ def cluster(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     kept.write_text(json.dumps({"graph": "reimagine", "predictors": GIVEN}))
     (tmp_path / "platform").write_text("plain")
     (tmp_path / "status").write_text("failed")
+    (tmp_path / "version").write_text(__version__)
     helm = tmp_path / "helm"
     helm.write_text(
         f"""#!/bin/sh
@@ -123,8 +130,10 @@ echo "$@" >> {tmp_path}/calls
 case "$*" in
   *--all*) sed "s/{{/{{\\"platform\\": \\"$(cat {tmp_path}/platform)\\", /" {kept};;
   get*) cat {kept};;
-  history*) echo "[{{\\"status\\": \\"$(cat {tmp_path}/status)\\"}}]";;
-  upgrade*) cat > {kept};;
+  history*) printf '[{{"revision": %d, "status": "%s", "chart": "imagegraph-%s"}}]' \\
+    "$(grep -c ^upgrade {tmp_path}/calls)" "$(cat {tmp_path}/status)" "$(cat {tmp_path}/version)";;
+  upgrade*) cat > {kept}
+    test ! -e {tmp_path}/others || {{ cat {tmp_path}/others > {kept}; echo upgrade >> {tmp_path}/calls; }};;
 esac
 """
     )
@@ -242,6 +251,17 @@ def test_an_engine_that_does_not_start_without_the_canary_either_is_told(cluster
         canary("rollback", "photos")
 
 
+def test_an_engine_for_which_the_canary_leaves_no_room_does_not_keep_it(
+    cluster: Path, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imagegraph.canary, "ROOM_S", 0.05)
+    homeless = engines(old=1, homeless=True)
+    api.engines = [{}, *[homeless] * 20, engines()]
+    text = canary("rollback", "photos")
+    assert "'photos-engine-new' is Unschedulable: 0/1 nodes are available; the canary goes" in text
+    assert "canary" not in json.loads(cluster.read_text())["predictors"]
+
+
 def test_rollback_after_it_was_interrupted_does_both_steps_again(cluster: Path) -> None:
     given = {
         "default": {"traffic": 90},
@@ -291,6 +311,54 @@ def test_rollback_removes_what_helm_does_not_know_of(cluster: Path, api: Api) ->
         canary("rollback", "photos", "--canary", "trial")
     with pytest.raises(UnknownName, match="unknown canary 'default'"):
         canary("rollback", "photos", "--canary", "default")
+
+
+def test_whoever_may_not_ask_for_an_operators_objects_can_roll_back(cluster: Path, api: Api) -> None:
+    api.forbidden = {"scaledobjects", "inferenceservices", "inferencegraphs"}
+    assert "step 2 of 2" in canary("rollback", "photos")
+    api.forbidden = {"deployments"}
+    with pytest.raises(Unavailable, match="403"):
+        canary("rollback", "photos", "--canary", "trial")
+
+
+def test_a_change_by_somebody_else_between_two_steps_is_kept(cluster: Path, api: Api) -> None:
+    theirs = json.dumps({"graph": "depth", "predictors": GIVEN})
+    (cluster.parent / "others").write_text(theirs)
+    with pytest.raises(Unavailable, match="somebody else changes 'photos', too"):
+        canary("rollback", "photos")
+    assert cluster.read_text() == theirs
+
+
+@pytest.mark.parametrize("verb", ["promote", "rollback"])
+def test_a_release_of_another_version_of_the_chart_wants_that_version(
+    cluster: Path, watched: str, verb: str
+) -> None:
+    (cluster.parent / "version").write_text("0.0.9-rc.1")
+    options = ["--canary", "better", *(["--prometheus", watched] if verb == "promote" else [])]
+    with pytest.raises(ImagegraphError, match=r"chart: expected that of 'photos', version 0.0.9-rc.1: say"):
+        canary(verb, "photos", *options)
+    canary(verb, "photos", *options, "--chart", "oci://registry.example/charts/imagegraph")
+    first, second = upgrades(cluster)
+    for line in (first, second):
+        assert "upgrade photos oci://registry.example/charts/imagegraph --version=0.0.9-rc.1 " in line
+
+
+def test_a_release_that_is_not_there_is_named_with_its_namespace(cluster: Path) -> None:
+    (cluster.parent / "helm").write_text("#!/bin/sh\necho 'Error: release: not found' >&2; exit 1\n")
+    with pytest.raises(ImagegraphError, match="release 'photos' in namespace 'prod': Error: release: not"):
+        canary("rollback", "photos")
+
+
+def test_the_cluster_is_the_one_that_helm_is_told_of(
+    cluster: Path, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = cluster.parent / "kubeconfig"
+    several = json.loads(file.read_text())
+    several["clusters"].append({"name": "other", "cluster": {"server": "http://127.0.0.1:1"}})
+    several["contexts"].append({"name": "other", "context": {"cluster": "other", "user": "u"}})
+    file.write_text(json.dumps({**several, "current-context": "other"}))
+    monkeypatch.setenv("HELM_KUBECONTEXT", "c")
+    assert "step 2 of 2" in canary("rollback", "photos")
 
 
 @pytest.mark.parametrize(("ready", "steps"), [(True, 2), (False, 1)])
