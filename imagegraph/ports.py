@@ -12,18 +12,19 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, get_args, get_origin
 
 import numpy as np
-import orjson
 import pydantic
 from numpy.typing import NDArray
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
+from imagegraph import json_text
 from imagegraph.errors import InputTooLarge, InvalidInput
 from imagegraph.image import Image
 from imagegraph.message import DATATYPES, Tensor
 from imagegraph.pixels import check_size
 
 MAX_ITEMS = 2**16  # of a list; larger ones are arrays
+MAX_LISTS = 2**17  # and objects, of one mapping or model
 # The channels behind height and width with which raw pixels are a picture, by datatype.
 PIXELS: dict[str, tuple[list[int], ...]] = {"UINT8": ([3], []), "UINT16": ([],)}
 RAW = "UINT8 [h, w, 3] or [h, w], or UINT16 [h, w]"
@@ -204,7 +205,7 @@ class Port:
         if isinstance(value, Tensor):
             value = self._from_tensor(value)
         if isinstance(value, str) and self._is_structured:
-            value = self._from_json(value)
+            value = json_text.parse(value, self.name, MAX_LISTS)
         if isinstance(value, list) and not self._core[1]:
             self._limit((len(value),))
         if self.datatype in ("INT64", "FP64"):
@@ -283,12 +284,6 @@ class Port:
         """Whether the port holds a mapping or a model, which travels as JSON text."""
         kind = get_origin(self.kind) or self.kind
         return isinstance(kind, type) and issubclass(kind, (dict, pydantic.BaseModel))
-
-    def _from_json(self, text: str) -> Any:
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise InvalidInput(self.name, f"JSON ({error})", text) from error
 
     def _text(self, item: Any) -> Any:
         try:

@@ -23,7 +23,7 @@ from imagegraph.message import DATATYPES, Tensor
 
 MAX_DIMENSIONS = 8
 # Of one body: each becomes a Python object, which takes long beside its few bytes. Raw numbers do not.
-MOST = {"tensors": 2**10, "elements of BYTES": 2**16, "numbers that are not raw": 2**22}
+MOST = {"tensors": 2**10, "parameters": 2**10, "elements of BYTES": 2**16, "numbers that are not raw": 2**22}
 
 
 class Allowance:

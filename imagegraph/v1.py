@@ -7,7 +7,7 @@ from typing import Any
 
 import pybase64
 
-from imagegraph import tensors, wire
+from imagegraph import json_text, tensors, wire
 from imagegraph.errors import InputTooLarge, InvalidInput
 from imagegraph.message import Message, Tensor
 from imagegraph.ports import Port
@@ -22,7 +22,7 @@ def instances(body: bytes, request_id: str, most: int) -> list[Message]:
     Raises:
         InvalidInput: names the field at fault.
     """
-    document = wire.parse(body)
+    document = json_text.parse(body, "body")
     found = document.get("instances") if isinstance(document, dict) else None
     if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
         raise InvalidInput("instances", "one or more objects, each with inputs by name", found)

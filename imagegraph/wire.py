@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import pybase64
 
-from imagegraph import tensors
+from imagegraph import json_text, tensors
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
 from imagegraph.message import Message, Tensor
@@ -224,7 +224,7 @@ def _split(body: bytes, header_length: int | None) -> tuple[Any, _Binary]:
     if header_length is not None and not 0 <= header_length <= len(body):
         raise InvalidInput(HEADER_LENGTH, f"0 to the body's {len(body)} bytes", header_length)
     end = len(body) if header_length is None else header_length
-    return parse(body[:end]), _Binary(memoryview(body)[end:])
+    return json_text.parse(body[:end], "body"), _Binary(memoryview(body)[end:])
 
 
 def _answers(answers: Any, binary: _Binary) -> list[Message]:
@@ -247,18 +247,6 @@ def _objects(pairs: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         if not isinstance(answer, dict) or not answer.keys() & {"inputs", "outputs"}:
             raise InvalidInput(f"body[{name}]", "a V2 response", answer)
         yield str(name), answer
-
-
-def parse(text: bytes) -> Any:
-    """Parses JSON.
-
-    Raises:
-        InvalidInput: it is not JSON.
-    """
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput("body", f"JSON ({error})", bytes(text[:40])) from error
 
 
 def _message(head: Mapping[str, Any], binary: _Binary) -> Message:
@@ -292,6 +280,7 @@ def _message(head: Mapping[str, Any], binary: _Binary) -> Message:
     about = [_optional(head, name, str, "text", name) for name in ("id", "model_name")]
     version = head.get("model_version")
     parameters = _parameters(head, "parameters")
+    binary.allowance.take("parameters", len(parameters), "parameters")
     return Message(
         values, about[0] or "", about[1] or "", parameters, version if isinstance(version, str) else ""
     )

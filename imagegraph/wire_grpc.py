@@ -34,8 +34,10 @@ def decode_request(request: Any) -> wire.Request:
     Raises:
         InvalidInput: names the field at fault.
     """
-    values = _values(request.inputs, request.raw_input_contents, "inputs")
-    message = Message(values, request.id, request.model_name, _parameters(request))
+    allowance = tensors.Allowance()
+    values = _values(request.inputs, request.raw_input_contents, "inputs", allowance)
+    allowance.take("tensors", len(request.outputs), "outputs")
+    message = Message(values, request.id, request.model_name, _parameters(request, allowance))
     return wire.Request([message], [one.name for one in request.outputs] or None, binary=True)
 
 
@@ -45,8 +47,10 @@ def decode_answer(response: Any) -> Message:
     Raises:
         InvalidInput: names the field at fault.
     """
-    values = _values(response.outputs, response.raw_output_contents, "outputs")
-    return Message(values, response.id, response.model_name, _parameters(response), response.model_version)
+    allowance = tensors.Allowance()
+    values = _values(response.outputs, response.raw_output_contents, "outputs", allowance)
+    parameters = _parameters(response, allowance)
+    return Message(values, response.id, response.model_name, parameters, response.model_version)
 
 
 def encode_request(message: Message, model: str) -> Any:
@@ -83,10 +87,11 @@ def _fill(message: Message, target: Any, entries: Any, contents: Any) -> None:
             contents.append(b"".join(tensors.raw(one)))
 
 
-def _values(entries: Sequence[Any], raws: Sequence[bytes], kind: str) -> dict[str, Tensor]:
+def _values(
+    entries: Sequence[Any], raws: Sequence[bytes], kind: str, allowance: tensors.Allowance
+) -> dict[str, Tensor]:
     if raws and len(raws) != len(entries):
         raise InvalidInput(f"raw_{kind[:-1]}_contents", f"{len(entries)}, one a tensor", f"{len(raws)}")
-    allowance = tensors.Allowance()
     allowance.take("tensors", len(entries), kind)
     values: dict[str, Tensor] = {}
     for index, entry in enumerate(entries):
@@ -116,8 +121,9 @@ def _from_contents(
     return Tensor(datatype, shape, tensors.numbers(list(found), datatype, at))
 
 
-def _parameters(message: Any) -> dict[str, Any]:
+def _parameters(message: Any, allowance: tensors.Allowance) -> dict[str, Any]:
     if not message.parameters:
         return {}
+    allowance.take("parameters", len(message.parameters), "parameters")
     kinds = {name: (one, one.WhichOneof("parameter_choice")) for name, one in message.parameters.items()}
     return {name: getattr(one, kind) if kind else None for name, (one, kind) in kinds.items()}

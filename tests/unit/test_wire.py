@@ -238,6 +238,8 @@ def test_what_a_body_brings_is_counted_over_all_its_answers():
             wire.decode_request(orjson.dumps(many))
     with pytest.raises(InputTooLarge, match="at most 1024 tensors"):
         wire.decode_request(orjson.dumps({"inputs": [], "outputs": [{"name": "x"}] * 1025}))
+    with pytest.raises(InputTooLarge, match="at most 1024 parameters"):
+        wire.decode_request(orjson.dumps({"inputs": [], "parameters": {str(n): n for n in range(1025)}}))
 
 
 @pytest.mark.parametrize(

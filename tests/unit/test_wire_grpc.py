@@ -50,6 +50,16 @@ def test_what_becomes_python_objects_is_counted(monkeypatch):
         many.inputs.add(name=str(index), datatype="INT64", shape=[0])
     with pytest.raises(InputTooLarge, match="at most 1024 tensors"):
         wire_grpc.decode_request(many)
+    asked = pb.ModelInferRequest()
+    for index in range(1025):
+        asked.outputs.add(name=str(index))
+    with pytest.raises(InputTooLarge, match="outputs: expected at most 1024 tensors"):
+        wire_grpc.decode_request(asked)
+    about = pb.ModelInferRequest()
+    for index in range(1025):
+        about.parameters[str(index)].bool_param = True
+    with pytest.raises(InputTooLarge, match="at most 1024 parameters"):
+        wire_grpc.decode_request(about)
 
 
 @pytest.mark.parametrize("datatype", sorted(DATATYPES))
