@@ -12,6 +12,7 @@ from imagegraph import engine, tensors
 from imagegraph.calls import FakeCall
 from imagegraph.catalogue import Parts
 from imagegraph.check import Check, checked
+from imagegraph.check_plan import Walk
 from imagegraph.component import Combiner, Component, Router, Signature
 from imagegraph.errors import InvalidInput, UnknownName
 from imagegraph.graph import Node
@@ -270,3 +271,34 @@ def test_what_takes_long_to_read_keeps_nobody_waiting(value: Any) -> None:
 
     asyncio.run(main())
     assert threads == [False, True]
+
+
+def test_the_way_is_followed_once_for_each_set_of_known_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    followed: list[str] = []
+    follow = Walk._follow
+    monkeypatch.setattr(
+        Walk, "_follow", lambda self, node, known: (followed.append(node.name), follow(self, node, known))[1]
+    )
+    line = check({"name": "draws", "type": "MODEL"})
+    for number in range(3):
+        line({"prompt": "red", f"a stranger's {number}": number})
+        line({"prompt": "red", "steps": number + 1}, ["pictures"])
+        with pytest.raises(InvalidInput, match="node 'draws': prompt: expected a value"):
+            line({"steps": number + 1})
+    assert followed == ["draws"] * 3
+
+
+def test_what_nobody_reads_may_be_asked_for_where_it_is_passed_on() -> None:
+    passes = {"name": "reads", "type": "TRANSFORMER"}
+    check(passes)({"image": 1, "other": 2}, ["other"])
+    with pytest.raises(UnknownName, match="unknown output 'other'"):
+        check({"name": "reads"})({"image": 1, "other": 2}, ["other"])
+
+
+def test_refusals_of_one_plan_are_not_one_error() -> None:
+    line, refusals = check(LINE), []
+    for _ in range(2):
+        with pytest.raises(InvalidInput) as refusal:
+            line({"prompt": "red"})
+        refusals.append(refusal.value)
+    assert refusals[0] is not refusals[1]
