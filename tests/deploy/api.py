@@ -1,4 +1,4 @@
-"""The part of Kubernetes' API that a canary's commands ask, over what a test puts there."""
+"""The part of Kubernetes' API that a canary's commands and helm ask, over what a test puts there."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,6 +7,23 @@ from urllib.parse import parse_qs, urlsplit
 
 Objects = list[dict[str, Any]]
 NAMESPACE = "prod"
+# Of what helm looks for, by group and version.
+KINDS = {
+    "v1": {
+        "configmaps": "ConfigMap",
+        "persistentvolumeclaims": "PersistentVolumeClaim",
+        "secrets": "Secret",
+        "serviceaccounts": "ServiceAccount",
+        "services": "Service",
+    },
+    "apps/v1": {"deployments": "Deployment"},
+    "autoscaling/v2": {"horizontalpodautoscalers": "HorizontalPodAutoscaler"},
+    "keda.sh/v1alpha1": {"scaledobjects": "ScaledObject"},
+    "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
+    "policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
+    "serving.kserve.io/v1alpha1": {"inferencegraphs": "InferenceGraph"},
+    "serving.kserve.io/v1beta1": {"inferenceservices": "InferenceService"},
+}
 
 
 class Api(ThreadingHTTPServer):
@@ -16,7 +33,7 @@ class Api(ThreadingHTTPServer):
         objects: what there is, by plural; of a kind that is missing there is no definition.
         engines: what `objects` is overlaid with, one after the other at each look at Deployments.
         deleted: plural and name of what was deleted.
-        forbidden: plurals of what nobody may delete.
+        forbidden: plurals of what nobody may see or delete.
     """
 
     def __init__(self) -> None:
@@ -111,15 +128,55 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path)
-        _, _, plural = path.path.partition(f"/namespaces/{NAMESPACE}/")
+        before, _, which = path.path.partition(f"/namespaces/{NAMESPACE}/")
+        if not which:
+            return self._answer(200, self._discovery(path.path.strip("/")))
+        plural, _, name = which.partition("/")
+        if plural in self.server.forbidden:
+            return self._answer(403, {"kind": "Status", "status": "Failure", "reason": "Forbidden"})
         selector = parse_qs(path.query).get("labelSelector", [""])[0]
         if plural == "deployments" and "component=engine" in selector and len(self.server.engines) > 1:
             self.server.engines.pop(0)
         overlay = self.server.engines[0] if self.server.engines else {}
-        if plural not in self.server.objects:
-            return self._answer(404, {"kind": "Status", "status": "Failure"})
-        found = [*self.server.objects[plural], *overlay.get(plural, [])]
-        self._answer(200, {"items": [one for one in found if _matches(one, selector)]})
+        found = [*self.server.objects.get(plural, []), *overlay.get(plural, [])]
+        version = before.partition("/")[2].partition("/")[2]
+        kind = KINDS.get(version, {}).get(plural, "")
+        if name:
+            found = [one for one in found if one["metadata"]["name"] == name]
+        if plural not in self.server.objects or (name and not found):
+            return self._answer(404, {"kind": "Status", "status": "Failure", "reason": "NotFound"})
+        if name:
+            return self._answer(200, {"kind": kind, "apiVersion": version, **found[0]})
+        items = [one for one in found if not selector or _matches(one, selector)]
+        self._answer(200, {"kind": f"{kind}List", "apiVersion": version, "metadata": {}, "items": items})
+
+    def _discovery(self, path: str) -> dict[str, Any]:
+        """What there may be in this cluster."""
+        there = {
+            version: {plural: kind for plural, kind in kinds.items() if plural in self.server.objects}
+            for version, kinds in KINDS.items()
+        }
+        version = path.partition("/")[2]
+        if path == "version":
+            return {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
+        if path == "api":
+            return {"kind": "APIVersions", "versions": ["v1"]}
+        if path == "apis":
+            named = [one.partition("/") for one, kinds in there.items() if kinds and "/" in one]
+            groups = [
+                {
+                    "name": group,
+                    "versions": [{"groupVersion": f"{group}/{number}", "version": number}],
+                    "preferredVersion": {"groupVersion": f"{group}/{number}", "version": number},
+                }
+                for group, _, number in named
+            ]
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
+        resources = [
+            {"name": plural, "kind": kind, "namespaced": True, "verbs": ["get", "list"]}
+            for plural, kind in there.get(version, {}).items()
+        ]
+        return {"kind": "APIResourceList", "groupVersion": version, "resources": resources}
 
     def do_DELETE(self) -> None:
         path = urlsplit(self.path)
