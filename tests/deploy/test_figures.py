@@ -7,7 +7,7 @@ import pytest
 
 from imagegraph.errors import InvalidInput, Unavailable
 from imagegraph.figures import Figures, Limits, Prometheus, chance_of, objections
-from tests.deploy.api import NAMESPACE, Api
+from tests.deploy.api import Api
 from tests.deploy.conftest import Exporter, wait_for
 
 GOOD = Figures(requests=1000, errors=2, mean_s=1.0, p95_s=2.0)
@@ -119,8 +119,7 @@ def test_a_prometheus_that_is_not_there_is_named(url: str) -> None:
 def test_what_is_no_prometheus_is_named() -> None:
     with Api() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        server.objects["api/v1/query"] = []
-        url = f"http://127.0.0.1:{server.server_address[1]}/namespaces/{NAMESPACE}"
+        url = f"http://127.0.0.1:{server.server_address[1]}"
         with pytest.raises(Unavailable, match=f"what answers at {url} is no Prometheus"):
             Prometheus(url, "1m").figures(*CANARY, "plain")
         server.shutdown()
