@@ -26,7 +26,7 @@ def needed(paths: Iterable[str], pipeline: Mapping[str, Any] | None) -> list[str
     for path in map(PurePosixPath, paths):
         folders.setdefault(str(path.parent), []).append(path)
     if pipeline is not None:
-        parts = [name for name, made_by in pipeline.items() if isinstance(made_by, list) and made_by[0]]
+        parts = [name for name, made_by in pipeline.items() if isinstance(made_by, list) and any(made_by)]
         files = [path for name in parts for path in _loaded(folders.get(name, []))]
         return sorted([PIPELINE, *files])
     root = _loaded(folders.get(".", []))

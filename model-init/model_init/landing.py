@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from model_init.digests import Digest
-from model_init.errors import volume_failure
+from model_init.errors import WrongBytes, volume_failure
 
 
 class Landing:
@@ -61,8 +61,14 @@ class Landing:
         self._open()
 
     def write(self, data: bytes) -> int:
-        """Appends bytes."""
+        """Appends bytes.
+
+        Raises:
+            WrongBytes: they are more than the source has announced; who lies shall not fill the volume.
+        """
         self._check()
+        if self.size + len(data) > self._whole:
+            raise WrongBytes(f"more came than the {self._whole} bytes that were announced")
         try:
             self._file.write(data)
         except OSError as error:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from imagegraph import weights
+from imagegraph.errors import shorten
 from imagegraph.weights import Source, content_version, stays_inside
 from model_init.choice import PIPELINE, needed
 from model_init.digests import CHUNK
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 WIRE_CHUNK = 2**17
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}|git:[0-9a-f]{40}")
+LONGEST_NAME = 240  # bytes; file systems take 255, and beside its place a file is called a little longer
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,33 @@ class Remote:
     xet: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuses what would lead out of the cache.
+        """Refuses what would lead out of the cache, or cannot be there.
 
         Raises:
-            WrongName: the path does, or the digest is none.
+            WrongName: the path does, or no file system has such a name, or the digest is none.
         """
         if not stays_inside(self.path):
             raise WrongName(f"the source names a file {self.path!r}, which leads out of its folder")
+        # Controls and halves of letters would write lines of their own into logs, or cannot be written.
+        odd = any(unicodedata.category(one) in ("Cc", "Cs") for one in self.path)
+        if odd or any(len(name.encode()) > LONGEST_NAME for name in self.path.split("/")):
+            raise WrongName(f"the source names a file {shorten(self.path)}, as none can be called")
         if self.digest is not None and not DIGEST.fullmatch(self.digest):
             raise WrongName(f"the source says that the hash of {self.path!r} is {self.digest!r}")
+
+
+def together(files: list[Remote]) -> list[Remote]:
+    """Returns files that can be in one folder.
+
+    Raises:
+        WrongName: one is called like the folder of another, or like another.
+    """
+    paths = Counter(file.path for file in files)
+    for file in files:
+        above = next((str(one) for one in PurePosixPath(file.path).parents if str(one) in paths), None)
+        if above or paths[file.path] > 1:
+            raise WrongName(f"the source names {file.path!r}, and another file {above or file.path!r}")
+    return files
 
 
 class Origin(Protocol):
@@ -103,7 +125,7 @@ class Hub:
             raise WrongPin(f"{self._repo} at {self._revision} has no file that can be loaded")
         # Everybody may list a gated repository; only a file says whether we are let in.
         self._ask(lambda: get_hf_file_metadata(self._url(chosen[0].path)))
-        return chosen
+        return together(chosen)
 
     def fetch(self, file: Remote, landing: Landing, attempt: int) -> None:
         """Downloads over Xet where the hub and this machine have it, else (or when that failed) over HTTP."""
@@ -157,7 +179,10 @@ class Hub:
 
         response = get_session().get(self._url(PIPELINE), headers=build_hf_headers(), timeout=30)
         hf_raise_for_status(response)
-        return dict(json.loads(response.content))
+        pipeline = json.loads(response.content)
+        if not isinstance(pipeline, dict):
+            raise WrongBytes(f"{self._repo} at {self._revision}: {PIPELINE} is no JSON object")
+        return pipeline
 
     def _remote(self, item: Any) -> Remote:
         digest = f"sha256:{item.lfs.sha256}" if item.lfs else f"git:{item.blob_id}"
@@ -296,7 +321,9 @@ class Folder:
         for path, info in found.items():
             if info.get("islink"):
                 self._follow(path)
-        return [Remote(path[start:], info["size"], None, self._key(path)) for path, info in found.items()]
+        return together(
+            [Remote(path[start:], info["size"], None, self._key(path)) for path, info in found.items()]
+        )
 
     def _follow(self, path: str) -> None:
         """Makes sure that a link leads to a file of the folder or, from a snapshot, of its repository.

@@ -222,7 +222,7 @@ class Pull:
                 digest = landing.finish()
             if landing.size != remote.size or digest != (remote.digest or digest):
                 raise WrongBytes(
-                    f"{item.source}: {remote.path} came with {landing.size} bytes and hash {digest}, "
+                    f"came with {landing.size} bytes and hash {digest}, "
                     f"expected {remote.size} and {remote.digest}"
                 )
             with item.repository.writing():
@@ -232,11 +232,11 @@ class Pull:
         def land_right(attempt: int) -> str:
             try:
                 return land(attempt)
-            except WrongBytes:
+            except WrongBytes as error:
                 with item.repository.writing():
                     self._report.count(-partial.stat().st_size)
                     partial.unlink()
-                raise
+                raise WrongBytes(f"{item.source}: {remote.path}: {error}") from error
 
         return self._patiently(land_right, remote.path)
 

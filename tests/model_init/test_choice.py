@@ -67,6 +67,7 @@ def test_of_a_pipeline_only_the_parts_it_names_are_needed():
     pipeline = {
         "_class_name": "StableDiffusionXLPipeline",
         "feature_extractor": [None, None],
+        "safety_checker": [],
         "force_zeros_for_empty_prompt": True,
         "scheduler": ["diffusers", "EulerDiscreteScheduler"],
         "text_encoder": ["transformers", "CLIPTextModel"],

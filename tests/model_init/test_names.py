@@ -10,10 +10,10 @@ from imagegraph.errors import MissingWeights
 from imagegraph.weights import Source, stays_inside
 from model_init import clean, store
 from model_init.errors import WrongName
-from model_init.origins import Folder, Remote
+from model_init.origins import Folder, Remote, together
 from model_init.store import Repository
 from tests.model_init.conftest import COMMITS, DEPTH, Machine
-from tests.model_init.hub import Hub
+from tests.model_init.hub import Fault, Hub
 
 OUT = "../../../../victim"  # of the cache, seen from a snapshot
 
@@ -64,9 +64,38 @@ def test_a_path_stays_inside_only_if_every_step_of_it_goes_down(path: str) -> No
         Remote(path, 1, None, "0" * 64)
 
 
+@pytest.mark.parametrize(
+    "path", [f"{'n' * 300}.json", f"a/{'ü' * 130}", "a\nerror 0: b", "\x1b[31m", "\ud800"]
+)
+def test_a_name_that_no_file_can_have_or_that_would_forge_a_log_is_refused_in_one_line(path: str) -> None:
+    with pytest.raises(WrongName, match=r"^the source names a file '[ -~ü]+, as none can be called$"):
+        Remote(path, 1, None, "0" * 64)
+
+
 def test_unusual_names_are_no_reason_to_refuse() -> None:
-    for path in ("a", "a/b/c.json", "..data/a", "a..b", "...", ".hidden", "ä b/ü"):
+    for path in ("a", "a/b/c.json", "..data/a", "a..b", "...", ".hidden", "ä b/ü", "図\u3000/1", "n" * 240):
         assert stays_inside(path)
+        assert Remote(path, 1, None, "0" * 64).path == path
+
+
+@pytest.mark.parametrize("paths", [["a", "a/b"], ["a/b/c", "x", "a"], ["a", "a"]])
+def test_files_that_cannot_be_in_one_folder_are_refused(paths: list[str]) -> None:
+    with pytest.raises(WrongName, match="^the source names '.*', and another file 'a'$"):
+        together([Remote(path, 1, None, "0" * 64) for path in paths])
+
+
+def test_a_source_that_sends_more_than_it_announced_does_not_fill_the_volume(
+    machine: Machine, hub: Hub
+) -> None:
+    hub.faults.append(Fault(r"GET /cdn", times=9, change=lambda data: data + bytes(50_000_000)))
+    output = machine.pull("--entry=depth", code=8)
+    assert f"error 8: {DEPTH}: model.safetensors: more came than the " in output
+    assert max(hub.sent.values()) < 50_000_000  # of three attempts
+
+
+def test_a_pipeline_that_is_no_object_is_said(machine: Machine, hub: Hub) -> None:
+    hub.repos[DEPTH].files = {"model_index.json": b'["a"]', "model.safetensors": b"weights"}
+    assert "model_index.json is no JSON object" in machine.pull("--entry=depth", "--attempts=1", code=8)
 
 
 def test_keys_of_an_object_store_do_not_lead_out(tmp_path: Path) -> None:
