@@ -16,19 +16,26 @@ NO_LETTERS = "(in letters that cannot be drawn here; see results.json)"
 
 def contact_sheet(title: str, rows: Sequence[Sequence[tuple[str, Image]]], cell: int = CELL) -> Pillow.Image:
     """Draws pictures in rows under a title, each fitted into `cell` px, with labels of up to two lines."""
-    rows = [row for row in rows if row]
-    head, step, row_step = TEXT + 2 * GAP, cell + GAP, cell + 4 * TEXT
-    sheet = Pillow.new("RGB", (GAP + max(map(len, rows)) * step, head + len(rows) * row_step), "white")
+    fitted = [[(label, _fit(image, cell)) for label, image in row] for row in rows if row]
+    heights = [max(picture.height for _, picture in row) for row in fitted]
+    head, step, below = TEXT + 2 * GAP, cell + GAP, 4 * TEXT
+    size = GAP + max(map(len, fitted)) * step, head + sum(heights) + len(heights) * below
+    sheet = Pillow.new("RGB", size, "white")
     write(sheet, GAP, GAP, title)
-    for line, row in enumerate(rows):
-        for column, (label, image) in enumerate(row):
-            left, top = GAP + column * step, head + line * row_step
-            picture = image.rgb()
-            scale = cell / max(picture.size)
-            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-            sheet.paste(picture.resize(size), (left, top))
-            write(sheet, left, top + cell + 2, label)
+    top = head
+    for row, height in zip(fitted, heights, strict=True):
+        for column, (label, picture) in enumerate(row):
+            left = GAP + column * step
+            sheet.paste(picture, (left, top))
+            write(sheet, left, top + height + 2, label)
+        top += height + below
     return sheet
+
+
+def _fit(image: Image, cell: int) -> Pillow.Image:
+    picture = image.rgb()
+    scale = cell / max(picture.size)
+    return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
 
 
 def write(sheet: Pillow.Image, left: int, top: int, text: str) -> None:

@@ -25,6 +25,12 @@ def test_a_contact_sheet_shows_every_row_under_a_title(title):
     assert grey.sum() > 3 * CELL * CELL // 5
 
 
+def test_a_row_is_as_high_as_its_highest_picture():
+    wide, tall = [("one", picture(64, 16))] * 2, [("two", picture(16, 64))]
+    heights = [contact_sheet("", rows).height for rows in ([wide], [tall])]
+    assert heights[1] - heights[0] == CELL - CELL // 4
+
+
 @pytest.mark.parametrize("text", ["红色的立方体", "東京の夜", "서울", "красный куб", "κόκκινος κύβος"])
 def test_letters_of_other_scripts_are_drawn_and_are_no_boxes(text: str) -> None:
     drawn = title(text)
