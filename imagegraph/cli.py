@@ -1,4 +1,4 @@
-"""The command line: run, list, show, generate, replay."""
+"""Runs and serves graphs of image models (see `list`)."""
 
 from __future__ import annotations
 
@@ -332,10 +332,15 @@ def _photo_name(arguments: list[str]) -> str | None:
 
 
 def _picture(path: str, name: str) -> Image:
+    """Reads a picture, and looks at all of it: what no node could read shall not wait for the weights."""
     try:
-        return Image(Path(path).read_bytes())
+        data = Path(path).read_bytes()
     except OSError as error:
         raise InvalidInput(name, "a file with a picture", f"{path} ({error.strerror})") from error
+    looked_at = Image(data)
+    looked_at.check(name)
+    looked_at.own()
+    return Image(data)  # without the pixels, which nobody needs while models load
 
 
 def _report(answer: Message, files: list[Path], context: Context, embedded: Embedded, seconds: float) -> None:
@@ -356,6 +361,13 @@ def _end(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
+def _leave(code: int) -> None:
+    """Ends at once: Python would wait for threads of components, however long they still load or compute."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def main() -> None:
     """Runs the command line; errors become one sentence and an exit code."""
     # As the first process of a container, one without a handler would ignore the signal.
@@ -368,12 +380,10 @@ def main() -> None:
         app()
     except ImagegraphError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if 400 <= error.status < 499 else 1)
+        _leave(2 if 400 <= error.status < 499 else 1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            # Python would wait for threads of components, however long they still load or compute.
-            sys.stdout.flush()
-            os._exit(INTERRUPTED)
+            _leave(INTERRUPTED)
         raise
 
 

@@ -32,6 +32,12 @@ def project(tmp_path, monkeypatch):
     Pillow.new("RGB", (64, 32), "red").save("photo.png")
 
 
+def png(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Pillow.effect_noise((width, height), 50).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def run(*arguments: str) -> str:
     """Returns what a command prints; its error as it is raised."""
     stream = io.StringIO()
@@ -223,18 +229,43 @@ def test_what_goes_wrong_is_told_in_one_sentence(arguments, kind, message):
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
-    [(InvalidInput("a", "b", "c"), 2), (ImagegraphError("x"), 1)],
+    ("picture", "message"),
+    [
+        (b"# no picture", "image: expected a JPEG, PNG or WebP picture"),
+        (png(1, 300), "image: expected sides of at least 16 pixels, got '1x300'"),
+        (png(500, 100), "image: expected an aspect ratio within 4:1, got '500x100'"),
+        (png(64, 64)[:100], "image: expected a whole picture"),
+    ],
+    ids=["text", "sliver", "panorama", "cut off"],
 )
-def test_the_exit_code_tells_whose_fault_it_is(error, code, monkeypatch, capsys):
-    def fail() -> None:
-        raise error
+def test_a_picture_that_no_node_can_read_does_not_wait_for_the_weights(picture, message, monkeypatch):
+    Path("image.png").write_bytes(picture)
+    monkeypatch.setattr(cli, "run_shown", None)
+    with pytest.raises(InvalidInput, match=message):
+        run("run", "paint", "image=image.png", "--device", "cpu")
+    assert not Path("out").exists()
 
-    monkeypatch.setattr(cli, "app", fail)
-    with pytest.raises(SystemExit) as caught:
-        cli.main()
-    assert caught.value.code == code
-    assert len(capsys.readouterr().err.splitlines()) == 1
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [("InvalidInput('a', 'b', 'c')", 2), ("ImagegraphError('x')", 1), ("SystemExit(130)", 130)],
+)
+def test_the_exit_code_tells_whose_fault_it_is_and_no_thread_is_waited_for(error, code):
+    program = f"""
+import threading, time
+from imagegraph import cli
+from imagegraph.errors import ImagegraphError, InvalidInput
+
+def app():
+    threading.Thread(target=time.sleep, args=(3600,)).start()  # a component that still loads
+    raise {error}
+
+cli.app = app
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == (code != cli.INTERRUPTED)
 
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]])
