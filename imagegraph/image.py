@@ -191,11 +191,24 @@ class Image:
         return hash(self.data)
 
 
+class _Shared(PillowImage.Image):
+    """A picture whose pixels others see, too; Pillow's own methods copy them first, but for these two."""
+
+    def frombytes(self, *arguments: Any, **named: Any) -> None:
+        self._ensure_mutable()
+        super().frombytes(*arguments, **named)
+
+    def putpalette(self, *arguments: Any, **named: Any) -> None:
+        self._ensure_mutable()
+        super().putpalette(*arguments, **named)
+
+
 def _shared(picture: PillowImage.Image) -> PillowImage.Image:
     """Returns the same pixels as a picture of its own; whoever writes to either gets a copy first."""
     picture.load()
     picture.readonly = 1
     shared = picture._new(picture.im)
+    shared.__class__ = _Shared
     shared.readonly = 1
     shared.info = {}
     return shared

@@ -159,23 +159,27 @@ WRITES = {
     "putpixel": lambda picture: picture.putpixel((0, 0), picture.getpixel((1, 1))),
     "putdata": lambda picture: picture.putdata([0 if picture.mode != "RGB" else (0, 0, 0)] * 4),
     "putalpha": lambda picture: picture.putalpha(0),
+    "frombytes": lambda picture: picture.frombytes(bytes(len(picture.tobytes()))),
+    "putpalette": lambda picture: picture.putpalette(bytes(range(255, -1, -1)) * 3),
     "draw": lambda picture: ImageDraw.Draw(picture).rectangle((0, 0, 9, 9), fill=0),
     "info": lambda picture: picture.info.update(transparency=0),
 }
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "L", "1"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "L", "P", "1"])
 def test_who_writes_to_a_picture_changes_it_for_nobody_else(write, mode):
     data = encoded(RED.convert(mode), "JPEG" if mode == "CMYK" else "PNG")
     for image in (Image(data), Image(pixels=RED.copy())):
         before = image.rgb().tobytes(), image.map_rgb().tobytes(), image.map().tobytes()
-        for read in (image.rgb, image.map_rgb):
+        own = image.own().convert("RGBA").tobytes()
+        for read in (image.rgb, image.map_rgb, image.own):
             with contextlib.suppress(ValueError):
                 write(read())
         image.map()[:] = 7
         assert (image.rgb().size, image.rgb().mode, image.rgb().info) == ((32, 24), "RGB", {})
         assert (image.rgb().tobytes(), image.map_rgb().tobytes(), image.map().tobytes()) == before
+        assert image.own().convert("RGBA").tobytes() == own
 
 
 def test_who_only_looks_at_a_picture_gets_no_copy():
