@@ -14,7 +14,7 @@ BAD = {
     "unknown graph": ("graph=reimagin", "unknown name 'reimagin'; known: caption, create, depth"),
     "unknown bundle": (
         "bundle=sd16",
-        "bundle of graph 'reimagine': unknown name 'sd16'; known: pocket, sd15",
+        "bundle of graph 'reimagine': unknown name 'sd16'; known: photo, pocket, sd15",
     ),
     "unknown node": ("nodes.depht.replicas=2", "nodes: unknown name 'depht'; known: caption, depth, edges"),
     "unknown pool": ("nodes.depth.pool=a100", "nodes.depth.pool: unknown name 'a100'; known: cpu"),
@@ -159,6 +159,7 @@ REFUSED = {
         "Kubernetes takes 63; shorten it, or set fullnameOverride",
     ),
     "environment with a dash": ("node: {env: {A-B: c}}", "additional properties 'A-B' not allowed"),
+    "environment named by what YAML takes for a boolean": ("node: {env: {'true': x}}", "'/node/env'"),
     "number too large to keep": ("node: {env: {A: 9007199254740993}}", "'/node/env/A'"),
     "tag with a slash": ("image: {tag: a/b}", "'/image/tag'"),
     "repository in capitals": ("image: {repository: a/B}", "'/image/repository'"),
@@ -174,6 +175,18 @@ REFUSED = {
     "name in capitals to begin with": ("fullnameOverride: Photos", "'/fullnameOverride'"),
     "container of another image": ("podTemplate: {container: {image: a}}", "'/podTemplate/container/image'"),
     "second container": ("podTemplate: {spec: {containers: []}}", "'/podTemplate/spec/containers'"),
+    "pull when there is none": (
+        "podTemplate: {container: {imagePullPolicy: Sometimes}}",
+        "'/podTemplate/container/imagePullPolicy'",
+    ),
+    "spread that says half of it": (
+        "engine: {podTemplate: {spec: {topologySpreadConstraints: [{topologyKey: kubernetes.io/hostname}]}}}",
+        "/topologySpreadConstraints/0': missing properties 'maxSkew', 'whenUnsatisfiable'",
+    ),
+    "less than no time to end": (
+        "podTemplate: {spec: {terminationGracePeriodSeconds: -1}}",
+        "'/podTemplate/spec/terminationGracePeriodSeconds'",
+    ),
     "mount of no volume, at first": (
         "modelInit: {container: {volumeMounts: [{name: more, mountPath: /more}]}}",
         "volumeMounts of container 'model-init': unknown name 'more'; known: models, tmp",
