@@ -264,7 +264,7 @@ TABLE: list[Row] = [
         ask("create", controls={"depth": {"start": 0.9, "end": 0.1}}),
         Refused(400, "controls.depth: expected a start before the end, not 0.9 to 0.1"),
     ),
-    ("a prior that is none", ask(priors=["smell"]), Refused(400, "priors[0]: expected 'caption', ")),
+    ("a prior that is none", ask(priors=["smell"]), Refused(400, "priors[0]: expected 'depth', ")),
     ("infinite guidance", ask(guidance="inf"), Refused(400, "guidance: expected a finite number, got 'inf'")),
     ("a negative seed", ask(seed=-1), Refused(400, "seed: expected greater than or equal to 0, got -1")),
     ("a width of 100", ask(width=100), Refused(400, "width: expected a multiple of 64, got 100")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import pydantic
 
@@ -29,13 +30,14 @@ class Variant(_Partial):
 class Entry(_Partial):
     """A component's line in the catalogue."""
 
-    uses: Mapping[str, str] = {}
+    uses: Mapping[str, str] | Literal["priors"] = {}
     bundles: Mapping[str, Variant]
 
 
 class Catalogue(_Partial):
     """The catalogue as far as it names weights."""
 
+    priors: tuple[str, ...] = ()
     entries: Mapping[str, Entry]
 
     @classmethod
@@ -62,7 +64,9 @@ class Catalogue(_Partial):
         for name in wanted:  # grows while it is read
             if name not in inside:
                 raise UnknownName(f"entry of bundle '{bundle}'", name, inside)
-            wanted += [used for used in inside[name].uses.values() if used not in wanted]
+            uses = inside[name].uses
+            used = self.priors if isinstance(uses, str) else uses.values()
+            wanted += [one for one in used if one not in wanted]
         found = [source for name in wanted for source in inside[name].bundles[bundle].weights.values()]
         return list(dict.fromkeys(found))
 

@@ -82,7 +82,7 @@ def test_whatever_can_be_drawn_can_be_enlarged(upscale: Upscale) -> None:
     widest = int(16 * MAX_ASPECT)
     for name, variant in catalogue.entry("generate").bundles.items():
         component = catalogue.entry("upscale").build(name, {})
-        component.__dict__["_model"] = upscale._model
+        component.__dict__.update(_scale=upscale._scale, _window=upscale._window)
         for aspect in ((16, 16), (16, 9), (9, 16), (widest, 16), (16, widest)):
             size = working_size(*(side * 100 for side in aspect), variant.settings["size"])
             assert component._parts(*size), size

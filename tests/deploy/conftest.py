@@ -166,9 +166,10 @@ def wait_for(condition: Any, what: str) -> None:
 def answered(url: str, predictor: str, count: int) -> bool:
     query = f'imagegraph_requests_total{{job="metrics",predictor="{predictor}"}}'
     try:
-        found = httpx.get(f"{url}/api/v1/query", params={"query": f"sum({query})"}).json()["data"]["result"]
-    except httpx.TransportError:
+        answer = httpx.get(f"{url}/api/v1/query", params={"query": f"sum({query})"}).raise_for_status()
+    except (httpx.TransportError, httpx.HTTPStatusError):  # it is still starting
         return False
+    found = answer.json()["data"]["result"]
     return bool(found) and float(found[0]["value"][1]) == count
 
 

@@ -1,6 +1,8 @@
 """What the bundle `photo` reads out of photographs reaches its floors (`photo/evaluate.py: FLOORS`)."""
 
+import multiprocessing
 import subprocess
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -13,7 +15,9 @@ LEAST = 12
 
 @pytest.fixture(scope="module")
 def scores():
-    return evaluate(fetch=True) if _fetchable() else evaluate(fetch=False)
+    # By itself: while a model loads in this process, torch makes the tensors of all threads without memory.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+        return alone.submit(evaluate, fetch=_fetchable()).result()
 
 
 def _fetchable() -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from test_redis_store import Redis
 
+from imagegraph.cache import BELIEVED_S
 from imagegraph.catalogue import ROOT
 from imagegraph.graph import Node
 from tests.serve.conftest import Server, outputs, request
@@ -100,6 +101,7 @@ def test_a_canary_and_a_replaced_pod_are_never_answered_with_what_was_known_befo
     again = images.start(3, "--component", "tell", *ports, wait=False)
     again.http = pods[0].http
     again.wait()
+    time.sleep(BELIEVED_S)  # what the old pod said may be believed for so long
     assert told(engine, **{"X-Predictor": "default"}) == (3, None)
     end = time.monotonic() + 30
     while (answer := told(engine, **{"X-Predictor": "default"})) != (3, "tell"):

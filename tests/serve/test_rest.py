@@ -295,12 +295,12 @@ def test_equal_requests_at_once_have_each_its_own_deadline(start: Start) -> None
     def ask(seconds: str) -> httpx.Response:
         headers = {"X-Request-Timeout": seconds}
         url = f"http://127.0.0.1:{server.http_port}/v2/models/m/infer"
-        return httpx.post(url, json=request(seconds=1.5), headers=headers, timeout=30)
+        return httpx.post(url, json=request(seconds=4), headers=headers, timeout=30)
 
     with ThreadPoolExecutor() as threads:
-        first = threads.submit(ask, "0.4")
-        time.sleep(0.1)
+        first = threads.submit(ask, "2.5")
+        time.sleep(0.5)
         second = threads.submit(ask, "60")
         assert first.result().status_code == 504
-        assert outputs(second.result()) == {"slept": [1.5]}
+        assert outputs(second.result()) == {"slept": [4]}
     assert "cache_hits" in second.result().json()["parameters"], "it waited for what the first had begun"
