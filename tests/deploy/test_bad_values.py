@@ -159,7 +159,7 @@ REFUSED = {
         "Kubernetes takes 63; shorten it, or set fullnameOverride",
     ),
     "environment with a dash": ("node: {env: {A-B: c}}", "additional properties 'A-B' not allowed"),
-    "environment named by what YAML takes for a boolean": ("node: {env: {'true': x}}", "'/node/env'"),
+    "environment named by what YAML takes for a boolean": ("node: {env: {'true': x}}", "'/node/env/true'"),
     "number too large to keep": ("node: {env: {A: 9007199254740993}}", "'/node/env/A'"),
     "tag with a slash": ("image: {tag: a/b}", "'/image/tag'"),
     "repository in capitals": ("image: {repository: a/B}", "'/image/repository'"),
