@@ -146,8 +146,8 @@ class Generate(Batched):
         image_strength: Annotated[
             Unit | None, Field(gt=0, description="Start from the photo, this far noised; else from noise")
         ] = None,
-        width: Side | None = None,
-        height: Side | None = None,
+        width: Annotated[Side | None, Field(description="Else as the photo's or the maps' shape")] = None,
+        height: Annotated[Side | None, Field(description="Else as the photo's or the maps' shape")] = None,
         **maps: Image,
     ) -> Plan:
         """Plans the pictures of one request.

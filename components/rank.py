@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence, Set
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from components.pretrained import pretrained
 from imagegraph.component import Component, Progress, Reader, Signature, Weights
@@ -78,7 +79,10 @@ class Rank(Component):
         prompt: Prompt,
         steered_by: list[str] | None = None,
         image: Image | None = None,
-        rank_by: Literal["prompt", "image", "fidelity"] = "prompt",
+        rank_by: Annotated[
+            Literal["prompt", "image", "fidelity"],
+            Field(description="Score to order by: prompt, image or fidelity"),
+        ] = "prompt",
         **readings: Any,
     ) -> Ranking:
         """Scores and orders the pictures.

@@ -12,7 +12,7 @@ from pathlib import Path
 from imagegraph.errors import ImagegraphError, InvalidInput
 
 PARENT = Path("out")
-LONGEST_NAME = 100
+LONGEST_NAME = 200  # bytes; file systems take 255, and a number follows
 _STAGED = ".imagegraph-"
 
 
@@ -31,7 +31,7 @@ def new_folder(asked: Path | None, stem: str) -> Iterator[Path]:
     try:
         try:
             made = _make(asked or PARENT)
-            place = asked or _claim(PARENT / (stem[:LONGEST_NAME] or "run"))
+            place = asked or _claim(PARENT / (_fitting(stem) or "run"))
             made = [place, *made] if asked is None else made
             tempfile.TemporaryDirectory(prefix=_STAGED, dir=place).cleanup()
             if taken := _taken(place):
@@ -113,6 +113,11 @@ def _make(place: Path) -> list[Path]:
     made = [one for one in (place, *place.parents) if not one.exists()]
     place.mkdir(parents=True, exist_ok=True)
     return made
+
+
+def _fitting(stem: str) -> str:
+    """Returns what of a name is text, as much as a file system takes."""
+    return stem.encode(errors="surrogateescape")[:LONGEST_NAME].decode(errors="ignore")
 
 
 def _claim(place: Path) -> Path:

@@ -36,6 +36,15 @@ def test_each_run_gets_a_folder_of_its_own() -> None:
             assert folder.is_dir()
 
 
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [("x" * 255, f"{'x' * 200}-1"), ("图" * 85, f"{'图' * 66}-1"), ("caf\udce9", "caf-1"), ("", "run-1")],
+)
+def test_a_folder_gets_of_any_name_what_is_text_and_fits(stem: str, name: str) -> None:
+    with destination.new_folder(None, stem) as folder:
+        assert folder.name == name
+
+
 def test_a_folder_that_is_asked_for_is_taken_where_it_is_new_or_empty(home: Path) -> None:
     (home / "here").mkdir()
     (home / "here" / ".DS_Store").touch()
