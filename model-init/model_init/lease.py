@@ -27,7 +27,8 @@ def hold(
     """Holds the lock of a repository; gives a function that raises once the work has to end.
 
     The lock is a file that its holder touches, so it needs no flock: on the same machine a dead holder
-    is seen at once, on another one after LEASE_S without a touch.
+    is seen at once, on another one after LEASE_S without a touch. A file that names no holder, as a
+    machine that lost its power may leave it, goes half a lease later.
 
     Args:
         only_of_dead: do not wait for a holder that lives, which shows at its next touch.
@@ -56,6 +57,7 @@ def hold(
 
     start, said = time.monotonic(), False
     touched: int | None = None
+    silent_since = start
     while not lease.is_locked:
         keep_on()
         waited = time.monotonic() - start
@@ -65,6 +67,12 @@ def hold(
         except Timeout as error:
             before, touched = touched, _touched(repository.lock)
             lives = only_of_dead and None not in (before, touched) and before != touched
+            if touched != before:
+                silent_since = time.monotonic()
+            elif time.monotonic() - silent_since > 1.5 * LEASE_S:
+                # Should it be another's by now, that one sees its loss and begins again.
+                with repository.writing():
+                    repository.lock.unlink(missing_ok=True)
             if lives or waited >= timeout_s:
                 raise Busy(f"{repository.lock} is held by somebody else since {waited:.0f} s") from error
             if not said:

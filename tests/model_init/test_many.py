@@ -181,6 +181,17 @@ def test_gc_waits_for_a_dead_holder_elsewhere_and_not_for_one_that_lives(tmp_pat
         pass
 
 
+def test_a_lock_that_names_nobody_holds_nobody_up_for_ever(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(lease, "LEASE_S", 0.4)
+    monkeypatch.setattr(lease, "HEARTBEAT_S", 0.1)
+    for left in ("", "12345\nanother-machine\n"):
+        repository = Repository(tmp_path, "a/b")
+        repository.lock.parent.mkdir(parents=True, exist_ok=True)
+        repository.lock.write_text(left)
+        with hold(repository, 60, STOP, print):
+            pass
+
+
 def test_a_lock_that_is_held_for_too_long_is_said(machine: Machine):
     with hold(Repository(machine.cache, DEPTH), 5, STOP, print):
         output = machine.pull("--entry=depth", "--lock-timeout=1", code=9)
