@@ -233,8 +233,8 @@ class Port:
         return checked
 
     def plain(self, value: Any) -> Any:
-        """Returns a value as JSON knows it; arrays as nested lists, no pictures."""
-        return self._adapter.dump_python(value, mode="json")
+        """Returns a value as JSON knows it; arrays as nested lists, no pictures; None if not given."""
+        return None if value is None else self._adapter.dump_python(value, mode="json")
 
     @functools.cached_property
     def holds_images(self) -> bool:

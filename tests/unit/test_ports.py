@@ -142,6 +142,7 @@ def test_arrays_keep_their_dtype_and_are_plain_as_lists():
     assert array.dtype == np.float32
     assert port.plain(array) == [[1.0, 2.0, 3.0]]
     assert PORTS["controls"].plain({"a": How()}) == {"a": {"strength": 1.0}}
+    assert all(port.plain(None) is None for port in PORTS.values())
 
 
 class Unread(np.ndarray):
