@@ -184,7 +184,8 @@ class Image:
         if not isinstance(other, Image):
             return False
         if not self.is_encoded and not other.is_encoded:  # which takes long
-            return self._decoded() == other._decoded()
+            one, another = self._decoded(), other._decoded()
+            return (one.mode, one.size) == (another.mode, another.size) and one.tobytes() == another.tobytes()
         return self.data == other.data
 
     def __hash__(self) -> int:
