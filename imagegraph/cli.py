@@ -361,15 +361,28 @@ def _end(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _leave(code: int) -> None:
+def _leave(code: Any) -> None:
     """Ends at once: Python would wait for threads of components, however long they still load or compute."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
+def command_line() -> None:
+    """Runs the command that `sys.argv` names.
+
+    Raises:
+        SystemExit: with 2 where who asked can do something about it, with 1 where not.
+    """
+    try:
+        app()
+    except ImagegraphError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if 400 <= error.status < 499 else 1)
+
+
 def main() -> None:
-    """Runs the command line; errors become one sentence and an exit code."""
+    """Runs the command line as a process of its own."""
     # As the first process of a container, one without a handler would ignore the signal.
     signal.signal(signal.SIGTERM, _end)
     # Libraries warn of their own old habits; the user of a command can do nothing about it.
@@ -377,13 +390,10 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=UserWarning)
     os.environ.setdefault("TQDM_DISABLE", "1")  # their bars would tear ours apart
     try:
-        app()
-    except ImagegraphError as error:
-        print(f"error: {error}", file=sys.stderr)
-        _leave(2 if 400 <= error.status < 499 else 1)
+        command_line()
     except SystemExit as end:
-        if end.code == INTERRUPTED:
-            _leave(INTERRUPTED)
+        if end.code == INTERRUPTED or isinstance(end.__context__, ImagegraphError):
+            _leave(end.code)
         raise
 
 

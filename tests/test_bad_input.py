@@ -92,7 +92,7 @@ def command(*arguments: str) -> Callable[[], Any]:
     def send() -> None:
         sys.argv = ["imagegraph", *arguments]
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            cli.command_line()
         assert isinstance(left.value.__context__, ImagegraphError)
         assert left.value.code == (2 if left.value.__context__.status < 499 else 1)
         raise left.value.__context__
