@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import functools
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -60,6 +61,11 @@ class Side:
     traffic: int = 100
     shadow: bool = False
     watch: Watch | None = None
+
+    @functools.cached_property
+    def written(self) -> frozenset[str]:
+        """The names of all values that its nodes may write."""
+        return frozenset(name for signature in self.signatures.values() for name in signature.outputs)
 
     @property
     def up(self) -> bool:
@@ -247,11 +253,12 @@ class Service:
             answer = await engine.run(side.root, message, side.call, context)
             values = answer.values
             if self._strict:
-                kept = {*self.interface.outputs, *(outputs or ())}
+                # A combiner in a pod answers the request's own values, too, read anew.
+                kept = side.written.union(outputs or ())
                 values = {
                     name: value
                     for name, value in values.items()
-                    if name in kept or value is not message.values.get(name)
+                    if name in kept or name not in message.values
                 }
             await encode_pictures(values)
             parameters = dict(answer.parameters)

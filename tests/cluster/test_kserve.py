@@ -152,7 +152,8 @@ class TestReimagine:
         assert answer.status_code == 200, answer.text[:2000]
         message = wire.decode(answer.content)
         values = {name: rows(plain(value)) for name, value in message.values.items()}
-        assert {name: [without_base64(row) for row in found] for name, found in values.items()} == expected
+        # KServe's router passes on what the request brought, too.
+        assert {name: [without_base64(row) for row in values[name]] for name in expected} == expected
 
     def test_a_nodes_refusal_reaches_the_client_as_such(self, release: Namespace) -> None:
         inputs = [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["bm8gcGljdHVyZQ=="]}]
