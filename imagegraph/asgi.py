@@ -26,6 +26,7 @@ from imagegraph.errors import (
 )
 from imagegraph.http1 import LEFT
 from imagegraph.journal import Entry, Journal
+from imagegraph.time_limit import within
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -162,8 +163,7 @@ class Table:
 
     async def _body(self, receive: Receive, headers: dict[str, str], size: int) -> bytes:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await _read(receive, headers, size)
+            return await within(self._timeout_s, _read(receive, headers, size))
         except TimeoutError:
             error = DeadlineExceeded(f"the body did not come within {self._timeout_s:g} s")
             error.status = 408

@@ -10,7 +10,6 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
@@ -19,6 +18,7 @@ from imagegraph.errors import DeadlineExceeded, ImagegraphError, describe
 from imagegraph.graph import Node, NodeType
 from imagegraph.image import Image
 from imagegraph.message import Message
+from imagegraph.time_limit import within
 
 Method = Literal["infer", "aggregate", "route"]
 Answer = TypeVar("Answer")
@@ -118,8 +118,7 @@ async def run(graph: Node, message: Message, call: Call, context: Context | None
     if seconds is not None and seconds <= 0:
         raise DeadlineExceeded("out of time before the first node")
     try:
-        async with asyncio.timeout(seconds) if seconds is not None else nullcontext():
-            return await _walk(graph, message, call, context)
+        return await within(seconds, _walk(graph, message, call, context))
     except TimeoutError as error:
         running = ", ".join(_running(context))
         raise DeadlineExceeded(f"out of time in node {running}" if running else "out of time") from error

@@ -35,7 +35,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._max_head_s = max_head_s
         self._max_stall_s = max_stall_s
-        self._in_message = False
+        self._in_head = False
         self._received = b""  # while it is parsed
         self._unproductive = 0  # bytes since the last that were body
         self._timer: asyncio.TimerHandle | None = None
@@ -48,15 +48,15 @@ class BoundedProtocol(HttpToolsProtocol):
         self._expect_head()
 
     def on_message_begin(self) -> None:
-        """Starts the clock of a head."""
-        self._in_message = True
-        self._expect_head()
+        """Notes that a head has begun."""
+        self._in_head = True
         super().on_message_begin()
         # To wait for ASGI's own event of it would take a task for every request.
         self.scope["state"][LEFT] = self._left
 
     def on_headers_complete(self) -> None:
         """Stops the clock."""
+        self._in_head = False
         self._stop_clock()
         self._unproductive = 0
         if not self._offers_another_protocol():
@@ -69,7 +69,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Makes way for the next request."""
-        self._in_message = False
         if self._offers_another_protocol():
             return
         super().on_message_complete()
@@ -83,6 +82,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = data
         super().data_received(data)
         self._received = b""
+        if self._in_head and self._timer is None:  # most heads come at once and need no clock
+            self._expect_head()
         if self._unproductive > MAX_HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response(f"More than {MAX_HEAD_BYTES} bytes of header.")
 

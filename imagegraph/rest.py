@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import orjson
@@ -183,8 +182,7 @@ class Work:
         """Answers V1 and Vertex AI."""
         self._limit(request)
         context = request.entry.context
-        decode = partial(instances, request.body, context.id, self._limits.instances)
-        messages = await _decoded(decode, request.body)
+        messages = await _decoded(instances, request.body, context.id, self._limits.instances)
         if len(messages) > 1:
             await self._service.check(messages, request.entry)
         # One that fails ends the others, which would be computed for nobody.
@@ -210,7 +208,7 @@ class Work:
         start = time.perf_counter()
         self._limit(request)
         length = wire.header_length(request.headers.get(wire.HEADER_LENGTH.lower()))
-        asked = await _decoded(partial(wire.decode_request, request.body, length), request.body)
+        asked = await _decoded(wire.decode_request, request.body, length)
         self._metrics.phase("decode", time.perf_counter() - start)
         return asked
 
@@ -228,9 +226,9 @@ class Work:
         return Answer(body, content_type=BINARY, headers={wire.HEADER_LENGTH.lower(): str(length)})
 
 
-async def _decoded(decode: Callable[[], One], body: bytes) -> One:
+async def _decoded(decode: Callable[..., One], body: bytes, *others: Any) -> One:
     """Decodes a body; a large one in a thread, so that others are answered meanwhile."""
-    return await asyncio.to_thread(decode) if len(body) > LARGE_BYTES else decode()
+    return await asyncio.to_thread(decode, body, *others) if len(body) > LARGE_BYTES else decode(body, *others)
 
 
 def _event(happening: Happening) -> bytes:

@@ -74,34 +74,44 @@ class Side:
 
 
 class _UnderWay:
-    """The requests under way, each in a task of its own; a context manager for each of them."""
+    """The requests under way, each in a task of its own."""
 
     def __init__(self, in_flight: AbstractContextManager[None]) -> None:
         """Takes what counts them."""
-        self._in_flight = in_flight
-        self._tasks: set[asyncio.Task[Any] | None] = set()
-        self._cut = False
+        self.in_flight = in_flight
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """Ends them all."""
+        self.is_cut = True
+        for task in self.tasks:
+            task.cancel()
+
+
+class _Admitted:
+    """One request under way, from when it is entered."""
+
+    def __init__(self, all_of_them: _UnderWay) -> None:
+        """Takes those that it is one of."""
+        self._all = all_of_them
 
     def __enter__(self) -> None:
-        if self._cut:
+        if self._all.is_cut:
             raise Unavailable(STOPPED)
-        self._tasks.add(asyncio.current_task())
-        self._in_flight.__enter__()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._all.tasks.add(task)
+        self._all.in_flight.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._in_flight.__exit__(kind, error, trace)
-        task = asyncio.current_task()
-        self._tasks.discard(task)
-        if self._cut and isinstance(error, asyncio.CancelledError) and task and not task.uncancel():
+        self._all.in_flight.__exit__(kind, error, trace)
+        self._all.tasks.discard(self._task)
+        if self._all.is_cut and isinstance(error, asyncio.CancelledError) and not self._task.uncancel():
             raise Unavailable(STOPPED) from None
-
-    def cut(self) -> None:
-        self._cut = True
-        for task in self._tasks:
-            if task:
-                task.cancel()
 
 
 class Service:
@@ -156,6 +166,7 @@ class Service:
         self._loaded = False
         self._draining = False
         self._copies: set[asyncio.Task[None]] = set()
+        self._claimed = ANSWERED.union(interface.inputs)
         self._under_way = _UnderWay(journal.metrics.in_flight)
         self.failure: ImagegraphError | None = None
 
@@ -215,12 +226,12 @@ class Service:
         """Answers all requests under way with an error: the process can wait for them no longer."""
         self._under_way.cut()
 
-    def _admitted(self) -> AbstractContextManager[None]:
+    def _admitted(self) -> _Admitted:
         if self.failure:
             raise copy.copy(self.failure)  # not itself: what is raised holds the request that it ended
         if not self._loaded:
             raise Unavailable(f"'{self.name}' is still loading its weights")
-        return self._under_way
+        return _Admitted(self._under_way)
 
     async def infer(
         self, messages: Sequence[Message], entry: Entry, outputs: Iterable[str] | None = None
@@ -238,7 +249,7 @@ class Service:
         context = entry.context
         with self._admitted():
             message = messages[0] if len(messages) == 1 else replace(messages[0], values=merge(messages))
-            if message.parameters:
+            if not self._claimed.isdisjoint(message.parameters):
                 message = self._read_parameters(message)
             for name in message.values:
                 if name not in self.interface.inputs and (
