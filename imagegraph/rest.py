@@ -228,7 +228,9 @@ class Work:
 
 async def _decoded(decode: Callable[..., One], body: bytes, *others: Any) -> One:
     """Decodes a body; a large one in a thread, so that others are answered meanwhile."""
-    return await asyncio.to_thread(decode, body, *others) if len(body) > LARGE_BYTES else decode(body, *others)
+    return (
+        await asyncio.to_thread(decode, body, *others) if len(body) > LARGE_BYTES else decode(body, *others)
+    )
 
 
 def _event(happening: Happening) -> bytes:

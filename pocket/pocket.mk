@@ -5,7 +5,7 @@
 PYTHON ?= .venv/bin/python
 DONE := pocket/.work/done
 DATA := pocket/.work/data/validation-1000
-READERS := clip depth normals segmentation people pose caption upscale judge
+READERS := clip depth normals segmentation segment people pose caption upscale judge
 FINE := edges pose
 LATER := normals lineart scribble
 
