@@ -9,9 +9,9 @@ from typing import Annotated, Self
 import pydantic
 from pydantic import Field
 
+from imagegraph.codecs.pixels import MAX_ASPECT
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
-from imagegraph.pixels import MAX_ASPECT
 from imagegraph.ports import SEEDS, OpenName, Unit
 
 COMBINED = "combined"

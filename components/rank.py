@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from components.pretrained import pretrained
-from imagegraph.component import Component, Progress, Reader, Signature, Weights
+from imagegraph.component import Component, Progress, Reader, Weights
 from imagegraph.errors import InvalidDocument, InvalidInput
 from imagegraph.image import Image
 from imagegraph.ports import Prompt
+from imagegraph.signature import Signature
 
 
 class Ranking(TypedDict):

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.pretrained import pretrained
+from imagegraph.codecs.pixels import MAX_PIXELS
 from imagegraph.component import Component, Progress, Weights
 from imagegraph.errors import InputTooLarge, InvalidInput
 from imagegraph.image import Image
-from imagegraph.pixels import MAX_PIXELS
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage

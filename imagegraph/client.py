@@ -16,11 +16,11 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
-from imagegraph import wire
 from imagegraph.errors import Unavailable
 from imagegraph.image import Image
 from imagegraph.message import Message, Tensor
-from imagegraph.transport import error, events, opened, post
+from imagegraph.wire import v2_json
+from imagegraph.wire.http_post import error, events, opened, post
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class AsyncClient:
         return content
 
     async def _answer(self, model: str, payload: bytes, length: int | None) -> Answer:
-        message = wire.decode(payload, length)
+        message = v2_json.decode(payload, length)
         if model not in self._known:
             known = await self.metadata(model)
             self._known[model] = {one["name"]: one for one in [*known["inputs"], *known["outputs"]]}
@@ -267,8 +267,8 @@ def _request(
     parameters: Mapping[str, Any],
 ) -> tuple[bytes, dict[str, str]]:
     """Encodes a request; returns its body and headers."""
-    body, head = wire.encode(Message(values, id=request_id, parameters=parameters))
-    headers = {"Content-Type": "application/octet-stream", wire.HEADER_LENGTH: str(head)}
+    body, head = v2_json.encode(Message(values, id=request_id, parameters=parameters))
+    headers = {"Content-Type": "application/octet-stream", v2_json.HEADER_LENGTH: str(head)}
     optional = {"X-Request-Id": request_id, "X-Predictor": predictor, "X-Request-Timeout": timeout_s}
     return body, headers | {name: str(value) for name, value in optional.items() if value}
 

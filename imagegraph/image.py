@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
-from imagegraph import pixels as decoding
+from imagegraph.codecs import pixels as decoding
 from imagegraph.errors import InvalidInput
 
 _BEGINNING = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTALL)

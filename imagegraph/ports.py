@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
-from imagegraph import json_text
+from imagegraph.codecs import json_text
+from imagegraph.codecs.pixels import check_size
 from imagegraph.errors import InputTooLarge, InvalidInput
 from imagegraph.image import Image
 from imagegraph.message import DATATYPES, Tensor
-from imagegraph.pixels import check_size
 
 MAX_ITEMS = 2**16  # of a list; larger ones are arrays
 MAX_LISTS = 2**17  # and objects, of one mapping or model

@@ -18,14 +18,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypedDict
 
-from imagegraph import documents, engine
-from imagegraph.calls import FakeCall
-from imagegraph.catalogue import Catalogue, entry_names
+from imagegraph.calls.in_process import LocalCall
 from imagegraph.component import Component
-from imagegraph.engine import Call
-from imagegraph.graph import Node, NodeType
-from imagegraph.local import LocalCall
+from imagegraph.engine import walk
+from imagegraph.engine.context import Call
 from imagegraph.message import Message
+from imagegraph.spec import strict_yaml
+from imagegraph.spec.catalogue import Catalogue, entry_names
+from imagegraph.spec.graph import Node, NodeType
+from tests.fake_call import FakeCall
 
 RUNS = 300
 SLEEPING_RUNS = 10
@@ -106,7 +107,7 @@ async def seconds(root: Node, call: Call, runs: int) -> float:
     times = []
     for _ in range(runs):
         start = time.perf_counter()
-        await engine.run(root, Message({"prompt": "a red sphere"}), call)
+        await walk.run(root, Message({"prompt": "a red sphere"}), call)
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
@@ -116,7 +117,7 @@ async def measure() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "catalogue.yaml"
         path.write_text(CATALOGUE)
-        catalogue = documents.read(path, Catalogue)
+        catalogue = strict_yaml.read(path, Catalogue)
     good = True
     print("| 10 empty nodes | call | ms a node | goal |")
     print("|---|---|---:|---:|")

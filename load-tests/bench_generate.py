@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from imagegraph.catalogue import ROOT, Catalogue
 from imagegraph.component import Progress, Weights
 from imagegraph.image import Image
+from imagegraph.spec.catalogue import ROOT, Catalogue
 
 PHOTO = ROOT / "pocket" / "examples" / "scene.png"
 ROLES = ("depth", "pose", "segmentation", "edges")

@@ -25,7 +25,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from imagegraph.weights import ROOT, Source
+from imagegraph.spec.weights import ROOT, Source
 from model_init.digests import digest_of
 from model_init.store import Repository
 

@@ -25,8 +25,8 @@ from typing import Any
 
 import yaml
 
-from imagegraph.graph import Node
-from imagegraph.manifest import seldon_deployment
+from imagegraph.spec.graph import Node
+from imagegraph.spec.seldon import seldon_deployment
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "serving"))
 from servers import HERE, PYTHON, Server, environment, free_ports, kserve, ours

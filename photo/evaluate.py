@@ -24,8 +24,8 @@ from components.cutout import Cutouts, Cutter
 from components.describe import Describe
 from components.layers import layers
 from components.movenet import MoveNetPose
-from imagegraph.catalogue import Catalogue
 from imagegraph.image import Image, working_size
+from imagegraph.spec.catalogue import Catalogue
 from photo.packages import HERE
 from photo.photographs import COCO, Box, Photograph, mask, photographs
 

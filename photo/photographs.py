@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 from pydantic import Field
 
-from imagegraph import documents
-from imagegraph.documents import Strict
+from imagegraph.spec import strict_yaml
+from imagegraph.spec.strict_yaml import Strict
 from photo.packages import HERE, Package
 
 LONGEST = 1280  # px; longer photographs are reduced to it
@@ -108,7 +108,7 @@ class Truth(Strict):
 
 def photographs() -> Mapping[str, Photograph]:
     """Read `truth.yaml`."""
-    return documents.read(HERE / "truth.yaml", Truth).photographs
+    return strict_yaml.read(HERE / "truth.yaml", Truth).photographs
 
 
 def mask(outlines: Sequence[Outline], size: tuple[int, int]) -> NDArray[np.bool_]:

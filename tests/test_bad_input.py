@@ -15,13 +15,14 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image as Pillow
 
-from imagegraph import cli, documents
-from imagegraph.catalogue import Catalogue
-from imagegraph.embedded import Embedded
+from imagegraph.cli import app
 from imagegraph.errors import ImagegraphError
 from imagegraph.image import Image
-from imagegraph.manifest import SeldonDeployment
 from imagegraph.message import Tensor
+from imagegraph.run.embedded import Embedded
+from imagegraph.spec import strict_yaml
+from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.seldon import SeldonDeployment
 
 RED = (255, 0, 0)
 LONG = "x" * 10_000
@@ -92,7 +93,7 @@ def command(*arguments: str) -> Callable[[], Any]:
     def send() -> None:
         sys.argv = ["imagegraph", *arguments]
         with pytest.raises(SystemExit) as left:
-            cli.command_line()
+            app.command_line()
         assert isinstance(left.value.__context__, ImagegraphError)
         assert left.value.code == (2 if left.value.__context__.status < 499 else 1)
         raise left.value.__context__
@@ -134,7 +135,7 @@ spec:
 
 
 def catalogue(text: str) -> Callable[[], Any]:
-    return lambda: documents.parse(text, Catalogue, "catalogue.yaml")
+    return lambda: strict_yaml.parse(text, Catalogue, "catalogue.yaml")
 
 
 # Things to send.

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imagegraph import provenance
-from imagegraph.catalogue import ROOT
+from imagegraph.run import provenance
+from imagegraph.spec.catalogue import ROOT
 
 SCENE, PHOTO = (ROOT / "pocket" / "examples" / name for name in ("scene.png", "photo.jpg"))
 PRIORS = ("depth", "pose", "segmentation", "edges")

@@ -19,7 +19,7 @@ from typing import Self
 
 from generator import START_S, Load, ask
 
-from imagegraph.catalogue import ROOT
+from imagegraph.spec.catalogue import ROOT
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = HERE / ".environments"

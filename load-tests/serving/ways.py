@@ -13,11 +13,11 @@ import orjson
 from generator import GRPC_METHOD, START_S, Load, Outcome, ask, framed, measure
 from servers import Server
 
-from imagegraph import wire
-from imagegraph.catalogue import ROOT
 from imagegraph.image import Image
 from imagegraph.message import Message
-from imagegraph.protocol import pb
+from imagegraph.spec.catalogue import ROOT
+from imagegraph.wire import v2_json
+from imagegraph.wire.grpc_messages import pb
 
 JPEG = (ROOT / "pocket" / "examples" / "photo.jpg").read_bytes()
 JSON_HEADERS = {"Content-Type": "application/json"}
@@ -32,8 +32,8 @@ def json_request(data: bytes) -> bytes:
 
 def binary_request(data: bytes) -> tuple[bytes, dict[str, str]]:
     """Returns a V2 request with one binary tensor, and its headers."""
-    body, length = wire.encode(Message({"image": Image(data)}))
-    return body, {"Content-Type": "application/octet-stream", wire.HEADER_LENGTH: str(length)}
+    body, length = v2_json.encode(Message({"image": Image(data)}))
+    return body, {"Content-Type": "application/octet-stream", v2_json.HEADER_LENGTH: str(length)}
 
 
 def grpc_request(data: bytes) -> bytes:

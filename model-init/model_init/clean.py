@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagegraph.errors import MissingWeights
-from imagegraph.weights import Manifest, Source
+from imagegraph.spec.weights import Manifest, Source
 from model_init.store import PREFIX, Repository
 
 

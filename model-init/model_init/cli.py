@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from imagegraph.errors import InvalidDocument, UnknownName
-from imagegraph.weights import Manifest, cache_folder
+from imagegraph.spec.weights import Manifest, cache_folder
 from model_init import clean
 from model_init.errors import Busy, Failure, Incomplete
 from model_init.lease import LEASE_S, hold

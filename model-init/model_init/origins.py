@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from imagegraph import weights
 from imagegraph.errors import shorten
-from imagegraph.weights import Source, content_version, stays_inside
+from imagegraph.spec import weights
+from imagegraph.spec.weights import Source, content_version, stays_inside
 from model_init.choice import PIPELINE, needed
 from model_init.digests import CHUNK
 from model_init.errors import Failure, NoAccess, Unreachable, WrongBytes, WrongName, WrongPin

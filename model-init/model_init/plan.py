@@ -9,10 +9,10 @@ from typing import Literal
 
 import pydantic
 
-from imagegraph import documents
-from imagegraph.documents import Strict
 from imagegraph.errors import UnknownName
-from imagegraph.weights import ROOT, Source
+from imagegraph.spec import strict_yaml
+from imagegraph.spec.strict_yaml import Strict
+from imagegraph.spec.weights import ROOT, Source
 
 
 class _Partial(Strict):
@@ -48,7 +48,7 @@ class Catalogue(_Partial):
             InvalidDocument: with file and line.
         """
         default = os.environ.get("IMAGEGRAPH_CATALOGUE", ROOT / "components" / "catalogue.yaml")
-        return documents.read(path or Path(default), cls)
+        return strict_yaml.read(path or Path(default), cls)
 
     def sources(self, bundle: str, names: Iterable[str]) -> list[Source]:
         """Returns the sources of entries and of those they use; without names, of the whole bundle.

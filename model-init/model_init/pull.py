@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from imagegraph.errors import MissingWeights
-from imagegraph.weights import Source, content_version, file_size
+from imagegraph.spec.weights import Source, content_version, file_size
 from model_init import store
 from model_init.digests import Digest, differing
 from model_init.errors import (

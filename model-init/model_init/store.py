@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
-from imagegraph.weights import File, Manifest, Source, file_size, repository_folder
+from imagegraph.spec.weights import File, Manifest, Source, file_size, repository_folder
 from model_init.digests import differing
 from model_init.errors import volume_failure
 

@@ -1,6 +1,6 @@
 import pytest
 
-from imagegraph.catalogue import Catalogue
+from imagegraph.spec.catalogue import Catalogue
 
 BUNDLE = "pocket"
 SHIPPED = ("pocket", "photo")  # bundles whose weights are in the repository

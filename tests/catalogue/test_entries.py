@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from imagegraph import documents
-from imagegraph.catalogue import ROOT, Catalogue
-from imagegraph.component import Combiner, Router, Signature
-from imagegraph.embedded import Embedded
-from imagegraph.graph import Node
+from imagegraph.component import Combiner, Router
 from imagegraph.image import Image
-from imagegraph.manifest import SeldonDeployment, seldon_deployment
 from imagegraph.message import same
+from imagegraph.run.embedded import Embedded
+from imagegraph.signature import Signature
+from imagegraph.spec import strict_yaml
+from imagegraph.spec.catalogue import ROOT, Catalogue
+from imagegraph.spec.graph import Node
+from imagegraph.spec.seldon import SeldonDeployment, seldon_deployment
 from tests.catalogue.conftest import BUNDLE, SHIPPED
 
 CATALOGUE = Catalogue.read()
@@ -129,9 +130,9 @@ def test_one_file_and_one_entry_are_all_that_a_new_model_needs(
 ) -> None:
     (tmp_path / "measure.py").write_text(NEW_COMPONENT)
     monkeypatch.syspath_prepend(tmp_path)
-    catalogue = documents.parse(NEW_ENTRY, Catalogue, "new.yaml")
-    document = documents.dump(seldon_deployment("sizes", catalogue.graph("sizes").root, BUNDLE, "image"))
-    predictor = documents.parse(document, SeldonDeployment, "manifest").spec.predictors[0]
+    catalogue = strict_yaml.parse(NEW_ENTRY, Catalogue, "new.yaml")
+    document = strict_yaml.dump(seldon_deployment("sizes", catalogue.graph("sizes").root, BUNDLE, "image"))
+    predictor = strict_yaml.parse(document, SeldonDeployment, "manifest").spec.predictors[0]
     with Embedded.of(predictor, catalogue, "cpu") as embedded:
         photo = Image((ROOT / "pocket/examples/scene.png").read_bytes())
         answer = asyncio.run(embedded.run({"image": photo}))

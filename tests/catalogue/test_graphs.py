@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from imagegraph import graph
-from imagegraph.catalogue import ROOT, Catalogue
-from imagegraph.embedded import Embedded
-from imagegraph.engine import Context
-from imagegraph.graph import NodeType
+from imagegraph.engine.context import Context
 from imagegraph.image import Image
-from imagegraph.manifest import SeldonDeployment
+from imagegraph.run.embedded import Embedded
+from imagegraph.spec import graph
+from imagegraph.spec.catalogue import ROOT, Catalogue
+from imagegraph.spec.graph import NodeType
+from imagegraph.spec.seldon import SeldonDeployment
 from tests.catalogue.conftest import BUNDLE
 
 CATALOGUE = Catalogue.read()

@@ -8,10 +8,10 @@ from typing import Self
 
 import httpx
 
-from imagegraph import wire
-from imagegraph.catalogue import ROOT
 from imagegraph.image import Image
 from imagegraph.message import Message
+from imagegraph.spec.catalogue import ROOT
+from imagegraph.wire import v2_json
 
 PICTURE = Image((ROOT / "pocket" / "examples" / "scene.png").read_bytes())
 
@@ -35,8 +35,8 @@ class Load:
         self.lost_at: list[float] = []
         self._timeout_s = timeout_s
         self._url = f"http://{address}/v2/models/edges/infer"
-        self._body, head = wire.encode(Message({"image": PICTURE}))
-        self._headers = {"Content-Type": "application/octet-stream", wire.HEADER_LENGTH: str(head)}
+        self._body, head = v2_json.encode(Message({"image": PICTURE}))
+        self._headers = {"Content-Type": "application/octet-stream", v2_json.HEADER_LENGTH: str(head)}
         self._pause_s, self._most, self._reuse = threads / rate, most // threads, reuse
         self._stop = threading.Event()
         self._lock = threading.Lock()

@@ -11,9 +11,9 @@ import httpx
 import numpy as np
 import yaml
 
-from imagegraph.catalogue import ROOT
 from imagegraph.client import Client
 from imagegraph.image import Image
+from imagegraph.spec.catalogue import ROOT
 from tests.cluster.kubernetes import Namespace, eventually
 from tests.cluster.shell import answers, free_ports, running
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from imagegraph.catalogue import ROOT
 from imagegraph.client import Client
-from imagegraph.figures import Prometheus
+from imagegraph.deploy.figures import Prometheus
+from imagegraph.spec.catalogue import ROOT
 from tests.cluster.kubernetes import CommandFailed, Namespace, eventually
 from tests.cluster.load import PICTURE, Load
 from tests.cluster.releases import CHART, VALUES, answered, ask, asked, install

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from imagegraph.catalogue import Catalogue
 from imagegraph.component import Combiner, Router
+from imagegraph.spec.catalogue import Catalogue
 from tests.cluster import images, toolchain
 from tests.cluster.conftest import unavailable
 from tests.cluster.images import Built

@@ -12,8 +12,8 @@ import httpx
 import pytest
 import yaml
 
-from imagegraph import wire
 from imagegraph.client import plain
+from imagegraph.wire import v2_json
 from tests.cluster.images import of_binary
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually
 from tests.cluster.releases import SCENE, ask, embedded, install, rows
@@ -150,7 +150,7 @@ class TestReimagine:
         with release.address("reimagine-default", 80) as address:
             answer = httpx.post(f"http://{address}/", json={"inputs": inputs}, timeout=300)
         assert answer.status_code == 200, answer.text[:2000]
-        message = wire.decode(answer.content)
+        message = v2_json.decode(answer.content)
         values = {name: rows(plain(value)) for name, value in message.values.items()}
         # KServe's router passes on what the request brought, too.
         assert {name: [without_base64(row) for row in values[name]] for name in expected} == expected

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from imagegraph.catalogue import ROOT
+from imagegraph.spec.catalogue import ROOT
 from tests.cluster.dry_run import check, dry_run, objects
 from tests.cluster.kubernetes import CommandFailed, Namespace
 from tests.cluster.toolchain import tools

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from imagegraph.catalogue import ROOT
+from imagegraph.spec.catalogue import ROOT
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually
 
 OVERLAY = ROOT / "manifests" / "overlays" / "local"

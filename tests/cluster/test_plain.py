@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from imagegraph.catalogue import ROOT
+from imagegraph.spec.catalogue import ROOT
 from tests.cluster.kubernetes import Namespace, eventually
 from tests.cluster.load import Load
 from tests.cluster.releases import SCENE, SMALL, answered, ask, embedded, install

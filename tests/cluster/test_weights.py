@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from imagegraph.catalogue import ROOT, Catalogue
+from imagegraph.spec.catalogue import ROOT, Catalogue
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually
 from tests.cluster.local import Node
 from tests.cluster.releases import SMALL, ask, install

@@ -22,7 +22,7 @@ from PIL import Image as Pillow
 
 from components.generate import Generate
 from components.plan import COMBINED, Control
-from imagegraph import pixels
+from imagegraph.codecs import pixels
 from imagegraph.component import Progress, Weights
 from imagegraph.errors import Cancelled, InvalidInput
 from imagegraph.image import Image

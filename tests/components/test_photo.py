@@ -10,9 +10,9 @@ from PIL import Image as PillowImage
 from components.colours import colour_names
 from components.layers import layers
 from components.nanodet import Detector
-from imagegraph.catalogue import Catalogue
 from imagegraph.component import Component, Progress
 from imagegraph.image import Image
+from imagegraph.spec.catalogue import Catalogue
 
 READERS = ("depth", "pose", "segmentation", "caption")
 

@@ -3,11 +3,11 @@ import pytest
 from numpy.typing import NDArray
 
 from components.upscale import HALO, Upscale, spans
-from imagegraph.catalogue import ROOT, Catalogue
+from imagegraph.codecs.pixels import MAX_ASPECT
 from imagegraph.component import Progress, Weights
 from imagegraph.errors import Cancelled, InputTooLarge, InvalidInput
 from imagegraph.image import Image, working_size
-from imagegraph.pixels import MAX_ASPECT
+from imagegraph.spec.catalogue import ROOT, Catalogue
 
 PHOTO = ROOT / "pocket" / "examples" / "photo.jpg"
 

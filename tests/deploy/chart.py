@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from imagegraph import documents, generated
-from imagegraph.catalogue import ROOT
-from imagegraph.manifest import SeldonDeployment
+from imagegraph.deploy import render
+from imagegraph.spec import strict_yaml
+from imagegraph.spec.catalogue import ROOT
+from imagegraph.spec.seldon import SeldonDeployment
 
 CHART = ROOT / "charts" / "imagegraph"
 SCENARIOS = sorted(CHART.glob("ci/*-values.yaml"))
@@ -80,7 +81,7 @@ def template(
     *arguments: str, release: str = RELEASE, given: dict[str, Any] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Renders the chart, with values by arguments of helm or as they would stand in a file."""
-    kubernetes = ("--kube-version", generated.KUBERNETES)
+    kubernetes = ("--kube-version", render.KUBERNETES)
     # helm takes an unquoted `y` for a boolean, Python does not.
     text = yaml.safe_dump(given or {}, default_style='"')
     return helm("template", release, str(CHART), *kubernetes, "--values", "-", *arguments, stdin=text)
@@ -123,9 +124,9 @@ def document(rendered: list[dict[str, Any]]) -> SeldonDeployment | None:
     """The document that an engine reads: our own's, or Seldon's."""
     for one in rendered:
         if one["kind"] == "SeldonDeployment":
-            return documents.parse(yaml.safe_dump(one), SeldonDeployment, "rendered")
+            return strict_yaml.parse(yaml.safe_dump(one), SeldonDeployment, "rendered")
         if one["kind"] == "ConfigMap":
-            return documents.parse(one["data"]["graph.yaml"], SeldonDeployment, "rendered")
+            return strict_yaml.parse(one["data"]["graph.yaml"], SeldonDeployment, "rendered")
     return None
 
 

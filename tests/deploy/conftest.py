@@ -11,8 +11,8 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from imagegraph.catalogue import Catalogue
-from imagegraph.metrics import Metrics
+from imagegraph.observe.metrics import Metrics
+from imagegraph.spec.catalogue import Catalogue
 from tests.deploy import chart
 from tests.serve.conftest import free_port
 

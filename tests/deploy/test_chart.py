@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 import imagegraph
-from imagegraph.catalogue import Catalogue
-from imagegraph.graph import NodeType
+from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.graph import NodeType
 from tests.deploy import chart
 
 Objects = list[dict[str, Any]]

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
+from imagegraph.deploy.figures import Figures, Prometheus
+from imagegraph.deploy.verdict import Limits, chance_of, objections
 from imagegraph.errors import InvalidInput, Unavailable
-from imagegraph.figures import Figures, Limits, Prometheus, chance_of, objections
 from tests.deploy.api import Api
 from tests.deploy.conftest import Exporter, wait_for
 

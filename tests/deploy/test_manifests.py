@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from imagegraph import documents, generated
-from imagegraph.catalogue import ROOT, Catalogue
-from imagegraph.manifest import SeldonDeployment
+from imagegraph.deploy import render
+from imagegraph.spec import strict_yaml
+from imagegraph.spec.catalogue import ROOT, Catalogue
+from imagegraph.spec.seldon import SeldonDeployment
 from tests.deploy import chart
 
 OVERLAYS = ROOT / "manifests" / "overlays"
@@ -22,16 +23,16 @@ def build(overlay: str) -> list[dict[str, Any]]:
 
 
 def test_the_manifests_are_what_the_chart_renders(catalogue: Catalogue) -> None:
-    wanted = generated.rendered(ROOT, catalogue, chart.tool("helm"))
-    folders = [ROOT / "manifests" / platform for platform in generated.PLATFORMS]
-    assert generated.differing(wanted, folders) == ([], []), "run `make generate`"
+    wanted = render.rendered(ROOT, catalogue, chart.tool("helm"))
+    folders = [ROOT / "manifests" / platform for platform in render.PLATFORMS]
+    assert render.differing(wanted, folders) == ([], []), "run `make generate`"
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in OVERLAYS.glob("*/kustomization.yaml")))
 def test_every_overlay_builds_and_its_document_names_services_that_are_there(name: str) -> None:
     built = build(name)
     [config] = chart.of_kind("ConfigMap", built)
-    deployment = documents.parse(config["data"]["graph.yaml"], SeldonDeployment, name)
+    deployment = strict_yaml.parse(config["data"]["graph.yaml"], SeldonDeployment, name)
     services = {one["metadata"]["name"] for one in chart.of_kind("Service", built)}
     for predictor in deployment.spec.predictors:
         assert {one.service_host for one in predictor.endpoints.values()} <= services

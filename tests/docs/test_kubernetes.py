@@ -14,8 +14,8 @@ import yaml
 from kubernetes.utils.quantity import parse_quantity
 from typer.testing import CliRunner
 
-from imagegraph import cli
-from imagegraph.catalogue import ROOT
+from imagegraph.cli import app
+from imagegraph.spec.catalogue import ROOT
 from tests.deploy import chart
 from tests.serve.conftest import Server, start
 
@@ -131,7 +131,7 @@ def test_its_commands_of_ours_exist() -> None:
     lines = [shlex.split(line)[1:] for line in SHELL.splitlines() if line.startswith("imagegraph ")]
     assert lines
     for group, command, *options in lines:
-        shown = CliRunner().invoke(cli.app, [group, command, "--help"], env={"COLUMNS": "200"}).output
+        shown = CliRunner().invoke(app.app, [group, command, "--help"], env={"COLUMNS": "200"}).output
         for option in options:
             assert not option.startswith("-") or option in shown
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from imagegraph import documents
-from imagegraph.catalogue import ROOT, Catalogue
-from imagegraph.embedded import Embedded
-from imagegraph.graph import Node
 from imagegraph.image import Image
+from imagegraph.run.embedded import Embedded
+from imagegraph.spec import strict_yaml
+from imagegraph.spec.catalogue import ROOT, Catalogue
+from imagegraph.spec.graph import Node
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = {
@@ -34,7 +34,7 @@ def test_its_component_names_what_the_shipped_scene_shows(
     (block,) = BLOCKS["python"]
     (tmp_path / "classify.py").write_text(block)
     monkeypatch.syspath_prepend(tmp_path)
-    catalogue = documents.parse(ENTRY, Catalogue, "catalogue.yaml")
+    catalogue = strict_yaml.parse(ENTRY, Catalogue, "catalogue.yaml")
     with Embedded(Node(name="classify"), "pocket", catalogue, "cpu") as embedded:
         scene = Image((ROOT / "pocket/examples/scene.png").read_bytes())
         assert asyncio.run(embedded.run({"image": scene})).values == {"label": "person"}

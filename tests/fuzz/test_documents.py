@@ -8,10 +8,10 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from imagegraph import documents
-from imagegraph.catalogue import ROOT
 from imagegraph.errors import ImagegraphError
-from imagegraph.manifest import SeldonDeployment
+from imagegraph.spec import strict_yaml
+from imagegraph.spec.catalogue import ROOT
+from imagegraph.spec.seldon import SeldonDeployment
 from tests.deploy import chart
 from tests.fuzz.cases import cases
 
@@ -81,7 +81,7 @@ def test_a_changed_manifest_is_read_or_refused_with_its_line(data, manifest, how
     document = changed(manifest, data.draw(st.sampled_from(places(manifest))), how, value)
     refused = None
     try:
-        read = documents.parse(yaml.safe_dump(document, allow_unicode=True), SeldonDeployment, "graph.yaml")
+        read = strict_yaml.parse(yaml.safe_dump(document, allow_unicode=True), SeldonDeployment, "graph.yaml")
         read.choose("7")
     except ImagegraphError as error:
         refused = str(error)

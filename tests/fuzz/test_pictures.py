@@ -7,12 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from imagegraph.encoded import ORIENTATION
+from imagegraph.codecs.encoded import ORIENTATION
+from imagegraph.codecs.pixels import _UPRIGHT, decode
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
-from imagegraph.pixels import _UPRIGHT, decode
 from tests.fuzz.cases import cases
-from tests.unit.pictures import chunk, encoded, exif, lying, with_chunk, with_segment
+from tests.pictures import chunk, encoded, exif, lying, with_chunk, with_segment
 
 MODES = {
     "PNG": ("RGB", "RGBA", "L", "LA", "P", "1", "I;16"),

@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from imagegraph import tensors, wire, wire_grpc
-from imagegraph.component import Signature
-from imagegraph.content import content_hash
 from imagegraph.errors import InvalidInput
 from imagegraph.message import DATATYPES, Message, Tensor, same
-from imagegraph.protocol import pb
+from imagegraph.signature import Signature
+from imagegraph.spec.content_hash import content_hash
+from imagegraph.wire import tensors, v2_grpc, v2_json
+from imagegraph.wire.grpc_messages import pb
 from tests.fuzz.cases import cases
 from tests.serve.serving import Everything
 
@@ -46,20 +46,20 @@ def ways(name: str, tensor: Tensor) -> dict[str, Any]:
     head: dict[str, Any] = {"name": name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
     flat = [one.decode() for one in tensor.data] if tensor.datatype == "BYTES" else tensor.data.tolist()
     nested = np.array(flat, object).reshape(tensor.shape).tolist() if tensor.shape else flat
-    body, length = wire.encode(Message({name: tensor}))
+    body, length = v2_json.encode(Message({name: tensor}))
     read = {
-        "flat": wire.decode(orjson.dumps({"inputs": [{**head, "data": flat}]})),
-        "nested": wire.decode(orjson.dumps({"inputs": [{**head, "data": nested}]})),
-        "binary": wire.decode(body, length),
-        "raw": wire_grpc.decode_request(wire_grpc.encode_request(Message({name: tensor}), "m")).messages[0],
+        "flat": v2_json.decode(orjson.dumps({"inputs": [{**head, "data": flat}]})),
+        "nested": v2_json.decode(orjson.dumps({"inputs": [{**head, "data": nested}]})),
+        "binary": v2_json.decode(body, length),
+        "raw": v2_grpc.decode_request(v2_grpc.encode_request(Message({name: tensor}), "m")).messages[0],
     }
-    if tensor.datatype in wire_grpc._CONTENTS:
+    if tensor.datatype in v2_grpc._CONTENTS:
         typed = pb.ModelInferRequest()
         contents = typed.inputs.add(**head).contents
-        getattr(contents, wire_grpc._CONTENTS[tensor.datatype]).extend(
+        getattr(contents, v2_grpc._CONTENTS[tensor.datatype]).extend(
             tensor.data if tensor.datatype == "BYTES" else flat
         )
-        read["typed"] = wire_grpc.decode_request(typed).messages[0]
+        read["typed"] = v2_grpc.decode_request(typed).messages[0]
     return {way: message.values[name] for way, message in read.items()}
 
 
@@ -154,13 +154,13 @@ def test_any_body_is_answered_as_it_asks_or_refused(body, binary):
     text = orjson.dumps(body)
     for raw, length in ((text + binary, len(text)), (text, None)):
         with contextlib.suppress(InvalidInput):
-            request = wire.decode_request(raw, length)
+            request = v2_json.decode_request(raw, length)
             for message in request.messages:
                 Signature.of(Everything).bind(message.values)
             answer = Message({name: 1 for name in request.outputs or ["read"]})
-            encoded, head = wire.encode(answer, "outputs", request.binary)
+            encoded, head = v2_json.encode(answer, "outputs", request.binary)
             assert (head is not None) == bool(request.binary)
-            assert wire.decode(encoded, head).values.keys() == answer.values.keys()
+            assert v2_json.decode(encoded, head).values.keys() == answer.values.keys()
 
 
 @cases(300)

@@ -1,7 +1,6 @@
 """Seldon Core 1.17.1's executor in front of our nodes; docs/kubernetes.md has the outcome."""
 
 import base64
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -12,12 +11,11 @@ import httpx
 import numpy as np
 import pytest
 
-from imagegraph.catalogue import DEFAULT_PATH, ROOT
 from imagegraph.image import Image
+from imagegraph.spec.catalogue import DEFAULT_PATH, ROOT
 from tests.cluster.kubernetes import eventually
 from tests.cluster.shell import Failed
 from tests.interop import seldon
-from tests.interop.conftest import PATHS
 from tests.serve.conftest import Server, outputs, request
 
 Start = Callable[..., Server]
@@ -26,16 +24,18 @@ Run = Callable[..., AbstractContextManager[seldon.Executor]]
 PHOTO = base64.b64encode((ROOT / "pocket" / "examples" / "scene.png").read_bytes()).decode()
 CATALOGUE = """
 entries:
-  double: {component: tiny:Double, summary: Doubles a number, bundles: {pocket: {}}}
-  add: {component: tiny:Add, summary: Adds a number, bundles: {pocket: {settings: {addend: 10}}}}
-  faulty: {component: tiny:Faulty, summary: Fails at work, bundles: {pocket: {}}}
-  by-size: {component: tiny:BySize, summary: Small numbers left, bundles: {pocket: {}}}
-  astray: {component: nodes:Astray, summary: Chooses the child of that number, bundles: {pocket: {}}}
+  double: {component: tests.tiny:Double, summary: Doubles a number, bundles: {pocket: {}}}
+  add: {component: tests.tiny:Add, summary: Adds a number, bundles: {pocket: {settings: {addend: 10}}}}
+  faulty: {component: tests.tiny:Faulty, summary: Fails at work, bundles: {pocket: {}}}
+  by-size: {component: tests.tiny:BySize, summary: Small numbers left, bundles: {pocket: {}}}
+  astray: {component: tests.interop.nodes:Astray,
+    summary: Chooses the child of that number, bundles: {pocket: {}}}
   source: {component: components.source:Source, summary: Echoes, bundles: {pocket: {}}}
   unite: {component: components.priors:Priors, summary: Unites, bundles: {pocket: {}}}
-  identity: {component: serving:Identity, summary: Answers the picture it got, bundles: {pocket: {}}}
-  asleep: {component: serving:Asleep, summary: Sleeps, bundles: {pocket: {}}}
-  gated: {component: serving:Gated, summary: Loads when a file is there, bundles: {pocket: {}}}
+  identity: {component: tests.serve.serving:Identity,
+    summary: Answers the picture it got, bundles: {pocket: {}}}
+  asleep: {component: tests.serve.serving:Asleep, summary: Sleeps, bundles: {pocket: {}}}
+  gated: {component: tests.serve.serving:Gated, summary: Loads when a file is there, bundles: {pocket: {}}}
 graphs:
   chain:
     summary: A transformer before a model
@@ -88,7 +88,7 @@ def node(start: Start) -> Callable[..., Server]:
         given = {one["name"]: one["value"] for one in container["env"] if "value" in one} | environment
         key = (*options, *given.values())
         if key not in running:
-            running[key] = start(*options, wait=False, PYTHONPATH=os.pathsep.join(PATHS), **given)
+            running[key] = start(*options, wait=False, **given)
         return running[key]
 
     return started

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from imagegraph.catalogue import ROOT
+from imagegraph.spec.catalogue import ROOT
 from tests.cluster import crds
 from tests.cluster.kubernetes import CommandFailed, Kubernetes, Namespace, eventually
 from tests.deploy import chart

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from imagegraph.weights import ROOT
+from imagegraph.spec.weights import ROOT
 from tests.model_init.hub import Hub, folder
 
 DEPTH = "depth-anything/Depth-Anything-V2-Small-hf"

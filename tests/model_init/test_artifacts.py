@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import fsspec
 import pytest
 
-from imagegraph import artifacts
 from imagegraph.errors import MissingWeights
-from imagegraph.weights import Source
+from imagegraph.spec.bucket import bring
+from imagegraph.spec.weights import Source
 from model_init.errors import WrongName
 from model_init.origins import Folder
 from tests.model_init.conftest import COMMITS, DEPTH, Machine
@@ -95,22 +95,22 @@ def test_weights_in_a_bucket_are_those_that_were_pulled(
 ) -> None:
     with pytest.raises(MissingWeights):
         SOURCE.folder()
-    artifacts.bring("gs://bucket/weights/")
+    bring("gs://bucket/weights/")
     assert folder(SOURCE.folder()) == folder(machine.snapshot(DEPTH))
     assert not [name for name in bucket.read if "/blobs/" in name]
 
 
 def test_what_is_here_already_is_not_brought_again(bucket: Bucket, other: Path) -> None:
-    artifacts.bring("gs://bucket/weights")
+    bring("gs://bucket/weights")
     bucket.read.clear()
     (SOURCE.folder() / "config.json").write_bytes(b"cut")
-    artifacts.bring("gs://bucket/weights")
+    bring("gs://bucket/weights")
     assert [name.rpartition("/")[2] for name in bucket.read] == ["config.json"]
 
 
 def test_a_folder_serves_as_well_as_a_bucket(machine: Machine, other: Path) -> None:
     machine.pull("--entry=depth")
-    artifacts.bring(str(machine.cache))
+    bring(str(machine.cache))
     assert folder(SOURCE.folder()) == folder(machine.snapshot(DEPTH))
 
 
@@ -118,9 +118,9 @@ def test_a_place_without_weights_is_refused(machine: Machine, other: Path) -> No
     (machine.home / "else").mkdir()
     (machine.home / "else" / "model.bin").write_bytes(b"model")
     with pytest.raises(MissingWeights, match="holds no weights: expected folders models--"):
-        artifacts.bring(str(machine.home / "else"))
+        bring(str(machine.home / "else"))
     with pytest.raises(MissingWeights, match="cannot bring nowhere://bucket to .*: ValueError: Protocol"):
-        artifacts.bring("nowhere://bucket")
+        bring("nowhere://bucket")
 
 
 def test_names_that_lead_out_of_the_cache_are_refused_and_nothing_is_brought(
@@ -129,7 +129,7 @@ def test_names_that_lead_out_of_the_cache_are_refused_and_nothing_is_brought(
     name = f"weights/models--{DEPTH.replace('/', '--')}/snapshots/../../../victim.json"
     bucket.objects[name] = next(iter(bucket.objects.values()))
     with pytest.raises(MissingWeights, match=r"\.\./victim.json leads out of the cache"):
-        artifacts.bring("gs://bucket/weights")
+        bring("gs://bucket/weights")
     with pytest.raises(WrongName, match=r"\.\./victim.json', which leads out of its folder"):
         Folder("gs://bucket/weights").files()
     assert not list(tmp_path.rglob("victim.json"))
@@ -145,7 +145,7 @@ def test_a_file_is_there_whole_or_not_at_all(
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", fail)
         with pytest.raises(MissingWeights, match="the machine has died"):
-            artifacts.bring("gs://bucket/weights")
+            bring("gs://bucket/weights")
     assert all(path.name.startswith(".") for path in other.rglob("*") if path.is_file())
-    artifacts.bring("gs://bucket/weights")
+    bring("gs://bucket/weights")
     assert folder(SOURCE.folder()) == folder(machine.snapshot(DEPTH))

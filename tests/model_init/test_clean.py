@@ -1,7 +1,7 @@
 import shutil
 import threading
 
-from imagegraph.weights import ROOT
+from imagegraph.spec.weights import ROOT
 from model_init.lease import hold
 from model_init.store import Repository
 from tests.model_init.conftest import BASE, COMMITS, DEPTH, NET, Machine

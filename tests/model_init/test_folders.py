@@ -9,9 +9,9 @@ import threading
 import fsspec
 import pytest
 
-from imagegraph import weights
-from imagegraph.catalogue import Catalogue
-from imagegraph.weights import ROOT, Source
+from imagegraph.spec import weights
+from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.weights import ROOT, Source
 from model_init import pull as module
 from model_init.errors import WrongPin
 from model_init.origins import Folder

@@ -7,7 +7,7 @@ import fsspec
 import pytest
 
 from imagegraph.errors import MissingWeights
-from imagegraph.weights import Source, stays_inside
+from imagegraph.spec.weights import Source, stays_inside
 from model_init import clean, store
 from model_init.errors import WrongName
 from model_init.origins import Folder, Remote, together

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import scan_cache_dir, snapshot_download
 
-from imagegraph.weights import ROOT, Source
+from imagegraph.spec.weights import ROOT, Source
 from tests.model_init.conftest import BASE, COMMITS, DEPTH, NET, Machine
 from tests.model_init.hub import Hub, folder
 

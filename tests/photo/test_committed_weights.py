@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from imagegraph.catalogue import ROOT, Catalogue
+from imagegraph.spec.catalogue import ROOT, Catalogue
 from photo import conversion, human_models
 from photo.conversion import WEIGHTS
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,25 +11,26 @@ from typing import Any
 import httpx
 import pytest
 
-from imagegraph.catalogue import ROOT
-
-sys.path.insert(0, str(ROOT / "tests" / "unit"))
-import tiny
-
+from imagegraph.spec.catalogue import ROOT
+from tests import tiny
 from tests.serve.forked import Forked
 
 MORE = """
-  identity: {component: serving:Identity, summary: Answers the picture it got, bundles: {pocket: {}}}
-  asleep: {component: serving:Asleep, summary: Sleeps, bundles: {pocket: {}}}
-  stubborn: {component: serving:Stubborn, summary: Sleeps soundly, bundles: {pocket: {}}}
-  everything: {component: serving:Everything, summary: Reads all kinds of ports, bundles: {pocket: {}}}
-  painting: {component: serving:Painting, summary: Paints in steps, bundles: {pocket: {}}}
-  hungry: {component: serving:Hungry, summary: Needs memory, smoke: {size: 1}, bundles: {pocket: {}}}
-  echo: {component: serving:Echo, summary: Says all kinds of values again, bundles: {pocket: {}}}
-  gallery: {component: serving:Gallery, summary: Tells where its pictures are encoded, bundles: {pocket: {}}}
-  gated: {component: serving:Gated, summary: Loads when a file is there, bundles: {pocket: {}}}
-  fragile: {component: serving:Fragile, summary: Fails as asked, bundles: {pocket: {}}}
-  later: {component: serving:Later, summary: Loads for two seconds, bundles: {pocket: {}}}
+  identity: {component: tests.serve.serving:Identity,
+    summary: Answers the picture it got, bundles: {pocket: {}}}
+  asleep: {component: tests.serve.serving:Asleep, summary: Sleeps, bundles: {pocket: {}}}
+  stubborn: {component: tests.serve.serving:Stubborn, summary: Sleeps soundly, bundles: {pocket: {}}}
+  everything: {component: tests.serve.serving:Everything,
+    summary: Reads all kinds of ports, bundles: {pocket: {}}}
+  painting: {component: tests.serve.serving:Painting, summary: Paints in steps, bundles: {pocket: {}}}
+  hungry: {component: tests.serve.serving:Hungry,
+    summary: Needs memory, smoke: {size: 1}, bundles: {pocket: {}}}
+  echo: {component: tests.serve.serving:Echo, summary: Says all kinds of values again, bundles: {pocket: {}}}
+  gallery: {component: tests.serve.serving:Gallery,
+    summary: Tells where its pictures are encoded, bundles: {pocket: {}}}
+  gated: {component: tests.serve.serving:Gated, summary: Loads when a file is there, bundles: {pocket: {}}}
+  fragile: {component: tests.serve.serving:Fragile, summary: Fails as asked, bundles: {pocket: {}}}
+  later: {component: tests.serve.serving:Later, summary: Loads for two seconds, bundles: {pocket: {}}}
 """
 
 MORE_GRAPHS = """
@@ -99,9 +99,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
     def start(*arguments: str, wait: bool = True, **environment: str) -> Server:
         http_port, grpc_port = free_port(), free_port()
         log = folder / f"{len(servers)}.log"
-        paths = os.pathsep.join([str(ROOT / "tests" / "unit"), str(ROOT / "tests" / "serve")])
         ports = ["--http-port", str(http_port), "--grpc-port", str(grpc_port)]
-        own = {"IMAGEGRAPH_CATALOGUE": str(folder / "catalogue.yaml"), "PYTHONPATH": paths}
+        own = {"IMAGEGRAPH_CATALOGUE": str(folder / "catalogue.yaml"), "PYTHONPATH": str(ROOT)}
         process = Forked(
             ["serve", "--device", "cpu", *ports, *arguments], {**os.environ, **own, **environment}, log
         )

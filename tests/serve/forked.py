@@ -14,12 +14,12 @@ CONTEXT = multiprocessing.get_context("forkserver")
 # By name: whoever starts servers need not import all this.
 CONTEXT.set_forkserver_preload(
     [
-        "imagegraph.cli",
-        "imagegraph.serve",
-        "imagegraph.assembly",
-        "imagegraph.grpc_call",
-        "imagegraph.grpc_v2",
-        "imagegraph.tracing",
+        "imagegraph.cli.app",
+        "imagegraph.serve.process",
+        "imagegraph.serve.build",
+        "imagegraph.calls.over_grpc",
+        "imagegraph.serve.grpc_v2",
+        "imagegraph.observe.tracing",
     ]
 )
 
@@ -60,6 +60,6 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], log: Path) ->
     os.environ.update(environment)
     sys.path[:0] = environment["PYTHONPATH"].split(os.pathsep)
     sys.argv = ["imagegraph", *arguments]
-    from imagegraph import cli
+    from imagegraph.cli.app import main
 
-    cli.main()
+    main()

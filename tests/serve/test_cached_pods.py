@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from test_redis_store import Redis
 
-from imagegraph.cache import BELIEVED_S
-from imagegraph.catalogue import ROOT
-from imagegraph.graph import Node
+from imagegraph.calls.cached import BELIEVED_S
+from imagegraph.spec.catalogue import ROOT
+from imagegraph.spec.graph import Node
 from tests.serve.conftest import Server, outputs, request
 from tests.serve.test_manifest import manifest, predictor, requests_of
 
@@ -32,11 +32,11 @@ CATALOGUE = """
 entries:
   tell: {component: told:Tell, summary: Tells its build, bundles: {pocket: {}}}
   user:
-    component: tiny:User
+    component: tests.tiny:User
     summary: Uses double
     uses: {twice: double}
     bundles: {pocket: {}}
-  double: {component: tiny:Double, summary: Doubles, bundles: {pocket: {}}}
+  double: {component: tests.tiny:Double, summary: Doubles, bundles: {pocket: {}}}
 graphs: {}
 """
 

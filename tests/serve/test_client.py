@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from imagegraph.catalogue import ROOT
 from imagegraph.client import Answer, AsyncClient, Client
 from imagegraph.errors import DeadlineExceeded, ImagegraphError, Unavailable
 from imagegraph.image import Image
+from imagegraph.spec.catalogue import ROOT
 from tests.serve.conftest import Server
 
 PHOTO = Image((ROOT / "pocket" / "examples" / "photo.jpg").read_bytes())

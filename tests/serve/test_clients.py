@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import tritonclient.http
 
-from imagegraph.catalogue import ROOT
-from imagegraph.protocol import kserve
+from imagegraph.spec.catalogue import ROOT
+from imagegraph.wire.grpc_messages import kserve
 from tests.serve.conftest import Server
 
 RESTConfig = kserve.inference_client.RESTConfig

@@ -19,7 +19,7 @@ import httpx
 import orjson
 import pytest
 
-from imagegraph.protocol import pb, stubs
+from imagegraph.wire.grpc_messages import pb, stubs
 from tests.serve.conftest import Server, request
 
 Start = Callable[..., Server]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import grpc
 import pytest
 
-from imagegraph.protocol import pb, stubs
+from imagegraph.wire.grpc_messages import pb, stubs
 from tests.serve.conftest import Server, request
 
 

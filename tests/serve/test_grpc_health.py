@@ -8,7 +8,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from imagegraph.protocol import SERVICE
+from imagegraph.wire.grpc_messages import SERVICE
 from tests.serve.conftest import Server
 
 Ask = health_pb2.HealthCheckRequest

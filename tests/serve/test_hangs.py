@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 import httpx
 
-from imagegraph.graph import Node
-from imagegraph.protocol import pb, stubs
+from imagegraph.spec.graph import Node
+from imagegraph.wire.grpc_messages import pb, stubs
 from tests.serve.conftest import Server, request
 from tests.serve.test_manifest import manifest, predictor
 

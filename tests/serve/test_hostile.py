@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagegraph.message import DATATYPES
-from imagegraph.protocol import pb, stubs
+from imagegraph.wire.grpc_messages import pb, stubs
 from tests.serve.conftest import Server, request, resident_bytes
 
 Start = Callable[..., Server]

@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 
-from imagegraph.protocol import pb, stubs
+from imagegraph.wire.grpc_messages import pb, stubs
 from tests.serve.conftest import Server, outputs, request
 
 INFER = "/v2/models/m/infer"

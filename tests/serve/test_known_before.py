@@ -7,8 +7,8 @@ import grpc
 import pytest
 
 from imagegraph.message import Message
-from imagegraph.protocol import stubs
-from imagegraph.wire_grpc import encode_request
+from imagegraph.wire.grpc_messages import stubs
+from imagegraph.wire.v2_grpc import encode_request
 from tests.serve.conftest import Server, request
 
 INFER = "/v2/models/m/infer"

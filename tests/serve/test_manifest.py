@@ -10,8 +10,8 @@ import httpx
 import pytest
 import yaml
 
-from imagegraph.graph import Node
-from imagegraph.manifest import seldon_deployment
+from imagegraph.spec.graph import Node
+from imagegraph.spec.seldon import seldon_deployment
 from tests.serve.conftest import Server, request
 
 Start = Callable[..., Server]

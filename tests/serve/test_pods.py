@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from imagegraph.graph import Node
+from imagegraph.spec.graph import Node
 from tests.serve.conftest import Server, outputs, request
 from tests.serve.test_manifest import manifest, predictor, requests_of
 

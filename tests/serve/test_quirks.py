@@ -34,8 +34,8 @@ from typing import Any
 import grpc
 import pytest
 
-from imagegraph.catalogue import ROOT
-from imagegraph.protocol import pb, stubs
+from imagegraph.spec.catalogue import ROOT
+from imagegraph.wire.grpc_messages import pb, stubs
 from tests.serve.conftest import Server, outputs, request
 
 Start = Callable[..., Server]

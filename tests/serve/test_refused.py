@@ -10,7 +10,7 @@ import httpx
 import pytest
 from grpc import aio
 
-from imagegraph.protocol import SERVICE, StreamResponse, pb
+from imagegraph.wire.grpc_messages import SERVICE, StreamResponse, pb
 from tests.serve.conftest import Server, request, resident_bytes
 
 BALLAST = "x" * 2**20

@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from imagegraph import wire
-from imagegraph.catalogue import ROOT
 from imagegraph.image import Image
 from imagegraph.message import Message
+from imagegraph.spec.catalogue import ROOT
+from imagegraph.wire import v2_json
 from tests.serve.conftest import Server, outputs, request
 
 PHOTO = (ROOT / "pocket" / "examples" / "photo.jpg").read_bytes()
@@ -78,16 +78,18 @@ def test_pictures_travel_as_base64_or_as_they_are(identity: Server) -> None:
                         "data": [base64.b64encode(PHOTO).decode()]}]}  # fmt: skip
     answer = identity.http.post("/v2/models/m/infer", json=body)
     assert base64.b64decode(outputs(answer)["image"][0]) == PHOTO
-    raw, length = wire.encode(Message({"image": Image(PHOTO)}))
-    answer = identity.http.post("/v2/models/m/infer", content=raw, headers={wire.HEADER_LENGTH: str(length)})
-    answered = wire.decode(answer.content, int(answer.headers[wire.HEADER_LENGTH]))
+    raw, length = v2_json.encode(Message({"image": Image(PHOTO)}))
+    answer = identity.http.post(
+        "/v2/models/m/infer", content=raw, headers={v2_json.HEADER_LENGTH: str(length)}
+    )
+    answered = v2_json.decode(answer.content, int(answer.headers[v2_json.HEADER_LENGTH]))
     assert answered.values["image"].data[0] == PHOTO
 
 
 def test_requested_outputs_alone_come_back(double: Server) -> None:
     body = {**request(number=2), "outputs": [{"name": "doubled", "parameters": {"binary_data": True}}]}
     answer = double.http.post("/v2/models/m/infer", json=body)
-    assert wire.HEADER_LENGTH in answer.headers
+    assert v2_json.HEADER_LENGTH in answer.headers
     body["outputs"] = [{"name": "tripled"}]
     refused = double.http.post("/v2/models/m/infer", json=body)
     assert (refused.status_code, "unknown output 'tripled'" in refused.text) == (404, True)

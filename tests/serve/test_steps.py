@@ -12,12 +12,12 @@ import grpc
 import httpx
 import pytest
 
-from imagegraph import steps, wire, wire_grpc
 from imagegraph.client import Answer, Client, Step
-from imagegraph.graph import Node
 from imagegraph.image import Image
 from imagegraph.message import Message
-from imagegraph.protocol import stubs
+from imagegraph.spec.graph import Node
+from imagegraph.wire import progress_frames, v2_grpc, v2_json
+from imagegraph.wire.grpc_messages import stubs
 from tests.serve.conftest import Server, outputs, request
 from tests.serve.test_manifest import manifest, predictor
 from tests.serve.test_pods import grpc_predictor, lines
@@ -93,15 +93,15 @@ def test_no_parameter_of_a_request_makes_a_step_of_its_answer(engine: Server) ->
 
 
 def test_an_answer_behind_steps_is_binary_as_ever(pods: dict[str, Server]) -> None:
-    body, head = wire.encode(wire.decode(json.dumps(request(steps=2, grey=9)).encode()), "inputs")
-    headers = {**STEPS, wire.HEADER_LENGTH: str(head)}
+    body, head = v2_json.encode(v2_json.decode(json.dumps(request(steps=2, grey=9)).encode()), "inputs")
+    headers = {**STEPS, v2_json.HEADER_LENGTH: str(head)}
     answer = pods["paint"].http.post(INFER, content=body, headers=headers)
-    assert answer.headers["content-type"] == steps.FRAMES
+    assert answer.headers["content-type"] == progress_frames.FRAMES
     rest, messages = answer.content, []
     while rest:
-        length, size = steps.LENGTHS.unpack(rest[: steps.LENGTHS.size])
-        frame, rest = rest[steps.LENGTHS.size :][:size], rest[steps.LENGTHS.size + size :]
-        messages.append(wire.decode(frame, length))
+        length, size = progress_frames.LENGTHS.unpack(rest[: progress_frames.LENGTHS.size])
+        frame, rest = rest[progress_frames.LENGTHS.size :][:size], rest[progress_frames.LENGTHS.size + size :]
+        messages.append(v2_json.decode(frame, length))
     assert [one.parameters.get("event") for one in messages[:-1]] == ["progress"] * (len(messages) - 1)
     (picture,) = messages[-1].values["image"].data
     assert picture.startswith(b"\x89PNG")
@@ -169,7 +169,7 @@ class Foreign(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         if request.parameters["refuse"].bool_param:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "not this")
-        return wire_grpc.encode_answer(Message({"image": b"\xff\xd8\xff"}, request.id, "foreign"))
+        return v2_grpc.encode_answer(Message({"image": b"\xff\xd8\xff"}, request.id, "foreign"))
 
 
 def test_a_node_of_another_make_answers_as_ever(start: Start, tmp_path: Path) -> None:

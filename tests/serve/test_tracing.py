@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from imagegraph.graph import Node
+from imagegraph.spec.graph import Node
 from tests.serve.conftest import Server, outputs, request
 from tests.serve.test_manifest import manifest, predictor
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from imagegraph.catalogue import ROOT
+from imagegraph.spec.catalogue import ROOT
 from tests.serve.conftest import Server
 
 PREDICT = "/v1/models/m:predict"

@@ -1,0 +1,1 @@
+"""Ways to a node: in this process, over HTTP, over gRPC, cached, checked, placed by node."""

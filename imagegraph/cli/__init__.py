@@ -1,0 +1,1 @@
+"""The command line, `imagegraph`: a file for each group of commands."""

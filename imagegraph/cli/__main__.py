@@ -1,0 +1,5 @@
+"""`python -m imagegraph.cli`."""
+
+from imagegraph.cli.app import main
+
+main()

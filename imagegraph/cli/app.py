@@ -1,0 +1,73 @@
+"""The program: its commands, how it ends, and what it tells the shell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+from typing import Any
+
+import typer
+
+from imagegraph.cli import canary
+from imagegraph.cli.generate import generate
+from imagegraph.cli.run import replay, run
+from imagegraph.cli.serve import serve
+from imagegraph.cli.show import list_, show
+from imagegraph.errors import ImagegraphError
+
+INTERRUPTED = 130  # what shells expect of whom SIGINT ended
+
+# Every option can be given by the environment, too: `IMAGEGRAPH_SERVE_GRACE=60` is `serve --grace 60`.
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Runs and serves graphs of image models (see `list`).",
+    context_settings={"auto_envvar_prefix": "IMAGEGRAPH"},
+)
+for command in (run, serve, show, generate, replay):
+    app.command()(command)
+app.command(name="list")(list_)
+app.add_typer(canary.commands, name="canary")
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)
+
+
+def _leave(code: Any) -> None:
+    """Ends at once: Python would wait for threads of components, however long they still load or compute."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def command_line() -> None:
+    """Runs the command that `sys.argv` names.
+
+    Raises:
+        SystemExit: with 2 where who asked can do something about it, with 1 where not.
+    """
+    try:
+        app()
+    except ImagegraphError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if 400 <= error.status < 499 else 1)
+
+
+def main() -> None:
+    """Runs the command line as a process of its own."""
+    # As the first process of a container, one without a handler would ignore the signal.
+    signal.signal(signal.SIGTERM, _end)
+    # Libraries warn of their own old habits; the user of a command can do nothing about it.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    os.environ.setdefault("TQDM_DISABLE", "1")  # their bars would tear ours apart
+    try:
+        command_line()
+    except SystemExit as end:
+        if end.code == INTERRUPTED or isinstance(end.__context__, ImagegraphError):
+            _leave(end.code)
+        raise

@@ -1,0 +1,41 @@
+"""`generate`: the files that the catalogue and the chart give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imagegraph.cli.options import console
+from imagegraph.deploy import render
+from imagegraph.errors import ImagegraphError
+from imagegraph.spec.catalogue import ROOT, Catalogue
+
+
+def generate(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where files differ")] = False,
+) -> None:
+    """Write what the catalogue and the chart give: manifests, the chart's names, its table of values."""
+    catalogue = Catalogue.read()
+    _update(render.files(ROOT, catalogue), [render.graphs(ROOT)], check)
+    helm = render.find_helm(ROOT)
+    if helm is None:
+        console.print("without helm (`make cluster-tools`) the chart's manifests stay as they are")
+        return
+    folders = [ROOT / "manifests" / platform for platform in render.PLATFORMS]
+    _update(render.rendered(ROOT, catalogue, helm), folders, check)
+
+
+def _update(wanted: dict[Path, str], folders: list[Path], check: bool) -> None:
+    """Writes what differs and removes what nothing asks for; or only says so."""
+    different, stale = render.differing(wanted, folders)
+    if check and (different or stale):
+        names = ", ".join(str(path.relative_to(ROOT)) for path in [*stale, *different])
+        raise ImagegraphError(f"differ from what makes them: {names}; run `imagegraph generate`")
+    for path in stale:
+        path.unlink()
+    for path in different:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(wanted[path])
+        console.print(path.relative_to(ROOT))

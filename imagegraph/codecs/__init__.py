@@ -1,0 +1,1 @@
+"""Bytes that came from outside, taken apart within bounds: pictures and JSON."""

@@ -1,0 +1,1 @@
+"""Releases on Kubernetes: rendered manifests, helm, a canary's figures and verdict."""

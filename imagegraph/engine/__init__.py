@@ -1,0 +1,1 @@
+"""How a graph runs: the walk, what travels with a request, and its time limit."""

@@ -1,0 +1,95 @@
+"""The platform "embedded": a whole manifest in this process, the engine over local components."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+from imagegraph.calls.check import Check, checked
+from imagegraph.calls.in_process import Closing, LocalCall
+from imagegraph.engine import walk
+from imagegraph.engine.context import Context
+from imagegraph.errors import DeadlineExceeded, InvalidDocument, UnknownName
+from imagegraph.message import Message
+from imagegraph.spec import graph
+from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.graph import Input, Node
+from imagegraph.spec.seldon import Predictor
+
+
+class Embedded(Closing):
+    """One predictor of a manifest, loading in the background from the start.
+
+    Use as a context manager, or `close` it.
+    """
+
+    def __init__(self, root: Node, bundle: str, catalogue: Catalogue, device: str = "auto") -> None:
+        """Takes a graph whose entries all exist in `bundle`; see `LocalCall` for `device`."""
+        self.root = root
+        self.bundle = bundle
+        self.catalogue = catalogue
+        signatures = catalogue.signatures(root, bundle)
+        self.inputs: dict[str, Input] = graph.inputs(root, signatures)
+        self._check = Check(root, signatures, catalogue.parts(root, bundle))
+        self._call = LocalCall(catalogue, bundle, catalogue.needed(root), device)
+
+    @classmethod
+    def of(cls, predictor: Predictor, catalogue: Catalogue, device: str = "auto") -> Self:
+        """Runs a predictor of a manifest.
+
+        Raises:
+            InvalidDocument: a node is to be reached in a pod of its own.
+        """
+        for node in predictor.endpoints:
+            raise InvalidDocument(f"node '{node}' has an endpoint: `imagegraph serve --manifest` calls it")
+        return cls(predictor.root, predictor.bundle, catalogue, device)
+
+    @property
+    def load_seconds(self) -> Mapping[str, float]:
+        """Seconds that each entry's weights took to load, of those loaded so far."""
+        return self._call.load_seconds
+
+    def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns every value that the graph will read from a request: given, or by default.
+
+        Raises:
+            UnknownName: a value is given that no node reads.
+            InvalidInput: as `Check`.
+        """
+        for name in values:
+            if name not in self.inputs:
+                raise UnknownName("port", name, self.inputs)
+        self._check(values)
+        read: dict[str, Any] = {}
+        for name, item in self.inputs.items():
+            defaults = self.catalogue.entry(item.entry).variant(self.bundle).defaults
+            if name in values:
+                read[name] = item.port.read(values[name])
+            elif name in defaults:
+                read[name] = item.port.read(defaults[name])
+            elif not item.port.required:
+                read[name] = item.port.default
+        return read
+
+    async def run(self, values: Mapping[str, Any], context: Context | None = None) -> Message:
+        """Answers one request.
+
+        Raises:
+            ImagegraphError: with the node at fault; see `errors` for what to do about each kind.
+        """
+        context = context or Context()
+        read = self.parameters(values)
+        seconds = None if context.deadline is None else context.deadline - time.monotonic()
+        try:
+            await asyncio.wait_for(self._call.ready(), seconds)
+        except TimeoutError as error:
+            raise DeadlineExceeded("out of time while models were loading") from error
+        given = {name: read[name] for name in values}
+        call = checked(self._call, self._check)
+        return await walk.run(self.root, Message(given, id=context.id), call, context)
+
+    def close(self) -> None:
+        """Lets go of the components."""
+        self._call.close()

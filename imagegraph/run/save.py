@@ -1,0 +1,219 @@
+"""Writes the answer of a graph to a folder: pictures with provenance, scores, a contact sheet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pydantic_core
+
+from imagegraph.image import Image
+from imagegraph.message import Message, Tensor, same
+from imagegraph.run import destination, provenance
+from imagegraph.run.embedded import Embedded
+from imagegraph.run.provenance import Record, SourceFile
+from imagegraph.run.sheet import contact_sheet
+from imagegraph.signature import Signature
+
+SUMMARY = "results.json"
+ORDER = "order"  # the port by which a graph ranks its pictures
+LONGEST_LABEL = 50  # bytes
+LINE = 38  # characters that fit below a picture of a sheet
+_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
+
+
+def save(
+    folder: Path,
+    name: str,
+    embedded: Embedded,
+    values: Mapping[str, Any],
+    answer: Message,
+    timings: Mapping[str, float],
+) -> list[Path]:
+    """Writes all that a graph answered and returns the files, the most telling first.
+
+    Args:
+        folder: as `destination.new_folder` has made it.
+        name: of the graph.
+        values: the request.
+        timings: seconds by node.
+
+    Raises:
+        ImagegraphError: it cannot be written to any more.
+    """
+    return destination.fill(folder, lambda staged: _write(staged, name, embedded, values, answer, timings))
+
+
+class _Picture(NamedTuple):
+    """A picture of a list in the answer, its place there and what the answer says of it."""
+
+    port: str
+    place: int
+    image: Image
+    about: Mapping[str, Any]
+
+
+def _write(
+    folder: Path,
+    name: str,
+    embedded: Embedded,
+    values: Mapping[str, Any],
+    answer: Message,
+    timings: Mapping[str, float],
+) -> list[str]:
+    """Writes the files and returns the names of those that are to be shown."""
+    read = embedded.parameters(values)
+    given = {port: images for port, value in read.items() if (images := _images(value))}
+    sources = {port: _sources(folder, port, images) for port, images in given.items()}
+    parameters = {
+        port: embedded.inputs[port].port.plain(value)
+        for port, value in read.items()
+        if not embedded.inputs[port].port.holds_images
+    }
+    new = {
+        port: value
+        for port, value in answer.values.items()
+        if not isinstance(value, Tensor) and not (port in read and same(value, read[port]))
+    }
+    record = Record(
+        name=name,
+        bundle=embedded.bundle,
+        graph=embedded.root,
+        nodes=provenance.nodes(embedded.root, embedded.bundle, embedded.catalogue),
+        parameters=parameters,
+        sources=sources,
+        picture=0,
+    )
+    columns = _columns(embedded.catalogue.signatures(embedded.root, embedded.bundle).values())
+    maps = {port: value for port, value in new.items() if isinstance(value, Image)}
+    lists = {port: _images(value) for port, value in new.items() if _is_list_of_images(value)}
+    names: list[str] = []
+    pictures: list[dict[str, Any]] = []
+    rows: list[list[tuple[str, Image]]] = []
+    told: set[str] = set()
+    for port, images in lists.items():
+        ranked = _ranked(port, images, new, columns.get(port, set()))
+        written = _write_pictures(folder, _singular(port, new), ranked, record)
+        names += [one["file"] for one in written]
+        pictures += written
+        rows.append([(_sentence(place, one.about), one.image) for place, one in enumerate(ranked, 1)])
+        told.update(*(one.about for one in ranked))
+    for port, image in maps.items():
+        (folder / f"{port}.png").write_bytes(image.data)
+        names.append(f"{port}.png")
+    above = [(port, image) for port, images in given.items() for image in images] + list(maps.items())
+    if above or rows:
+        sheet = "contact-sheet.png" if "sheet" in maps else "sheet.png"
+        title = answer.values.get("caption") or answer.values.get("prompt") or name
+        contact_sheet(str(title), [above, *rows]).save(folder / sheet)
+        names.insert(0, sheet)
+    facts = {
+        "graph": name,
+        "bundle": embedded.bundle,
+        "parameters": parameters,
+        "answer": {port: value for port, value in new.items() if port not in {*maps, *lists, *told}},
+        "pictures": pictures,
+        "seconds": timings,
+    }
+    text = pydantic_core.to_json(_plain(facts), indent=2, inf_nan_mode="null")
+    (folder / SUMMARY).write_bytes(text + b"\n")
+    return [*names, SUMMARY]
+
+
+def _write_pictures(
+    folder: Path, stem: str, pictures: Sequence[_Picture], record: Record
+) -> list[dict[str, Any]]:
+    """Writes pictures with their provenance, and returns what is to be said of each."""
+    written = []
+    for place, one in enumerate(pictures, 1):
+        file = "-".join([stem, f"{place:02}", *_label(one.about)]) + ".png"
+        own = record.model_copy(update={"port": one.port, "picture": one.place, "about": one.about})
+        (folder / file).write_bytes(provenance.stamp(one.image, own))
+        ours = {"file": file, "port": one.port, "picture": one.place}
+        written.append({**ours, **one.about, **ours})  # ours come first, and count
+    return written
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value as JSON knows it; a number that is none stays one."""
+
+    def foreign(value: Any) -> Any:
+        return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else repr(value)
+
+    return pydantic_core.to_jsonable_python(value, fallback=foreign, bytes_mode="base64")
+
+
+def _images(value: Any) -> list[Image]:
+    """Returns the pictures in a value of a port: the value itself, or what the list holds."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Image)]
+
+
+def _is_list_of_images(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and len(_images(value)) == len(value)
+
+
+def _sources(folder: Path, port: str, images: Sequence[Image]) -> tuple[SourceFile, ...]:
+    """Keeps the pictures of the request as they came, so that `replay` finds them."""
+    files = []
+    for index, image in enumerate(images):
+        suffix = next((end for start, end in _SUFFIXES.items() if image.data.startswith(start)), ".png")
+        number = f"-{index}" if len(images) > 1 else ""
+        path = folder / f"source-{port}{number}{suffix}"
+        path.write_bytes(image.data)
+        files.append(SourceFile(file=path.name, sha256=provenance.digest(image)))
+    return tuple(files)
+
+
+def _columns(signatures: Iterable[Signature]) -> dict[str, set[str]]:
+    """Returns, for every port of a list of pictures, the ports that may say something of each.
+
+    They are the lists that an entry writes which reads or writes the pictures.
+    """
+    found: dict[str, set[str]] = {}
+    for one in signatures:
+        lists = {name for name, port in one.outputs.items() if port.is_list and not port.holds_images}
+        for name, port in {**one.inputs, **one.outputs}.items():
+            if port.is_list and port.holds_images:
+                found.setdefault(name, set()).update(lists - {ORDER})
+    return found
+
+
+def _ranked(
+    port: str, images: Sequence[Image], values: Mapping[str, Any], columns: Iterable[str]
+) -> list[_Picture]:
+    """Returns the pictures of a port, best first where the graph ranks so many."""
+    fitting = {name: value for name, value in values.items() if name in columns and isinstance(value, list)}
+    items = {name: value for name, value in fitting.items() if len(value) == len(images)}
+    order: Sequence[int] = range(len(images))
+    ranks = values.get(ORDER)
+    if isinstance(ranks, list) and sorted(one for one in ranks if isinstance(one, int)) == list(order):
+        order = ranks
+    return [
+        _Picture(port, index, images[index], {name: _plain(value[index]) for name, value in items.items()})
+        for index in order
+    ]
+
+
+def _singular(port: str, ports: Mapping[str, Any]) -> str:
+    """Returns what one of a list is called: a picture of pictures, unless that is a port of its own."""
+    one = port.removesuffix("s")
+    return one if one and one not in ports else port
+
+
+def _label(about: Mapping[str, Any]) -> list[str]:
+    """Returns what tells pictures apart, fit for a file's name: words, then whole numbers."""
+    words = [value for value in about.values() if isinstance(value, str)]
+    numbers = [value for value in about.values() if type(value) is int]
+    cleaned = (re.sub(r"[^\w.]+", "-", str(one)).strip("-.") for one in [*words, *numbers])
+    return [one.encode()[:LONGEST_LABEL].decode(errors="ignore") for one in cleaned if one][:3]
+
+
+def _sentence(place: int, about: Mapping[str, Any]) -> str:
+    words = [value for value in about.values() if isinstance(value, str)]
+    scores = [
+        f"{name.rpartition('_')[2]} {value:.2f}" for name, value in about.items() if isinstance(value, float)
+    ]
+    return f"{place}. {' '.join(words)[:LINE]}\n{'  '.join(scores)[:LINE]}"

@@ -1,0 +1,1 @@
+"""A process that serves a node or a graph over REST and gRPC."""

@@ -1,0 +1,45 @@
+"""Histograms, beside those of prometheus_client."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+
+from imagegraph.observe.metrics import SECONDS, Metrics
+
+PHASES = st.sampled_from(["decode", "predict", "encode"])
+
+
+@given(st.lists(st.tuples(PHASES, st.sampled_from(SECONDS) | st.floats(0, 1000))))
+def test_a_histogram_writes_what_that_of_prometheus_client_does(observed):
+    registry = CollectorRegistry()
+    name, labels = "imagegraph_phase_seconds", ["model_name", "role", "phase"]
+    other = Histogram(name, "Time in a phase", labels, buckets=SECONDS, registry=registry)
+    metrics = Metrics("m", CollectorRegistry())
+    for phase, seconds in observed:
+        metrics.phase(phase, seconds)
+        other.labels("m", "engine", phase).observe(seconds)
+
+    def lines(page: str) -> list[str]:
+        return [line for line in page.splitlines() if name in line and "_created" not in line]
+
+    assert lines(metrics.page("")[0].decode()) == lines(generate_latest(registry).decode())
+
+
+def test_requests_under_way_are_counted_until_they_end():
+    metrics = Metrics("m", CollectorRegistry())
+    line = 'imagegraph_in_flight{{model_name="m",role="engine"}} {}'
+    with metrics.in_flight, metrics.in_flight:
+        assert line.format("2.0") in metrics.page("")[0].decode()
+    assert line.format("0.0") in metrics.page("")[0].decode()
+
+
+def test_every_metric_says_whose_it_is():
+    metrics = Metrics("edges", CollectorRegistry(), role="node", release="photos", namespace="prod")
+    metrics.request("rest", 200, 0.1, "canary")
+    metrics.phase("encode", 0.1)
+    metrics.predictor_up("canary", up=True)
+    lines = [line for line in metrics.page("")[0].decode().splitlines() if line.startswith("imagegraph_")]
+    assert len(lines) > 20
+    for line in lines:
+        for label in ('model_name="edges"', 'role="node"', 'release="photos"', 'namespace="prod"'):
+            assert label in line
