@@ -25,27 +25,30 @@ def within(seconds: float | None, work: Coroutine[Any, Any, Result]) -> Generato
     """
     steps = work.__await__()
     try:
-        awaited = next(steps)
+        # In a list, to be taken out: an error shall not find the future that has it in the frames on its way.
+        awaited = [next(steps)]
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]
     return (yield from _resume_within(seconds, steps, awaited).__await__())
 
 
-async def _resume_within(seconds: float | None, steps: Generator[Any, Any, Result], awaited: Any) -> Result:
+async def _resume_within(
+    seconds: float | None, steps: Generator[Any, Any, Result], awaited: list[Any]
+) -> Result:
     async with asyncio.timeout(seconds):
         return await _resume(steps, awaited)
 
 
 @types.coroutine
-def _resume(steps: Generator[Any, Any, Result], awaited: Any) -> Generator[Any, Any, Result]:
+def _resume(steps: Generator[Any, Any, Result], awaited: list[Any]) -> Generator[Any, Any, Result]:
     """Does what `await` would, of a coroutine that has already come to wait for something."""
     try:
         while True:
             try:
-                yield awaited
+                yield awaited.pop()
             except BaseException as error:
-                awaited = steps.throw(error)
+                awaited.append(steps.throw(error))
             else:
-                awaited = next(steps)
+                awaited.append(next(steps))
     except StopIteration as done:
         return done.value  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from imagegraph.errors import MissingWeights
 from imagegraph.spec import snapshot
 from imagegraph.spec.strict_yaml import Strict
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 REVISION = re.compile(r"[0-9a-f]{40}")
 
 

@@ -156,7 +156,7 @@ def test_what_users_say_is_no_markup():
 
 def test_what_loads_and_what_runs_is_shown_from_the_first_moment():
     command = [sys.executable, "-m", "imagegraph.cli", "run", "late", "number=1", "--device", "cpu"]
-    variables = {**os.environ, "PYTHONPATH": str(Path(tiny.__file__).parent)}
+    variables = {**os.environ, "PYTHONPATH": str(Path(tiny.__file__).parents[1])}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
         lines = [process.stdout.readline() for _ in range(2)]  # it loads for ten seconds if nobody says go
         loading = process.poll() is None

@@ -109,6 +109,6 @@ def test_the_cache_is_where_the_hubs_client_looks(monkeypatch, variables, folder
 
 
 def test_finding_weights_needs_none_of_what_models_need():
-    code = "import sys, imagegraph.weights; print({'numpy', 'PIL', 'torch', 'aiohttp'} & {*sys.modules})"
+    code = "import sys, imagegraph.spec.weights; print({'numpy', 'PIL', 'torch', 'aiohttp'} & {*sys.modules})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout.strip() == "set()"

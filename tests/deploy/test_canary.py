@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import imagegraph.cli.canary
 import pytest
 from typer.testing import CliRunner
 
+import imagegraph.cli.canary
 from imagegraph import __version__
 from imagegraph.cli import app
 from imagegraph.deploy import helm, render, rollout
