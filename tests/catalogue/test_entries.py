@@ -44,8 +44,8 @@ def test_entry_answers_its_smoke_input_with_just_its_ports_and_the_same_again(na
 
 LIGHT = """
 import asyncio, sys
-from imagegraph.catalogue import Catalogue
-from imagegraph.local import LocalCall
+from imagegraph.spec.catalogue import Catalogue
+from imagegraph.calls.in_process import LocalCall
 with LocalCall(Catalogue.read(), sys.argv[1], sys.argv[2:]) as call:
     asyncio.run(call.ready())
 print("torch" in sys.modules)

@@ -43,9 +43,9 @@ import sys
 
 import controlnet_aux, diffusers, torch, transformers
 
-from imagegraph.catalogue import Catalogue
-from imagegraph.embedded import Embedded
-from imagegraph.graph import Node
+from imagegraph.spec.catalogue import Catalogue
+from imagegraph.run.embedded import Embedded
+from imagegraph.spec.graph import Node
 
 assert not torch.cuda.is_available()
 catalogue = Catalogue.read()
