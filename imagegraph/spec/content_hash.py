@@ -58,7 +58,7 @@ def _feed(update: Callable[[Any], None], value: Any) -> None:
     elif isinstance(value, np.ndarray) and not value.dtype.hasobject:
         update(b"a")
         _feed(update, (value.dtype.str, value.shape))
-        update(np.ascontiguousarray(value).data.cast("B"))
+        update(np.ascontiguousarray(value).reshape(-1).view(np.uint8))
     elif isinstance(value, pydantic.BaseModel):
         update(b"o")
         _feed(update, (kind.__module__, kind.__qualname__, dict(value)))

@@ -77,6 +77,7 @@ def outcome(name: str, value: Any) -> str:
 @given(st.sampled_from(sorted(PORTS)), numbers() | texts())
 @example("number", Tensor("UINT64", (1,), np.array([2**63], np.uint64)))
 @example("points", Tensor("FP32", (1, 0, 0), np.zeros(0, np.float32)))
+@example("points", Tensor("FP32", (0, 2), np.zeros(0, np.float32)))
 @example("words", Tensor("BYTES", (2, 2), [b""] * 4))
 @example("image", Tensor("UINT8", (16, 20, 3), np.zeros(960, np.uint8)))
 def test_a_tensor_is_the_same_value_by_every_way_or_refused_by_all(name, tensor):

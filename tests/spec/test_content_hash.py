@@ -68,6 +68,7 @@ def test_nothing_unequal_has_equal_hashes(one: Any, other: Any) -> None:
         [None, "null", "None", "", [], {}, b"", 0, False, [None], float("nan"), "nan"],
         [["a", "bc"], ["ab", "c"], ["abc"], "abc", ["a", ["bc"]], [["a", "bc"]], {"a": "bc"}],
         [0.0, -0.0, 0, 2**63, -(2**63), 2**64],
+        [np.zeros((0, 2), "f4"), np.zeros((2, 0), "f4"), np.zeros(0, "f4"), np.zeros(0, "u1")],
         [np.zeros((2, 3), "f4"), np.zeros((3, 2), "f4"), np.zeros(6, "f4"), np.zeros(6, "f8")],
     ],
 )
