@@ -1,6 +1,6 @@
 """Train the judge of drawn pictures: a small ResNet that names shape and colour of the one object.
 
-It is no part of the bundle. `pocket/evaluate.py` uses it so that no model is judged by itself, and
+It is no part of the bundle. `pocket/evaluate/` uses it so that no model is judged by itself, and
 states its own score on real scenes beside what it says of drawn ones.
 """
 

@@ -192,7 +192,7 @@ def save(parts: dict[str, Savable], name: str, card: str) -> Path:
     return folder
 
 
-SYNTHETIC = """40 000 scenes drawn by `pocket/world.py` (split "train"): no picture made by people, no licence
+SYNTHETIC = """40 000 scenes drawn by `pocket/world/` (split "train"): no picture made by people, no licence
 but this project's. Seven pairs of colour and shape are kept out (`UNSEEN`). So the model knows a small
 world and no photographs; it stands in for a real one where a download is not wanted."""
 
@@ -213,7 +213,7 @@ def model_card(
         text: what the model is and takes.
         recipe: how it was trained.
         quality: measured figures by name, on what was held out of training; where there are none,
-            `pocket/evaluate.py` measures them and puts them in.
+            `pocket/evaluate/` measures them and puts them in.
         data: what it was trained on and under which licence.
     """
     return f"""---

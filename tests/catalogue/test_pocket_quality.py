@@ -1,8 +1,9 @@
-"""The committed pocket weights reach their floors (`pocket/evaluate.py: FLOORS`)."""
+"""The committed pocket weights reach their floors (`pocket/evaluate/floors.py`)."""
 
 import pytest
 
-from pocket.evaluate import FLOORS, Score, evaluate
+from pocket.evaluate.floors import FLOORS, Score
+from pocket.evaluate.measures import evaluate
 
 pytestmark = pytest.mark.timeout(1800)  # all measures are taken at once, by the first test
 

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from pocket import train_clip, train_pose, train_upscale
-from pocket.evaluate import FLOORS, Floor, Score, write_quality
+from pocket.evaluate.floors import FLOORS, Floor, Score
+from pocket.evaluate.report import write_quality
 from pocket.photographs import halve
 from pocket.pictures import recolour, roughen, to_tensor
 from pocket.train_people import average_precision, iou

@@ -153,3 +153,22 @@ def test_normals_are_unit_vectors_that_face_the_camera(all_scenes):
         wall, floor = (scene.segmentation == CLASSES.index(name) for name in ("wall", "floor"))
         assert (vectors[wall][:, 2] > 0.9).all()
         assert (vectors[floor][:, 1] > 0.9).all()
+
+
+@pytest.mark.parametrize(
+    ("split", "caption", "boxes"),
+    [
+        ("train", "a person in red", [[64, 23, 95, 83]]),
+        ("validation", "an orange cylinder", [[48, 43, 85, 89]]),
+        (
+            "seen",
+            "a yellow cube right of a cyan cylinder and in front of a person in blue",
+            [[37, 50, 102, 113], [7, 53, 38, 96], [45, 25, 68, 53]],
+        ),
+        ("unseen", "a cyan cube", [[74, 46, 128, 99]]),
+    ],
+)
+def test_scenes_stay_those_that_the_committed_weights_were_measured_on(split, caption, boxes):
+    scene = make_scene(5, split)
+    assert scene.caption == caption
+    assert scene.boxes.tolist() == boxes

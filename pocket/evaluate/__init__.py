@@ -1,0 +1,10 @@
+"""Measure every pocket model on scenes that training did not see; write QUALITY.md, samples.png.
+
+    python -m pocket.evaluate        about three minutes on two cores
+
+The split "seen" has the pairs of colour and shape that training had, in other scenes; every scene
+of "unseen" has at least one pair that training never showed. What drawn pictures show is judged by
+`weights/judge` (a classifier trained apart), by Canny and by the readers (segmentation, depth,
+pose), which no drawing model was trained with. The ceiling is what the same judge says of real
+scenes, or for edges of real scenes that went through the VAE.
+"""

@@ -1,0 +1,55 @@
+"""Every measure, and all of them together in processes of their own."""
+
+import functools
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+
+import torch
+
+from pocket.bundle import CONTROLS
+from pocket.evaluate import readers
+from pocket.evaluate.costs import memory, picture_time
+from pocket.evaluate.drawing import control, text_to_image
+from pocket.evaluate.floors import Score, Scores
+from pocket.evaluate.held_out import HELD_OUT, scenes_of
+
+MEASURES: dict[str, Callable[[str], Scores]] = {
+    **{f"control by {kind}": functools.partial(control, kind) for kind in CONTROLS},
+    "text to image": text_to_image,
+    "CLIP": readers.clip,
+    "depth": readers.depth,
+    "segmentation": readers.segmentation,
+    "pose": readers.pose,
+    "people": readers.people,
+    "caption": readers.caption,
+    "upscale": readers.upscale,
+}
+ALONE: dict[str, Callable[[str], Scores]] = {"time": picture_time, "memory": memory}
+
+
+def evaluate() -> dict[str, dict[str, Score]]:
+    """Return the scores of every measure by split; time and memory have "seen" alone."""
+    for split in HELD_OUT:
+        scenes_of(split)  # drawn once, before the workers ask for them
+    scores: dict[str, dict[str, Score]] = {}
+
+    def note(split: str, future: Future[Scores]) -> None:
+        for name, score in future.result().items():
+            scores.setdefault(name, {})[split] = score
+
+    with workers(os.cpu_count() or 1) as pool:
+        jobs = [(s, pool.submit(measure, s)) for measure in MEASURES.values() for s in HELD_OUT]
+        for split, future in jobs:
+            note(split, future)
+    for measure in ALONE.values():
+        with workers(1) as pool:
+            note("seen", pool.submit(measure, "seen"))
+    return scores
+
+
+def workers(count: int) -> ProcessPoolExecutor:
+    """Return processes that start fresh and use one thread each."""
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, context, initializer=torch.set_num_threads, initargs=(1,))
