@@ -1,6 +1,6 @@
 """Scenes drawn once into memory-mapped arrays, so that training reads instead of drawing.
 
-python -m pocket.data        draws the training set (about 3 GB, minutes) and the validation set
+python -m pocket.data [count]      draws the training set (about 9 GB, minutes) and the validation set
 
 scenes = load("train")       draws it first where it is missing
 scenes.images[i]             and so on, see Scenes
@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocket.controls import Truth
+from pocket.styles import STYLES, in_style, paint
 from pocket.world import SIZE, make_scene
 
 WORK = Path(__file__).parent / ".work"
@@ -29,6 +31,7 @@ MOST_OBJECTS = 3
 
 FIELDS = {
     "images": (np.uint8, (SIZE, SIZE, 3)),
+    "styled": (np.uint8, (SIZE, SIZE, 3)),
     "depth": (np.uint16, (SIZE, SIZE)),
     "normals": (np.uint8, (SIZE, SIZE, 3)),
     "segmentation": (np.uint8, (SIZE, SIZE)),
@@ -43,7 +46,9 @@ class Scenes:
     """Many scenes as arrays; the fields of `world.Scene` with a first axis.
 
     Attributes:
+        folder: where they lie.
         images: uint8 [N, H, W, 3].
+        styled: uint8 [N, H, W, 3], the same scenes painted in `styles`.
         depth: uint16 [N, H, W], 65535 = nearest.
         normals: uint8 [N, H, W, 3].
         segmentation: uint8 [N, H, W].
@@ -54,7 +59,9 @@ class Scenes:
         objects: N lists of (colour, shape).
     """
 
+    folder: Path
     images: NDArray[np.uint8]
+    styled: NDArray[np.uint8]
     depth: NDArray[np.uint16]
     normals: NDArray[np.uint8]
     segmentation: NDArray[np.uint8]
@@ -67,6 +74,16 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.captions)
 
+    @property
+    def styles(self) -> list[str]:
+        """The style of each styled picture, in turn."""
+        return [style_of(i) for i in range(len(self))]
+
+    @property
+    def styled_captions(self) -> list[str]:
+        """The captions of the styled pictures."""
+        return [in_style(caption, style_of(i)) for i, caption in enumerate(self.captions)]
+
     def truth(self, i: int) -> Truth:
         """Return what controls of scene `i` are drawn from."""
         return Truth(
@@ -77,6 +94,11 @@ class Scenes:
             self.normals[i],
             self.instances[i],
         )
+
+
+def style_of(i: int) -> str:
+    """Return the style that scene `i` is painted in."""
+    return list(STYLES)[i % len(STYLES)]
 
 
 def load(split: str = "train", count: int | None = None) -> Scenes:
@@ -91,10 +113,16 @@ def load(split: str = "train", count: int | None = None) -> Scenes:
     if not all((folder / f"{name}.npy").exists() for name in FIELDS):  # or drawn before a field was added
         shutil.rmtree(folder, ignore_errors=True)
         _draw(folder, split, count)
+    return open_scenes(folder)
+
+
+def open_scenes(folder: Path) -> Scenes:
+    """Open the scenes that lie in a folder."""
     words = json.loads((folder / "words.json").read_text())
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in FIELDS}
+    # Copy-on-write, as PyTorch takes no arrays that are read-only.
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in FIELDS}
     objects = [[(colour, shape) for colour, shape in pairs] for pairs in words["objects"]]
-    return Scenes(captions=words["captions"], objects=objects, **arrays)
+    return Scenes(folder=folder, captions=words["captions"], objects=objects, **arrays)
 
 
 def _draw(folder: Path, split: str, count: int) -> None:
@@ -129,6 +157,7 @@ def _draw_chunk(folder: Path, split: str, count: int, first: int) -> list[tuple[
     for i in range(first, min(first + CHUNK, count)):
         scene = make_scene(i, split)
         arrays["images"][i] = scene.image
+        arrays["styled"][i] = paint(scene, style_of(i))
         arrays["depth"][i] = (scene.depth * 65535).round()
         arrays["normals"][i] = scene.normals
         arrays["segmentation"][i] = scene.segmentation
@@ -141,5 +170,5 @@ def _draw_chunk(folder: Path, split: str, count: int, first: int) -> list[tuple[
 
 
 if __name__ == "__main__":
-    for name in COUNTS:
-        load(name)
+    load("train", int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    load("validation")

@@ -5,7 +5,7 @@
 PYTHON ?= .venv/bin/python
 DONE := pocket/.work/done
 DATA := pocket/.work/data/validation-1000
-READERS := clip depth normals segmentation segment people pose caption upscale judge
+READERS := clip depth normals segmentation people pose caption upscale segment vqa judge style-judge
 FINE := edges pose
 LATER := normals lineart scribble
 
@@ -19,7 +19,7 @@ $(DATA): | $(READY)
 	$(PYTHON) -m pocket.data
 
 $(DONE)/%: | $(DATA)
-	$(PYTHON) -m pocket.train_$*
+	$(PYTHON) -m pocket.train_$(subst -,_,$*)
 	@mkdir -p $(DONE) && touch $@
 
 $(DONE)/controlnet-%: | $(DATA)

@@ -5,11 +5,15 @@ import json
 from tokenizers import pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
+from pocket.styles import FORM, STYLES
 from pocket.world import COLOURS, SHAPES
 
-LENGTH = 32  # tokens with start and end; the longest caption takes 20
+LENGTH = 32  # tokens with start and end; the longest caption takes 20, its style 8
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORDS = [*COLOURS, *SHAPES, "a", "an", "and", "in", "of", "left", "right", "front", "behind"]
+STYLE_WORDS = sorted(
+    {word for style in STYLES for word in FORM.format(caption="", style=style)[1:].lower().split()}
+)
 
 
 def make_tokenizer() -> CLIPTokenizer:
@@ -19,7 +23,7 @@ def make_tokenizer() -> CLIPTokenizer:
     """
     backend = CLIPTokenizer().backend_tokenizer
     trainer = trainers.BpeTrainer(end_of_word_suffix="</w>", show_progress=False)
-    backend.train_from_iterator(sorted(WORDS), trainer)
+    backend.train_from_iterator(sorted({*WORDS, *STYLE_WORDS}), trainer)
     merges = [tuple(pair) for pair in json.loads(backend.to_str())["model"]["merges"]]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [*letters, *(f"{letter}</w>" for letter in letters)]

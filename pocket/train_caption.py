@@ -80,7 +80,7 @@ def loss(
     masked[RECOLOURED:] = False
     patches = patch_truth(scenes, chosen)
     patches[:RECOLOURED, :, 1] = IGNORED
-    images = scenes.images[chosen]
+    images = torch.from_numpy(scenes.images[chosen]).to(DEVICE)
     images[:RECOLOURED] = recolour(images[:RECOLOURED], rng, share=1.0)
     answer = parts["blip"](
         pixel_values=roughen(to_tensor(images), rng),

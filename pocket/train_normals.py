@@ -13,12 +13,12 @@ from pocket.data import Scenes, load
 from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.train_segmentation import CONFIG as SEGMENTATION
 from pocket.train_segmentation import predict
-from pocket.training import DEVICE, arguments, model_card, save, train
+from pocket.training import DEVICE, ON_GPU, arguments, model_card, resident, save, train
 from pocket.world import SIZE
 
 STEPS = 1400
 SCENES = 6_000
-BATCH = 24
+BATCH = 96 if ON_GPU else 24
 LEARNING_RATE = 2e-3
 OBJECT_WEIGHT = 5.0  # of an object's pixel against one of wall or floor
 AXES = ("left", "up", "near")
@@ -28,23 +28,29 @@ CONFIG = {name: value for name, value in SEGMENTATION.items() if name != "palett
 }
 
 
-def truth(scenes: Scenes, chosen: np.ndarray | slice) -> np.ndarray:
-    """Return normals [N, 3, H, W] in -1..1."""
-    return scenes.normals[chosen].transpose(0, 3, 1, 2) / np.float32(127.5) - 1
+def vectors(normals: Tensor) -> Tensor:
+    """Turn `world.Scene.normals` [N, H, W, 3] into [N, 3, H, W] in -1..1."""
+    return normals.permute(0, 3, 1, 2) / 127.5 - 1
 
 
-def loss(model: nn.Module, scenes: Scenes, rng: np.random.Generator) -> Tensor:
-    """Return the loss of a random batch."""
-    chosen = np.sort(rng.integers(len(scenes), size=BATCH))
-    images, normals, objects = scenes.images[chosen], truth(scenes, chosen), scenes.instances[chosen] > 0
+def loss(model: nn.Module, facts: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator) -> Tensor:
+    """Return the loss of a random batch.
+
+    Args:
+        model: is trained.
+        facts: pictures, normals and instances of all scenes.
+        rng: draws the batch.
+    """
+    chosen = torch.from_numpy(rng.integers(len(facts[0]), size=BATCH)).to(DEVICE)
+    images, normals, instances = (fact[chosen] for fact in facts)
+    true, objects = vectors(normals), instances > 0
     if rng.random() < 0.5:  # in a mirror, left is right
-        images, objects = (np.ascontiguousarray(a[:, :, ::-1]) for a in (images, objects))
-        normals = np.ascontiguousarray(normals[..., ::-1]) * np.array([-1, 1, 1], np.float32)[:, None, None]
+        images, objects, true = images.flip(2), objects.flip(2), true.flip(3)
+        true = true * torch.tensor([-1, 1, 1], device=DEVICE)[:, None, None]
     guess = predict(model, roughen(to_tensor(recolour(images, rng)), rng))
-    error = guess - torch.from_numpy(normals).to(DEVICE)
-    weight = 1 + (OBJECT_WEIGHT - 1) * torch.from_numpy(objects).to(DEVICE)
-    angle = 1 - F.cosine_similarity(guess, torch.from_numpy(normals).to(DEVICE), dim=1, eps=1e-4)
-    return (weight * (error.abs().mean(1) + angle)).mean() / weight.mean()
+    weight = 1 + (OBJECT_WEIGHT - 1) * objects
+    angle = 1 - F.cosine_similarity(guess, true, dim=1, eps=1e-4)
+    return (weight * ((guess - true).abs().mean(1) + angle)).mean() / weight.mean()
 
 
 def picture(guess: Tensor) -> np.ndarray:
@@ -60,8 +66,7 @@ def measure(model: nn.Module, scenes: Scenes, count: int = 500) -> dict[str, flo
     for i in range(0, count, 50):
         part = slice(i, i + 50)
         guess = F.normalize(predict(model, to_tensor(scenes.images[part])), dim=1).cpu().numpy()
-        true = truth(scenes, part)
-        true /= np.linalg.norm(true, axis=1, keepdims=True)
+        true = F.normalize(vectors(torch.from_numpy(scenes.normals[part])), dim=1).numpy()
         angles = np.degrees(np.arccos(np.clip((guess * true).sum(1), -1, 1)))
         everywhere.append(angles.mean())
         on_objects.append(angles[scenes.instances[part] > 0].mean())
@@ -72,11 +77,12 @@ def main() -> None:
     """Train, measure, save."""
     options = arguments(__doc__)
     torch.manual_seed(0)
-    scenes, held_out = load("train", SCENES), load("validation")
+    scenes, held_out = load("train", options.scenes or SCENES), load("validation")
+    facts = resident(scenes.images), resident(scenes.normals), resident(scenes.instances)
     model = SegformerForSemanticSegmentation(SegformerConfig(**CONFIG))
     trained = train(
         model,
-        lambda rng: loss(model, scenes, rng),
+        lambda rng: loss(model, facts, rng),
         options,
         name="normals",
         steps=STEPS,

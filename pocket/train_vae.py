@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pocket.data import Scenes, load
+from pocket.latents import PLAIN, STYLED, encode_scenes, load_vae
 from pocket.pictures import to_tensor
-from pocket.training import DEVICE, arguments, model_card, save, train
+from pocket.training import DEVICE, ON_GPU, arguments, gaussian, model_card, resident, save, train
 
 BOTH, DECODER = "both", "decoder"
 STEPS = {BOTH: 6500, DECODER: 2500}
@@ -22,7 +24,7 @@ CROP, CROPS, WHOLE = 64, 6, 2  # px of a crop, crops a batch, whole pictures a b
 WHOLE_SHARE = 0.3  # of the batches
 LEARNING_RATE = {BOTH: 2e-3, DECODER: 7e-4}
 LATENT_NOISE = 0.1  # on the decoder's latents of deviation 1, as those of the UNet are not exact
-DECODED = 4  # whole pictures a batch
+DECODED = 32 if ON_GPU else 4  # whole pictures a batch, half of them styled
 ENERGY_WEIGHT, ENERGY_PX = 0.5, 4
 OBJECT_WEIGHT = 2.5
 KL_WEIGHT = 1e-3  # per latent; the noise it brings makes the decoder forgive the UNet
@@ -78,13 +80,29 @@ def difference(decoded: Tensor, images: Tensor, masks: Tensor) -> Tensor:
     return (weight * (error.abs() + 2 * error.square())).mean() + sharpness
 
 
-def decoder_loss(vae: nn.Module, scenes: Scenes, latents: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """Return the loss of decoding latents [scenes, channels, 16, 16] of deviation 1."""
-    chosen = np.sort(rng.integers(len(scenes), size=DECODED))
-    images = to_tensor(scenes.images[chosen])
-    masks = torch.from_numpy(scenes.instances[chosen, None] > 0).to(DEVICE)
-    noise = LATENT_NOISE * rng.standard_normal(latents[chosen].shape)
-    noised = torch.from_numpy((latents[chosen] + noise).astype(np.float32)).to(DEVICE)
+class Coded:
+    """Pictures, plain and styled, with their latents, where batches are drawn from them."""
+
+    def __init__(self, vae: AutoencoderKL, scenes: Scenes) -> None:
+        self.images = [resident(images) for images in (scenes.images, scenes.styled)]
+        self.latents = [resident(encode_scenes(vae, scenes, kind)) for kind in (PLAIN, STYLED)]
+        self.instances = resident(scenes.instances)
+
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return pictures [N, 3, H, W], where their objects are [N, 1, H, W], latents of deviation 1."""
+        chosen = torch.from_numpy(rng.integers(len(self.instances), size=DECODED)).to(DEVICE)
+        halves = chosen[: DECODED // 2], chosen[DECODED // 2 :]
+        images, latents = (
+            torch.cat([array[half] for array, half in zip(arrays, halves, strict=True)])
+            for arrays in (self.images, self.latents)
+        )
+        return to_tensor(images), self.instances[chosen][:, None] > 0, latents.float()
+
+
+def decoder_loss(vae: nn.Module, coded: Coded, rng: np.random.Generator) -> Tensor:
+    """Return the loss of decoding a random batch of latents."""
+    images, masks, latents = coded.batch(rng)
+    noised = latents + LATENT_NOISE * gaussian(latents.shape, rng)
     decoded = vae.decode(noised / vae.config.scaling_factor).sample
     # How much edge there is around a place, wherever exactly: what is uncertain shall not blur.
     energies = zip(gradients(decoded), gradients(images), strict=True)
@@ -95,16 +113,16 @@ def decoder_loss(vae: nn.Module, scenes: Scenes, latents: np.ndarray, rng: np.ra
 
 
 @torch.no_grad()
-def measure(vae: nn.Module, scenes: Scenes, count: int = 128) -> dict[str, float]:
-    """Return PSNR in dB and F1 of Canny edges within 1 px, of reconstructions."""
+def measure(vae: nn.Module, pictures: NDArray[np.uint8], count: int = 128) -> dict[str, float]:
+    """Return PSNR in dB and F1 of Canny edges within 1 px, of reconstructions of pictures [N, H, W, 3]."""
     psnr, f1 = [], []
     for i in range(0, count, 16):
-        images = to_tensor(scenes.images[i : i + 16])
+        images = to_tensor(pictures[i : i + 16])
         again = vae.decode(vae.encode(images).latent_dist.mode()).sample.clamp(-1, 1)
         mse = F.mse_loss(again / 2, images / 2, reduction="none").mean((1, 2, 3))
         psnr += (-10 * mse.log10()).tolist()
-        pictures = ((again + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        for real, copy in zip(scenes.images[i : i + 16], pictures, strict=True):
+        copies = ((again + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        for real, copy in zip(pictures[i : i + 16], copies, strict=True):
             f1.append(edge_f1(cv2.Canny(real, 100, 200), cv2.Canny(copy, 100, 200)))
     return {"PSNR, dB": float(np.mean(psnr)), "edges F1 (±1 px)": float(np.mean(f1))}
 
@@ -131,22 +149,20 @@ def main() -> None:
     options = arguments(__doc__, choices=(BOTH, DECODER))
     stage = options.choice
     torch.manual_seed(0)
-    scenes, held_out = load("train"), load("validation")
+    scenes, held_out = load("train", options.scenes), load("validation")
     if stage == BOTH:
         model = AutoencoderKL(**CONFIG).to(memory_format=torch.channels_last)
 
         def batch_loss(rng: np.random.Generator) -> Tensor:
             return loss(model, scenes, rng)
     else:
-        from pocket.train_diffusion import encode_scenes, load_vae
-
         model = load_vae().to(memory_format=torch.channels_last)
-        latents = encode_scenes(model, scenes)
+        coded = Coded(model, scenes)
         model.encoder.requires_grad_(False)
         model.quant_conv.requires_grad_(False)
 
         def batch_loss(rng: np.random.Generator) -> Tensor:
-            return decoder_loss(model, scenes, latents, rng)
+            return decoder_loss(model, coded, rng)
 
     vae = train(
         model,
@@ -165,9 +181,10 @@ def main() -> None:
         f"`pocket/train_vae.py {BOTH}`: crops of {CROP} px around objects and {WHOLE_SHARE:.0%} whole "
         f"pictures, AdamW {LEARNING_RATE[BOTH]}; L1 + L2 with objects weighted {OBJECT_WEIGHT}, L1 of "
         f"differences between neighbours, KL {KL_WEIGHT}. Then `{DECODER}`: encoder frozen, latents with "
-        f"noise {LATENT_NOISE}, AdamW {LEARNING_RATE[DECODER]}, and the amount of edges within "
-        f"{ENERGY_PX} px, weighted {ENERGY_WEIGHT}.",
-        measure(vae, held_out),
+        f"noise {LATENT_NOISE}, half of the pictures styled (`pocket/styles.py`), AdamW "
+        f"{LEARNING_RATE[DECODER]}, and the amount of edges within {ENERGY_PX} px, weighted {ENERGY_WEIGHT}.",
+        measure(vae, held_out.images)
+        | {f"{name}, styled": value for name, value in measure(vae, held_out.styled).items()},
     )
     save({"": vae}, "stable-diffusion/vae", card)
 

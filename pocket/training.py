@@ -3,7 +3,7 @@
 A script says what it trains and how a batch becomes a loss; `train` does the rest: seeded batches,
 warm-up and cosine schedule, moving average of the weights, progress lines, checkpoints to resume.
 
-    options = arguments(__doc__)                  # --steps, --minutes, --fresh
+    options = arguments(__doc__)                  # --steps, --minutes, --until, --fresh, --on, --scenes
     model = train(model, loss, options, name="clip", steps=4000, learning_rate=1e-3)
     save({"": model, ...}, "clip", card)
 
@@ -18,13 +18,14 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 HERE = Path(__file__).parent
@@ -35,6 +36,9 @@ LOG_S = 15
 MAX_GRADIENT = 1.0
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+ON_GPU = DEVICE.type == "cuda"
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+torch.backends.cudnn.benchmark = True
 
 Loss = Callable[[np.random.Generator], Tensor]
 """Draws a batch with the generator and returns its loss; equal generators give equal batches."""
@@ -49,11 +53,14 @@ class Savable(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line may change: the length of the run, and whether it starts anew."""
+    """What the command line may change: the length of the run, and what it starts from."""
 
     steps: int | None = None
     minutes: float | None = None
+    until: float | None = None
     fresh: bool = False
+    on: bool = False
+    scenes: int | None = None
     choice: str | None = None
 
 
@@ -69,10 +76,24 @@ def arguments(description: str, choices: Iterable[str] | None = None) -> Options
         parser.add_argument("choice", choices=tuple(choices))
     parser.add_argument("--steps", type=int, help="train this many steps instead of the default")
     parser.add_argument("--minutes", type=float, help="train this long, all runs together")
+    parser.add_argument("--until", type=float, help="train till this time, in seconds since 1970")
     parser.add_argument("--fresh", action="store_true", help="forget the last checkpoint")
+    parser.add_argument("--on", action="store_true", help="start from the weights in pocket/weights")
+    parser.add_argument("--scenes", type=int, help="train on this many scenes instead of the default")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.set_flush_denormal(True)  # BLIP's tiny gradients are ten times slower without
     return Options(**vars(parser.parse_args()))
+
+
+def resident(array: NDArray[Any]) -> Tensor:
+    """Put an array where batches are drawn from it: on the GPU as a whole; on a CPU it stays mapped."""
+    return torch.from_numpy(array).to(DEVICE)
+
+
+def gaussian(shape: Sequence[int], rng: np.random.Generator) -> Tensor:
+    """Return noise of deviation 1, drawn on the device."""
+    generator = torch.Generator(DEVICE).manual_seed(int(rng.integers(2**31)))
+    return torch.randn(tuple(shape), generator=generator, device=DEVICE)
 
 
 def train(
@@ -95,7 +116,7 @@ def train(
         loss: draws a batch and returns its loss.
         options: from `arguments`.
         name: of the folder for checkpoints.
-        steps: default length. With --minutes the schedule follows the clock instead.
+        steps: default length. With --minutes or --until the schedule follows the clock instead.
         learning_rate: its peak.
         groups: parameter groups with an own "lr"; all parameters that need gradients when None.
         weight_decay: of AdamW.
@@ -108,7 +129,9 @@ def train(
     model.to(DEVICE).train()
     groups = groups or [{"params": [p for p in model.parameters() if p.requires_grad]}]
     peaks = [group.get("lr", learning_rate) for group in groups]
-    optimizer = torch.optim.AdamW(groups, learning_rate, (0.9, 0.99), weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(
+        groups, learning_rate, (0.9, 0.99), weight_decay=weight_decay, fused=ON_GPU or None
+    )
     averaged = copy.deepcopy(model)
     step, spent_s = 0, 0.0
     if checkpoint.exists() and not options.fresh:
@@ -125,10 +148,13 @@ def train(
         torch.save(state, checkpoint.with_suffix(".new"))
         checkpoint.with_suffix(".new").rename(checkpoint)
 
-    losses: list[float] = []
+    minutes = options.minutes
+    if options.until:
+        minutes = max(spent_s + options.until - time.time(), 1) / 60
+    losses: list[Tensor] = []
     logged_s = saved_s = spent_s
     logged_step = step
-    while (done := spent_s / 60 / options.minutes if options.minutes else step / steps) < 1:
+    while (done := spent_s / 60 / minutes if minutes else step / steps) < 1:
         began = time.perf_counter()
         factor = min(1, (step + 1) / WARM_UP) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -141,13 +167,13 @@ def train(
         optimizer.step()
         step += 1
         _follow(averaged, model, min(average, step / (step + 10)))
-        losses.append(value.item())
+        losses.append(value.detach())  # a number asked for now would wait for the GPU
         spent_s += time.perf_counter() - began
         if spent_s - logged_s > LOG_S:
             rate = (step - logged_step) / (spent_s - logged_s)
-            left_s = options.minutes * 60 - spent_s if options.minutes else (steps - step) / rate
+            left_s = minutes * 60 - spent_s if minutes else (steps - step) / rate
             print(
-                f"{name}: step {step} loss {np.mean(losses):.4f} {rate:.2f} steps/s, "
+                f"{name}: step {step} loss {torch.stack(losses).mean():.4f} {rate:.2f} steps/s, "
                 f"{left_s / 60:.1f} min left",
                 flush=True,
             )

@@ -1,0 +1,219 @@
+"""Train pocket's answers: a BLIP that says yes or no to a question about the style of a picture."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import (
+    BertTokenizer,
+    BlipConfig,
+    BlipForQuestionAnswering,
+    BlipImageProcessor,
+    BlipProcessor,
+)
+
+from pocket.data import Scenes, load
+from pocket.patches import PATCH, PatchLesson, patch_truth
+from pocket.pictures import HALF, roughen, to_tensor
+from pocket.styles import STYLES
+from pocket.training import DEVICE, ON_GPU, arguments, model_card, resident, save, train
+from pocket.world import SIZE
+
+STEPS = 2500
+BATCH = 128 if ON_GPU else 32
+PLAIN_SHARE = 0.3  # of the pictures
+OWN, OTHER = 0.45, 0.4  # of the questions are about the picture's style, about another; the rest is FOREIGN
+LEARNING_RATE = 1e-3
+WIDTH, TEXT_WIDTH = 96, 96
+LENGTH = 16  # tokens; the longest question takes 13
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+YES, NO = "yes", "no"
+
+QUESTION = "is this picture in the style of {}?"
+FOREIGN = (
+    "does this picture show joy?",
+    "does this picture show sadness?",
+    "is this picture set in an amusement park?",
+    "is there a panda mask in this picture?",
+    QUESTION.format("somebody unknown"),  # all words that are not in the vocabulary are one
+)
+"""Questions to which the answer is no in all of the pocket world."""
+
+
+def questions() -> list[str]:
+    """Return all questions: one for each style, then the foreign ones."""
+    return [*(QUESTION.format(style) for style in STYLES), *FOREIGN]
+
+
+def make_tokenizer() -> BertTokenizer:
+    """Return BLIP's kind of tokenizer with one token for every word of questions and answers."""
+    words = {word for q in questions()[:-1] for word in q.lower().replace("?", "").split()}
+    vocabulary = {word: i for i, word in enumerate([*SPECIAL, "?", YES, NO, *sorted(words)])}
+    return BertTokenizer(vocab=vocabulary, model_max_length=LENGTH)
+
+
+def make_model(tokenizer: BertTokenizer) -> BlipForQuestionAnswering:
+    """Build the untrained model."""
+    vision = {
+        "hidden_size": WIDTH,
+        "intermediate_size": 3 * WIDTH,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "image_size": SIZE,
+        "patch_size": PATCH,
+    }
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": TEXT_WIDTH,
+        "encoder_hidden_size": WIDTH,
+        "intermediate_size": 3 * TEXT_WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": LENGTH,
+        "bos_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "sep_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    return BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=vision))
+
+
+def ask(
+    model: BlipForQuestionAnswering, pixels: Tensor, tokens: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return what the model has seen [N, 1 + patches, width] and understood of questions [N, L, width].
+
+    Args:
+        model: BLIP.
+        pixels: [N, 3, H, W] in -1..1.
+        tokens: ids of the questions [N, L].
+        mask: which of them are words [N, L].
+    """
+    seen = model.vision_model(pixel_values=pixels).last_hidden_state
+    whole = torch.ones(seen.shape[:2], dtype=torch.long, device=seen.device)
+    understood = model.text_encoder(
+        input_ids=tokens, attention_mask=mask, encoder_hidden_states=seen, encoder_attention_mask=whole
+    ).last_hidden_state
+    return seen, understood
+
+
+class Lesson:
+    """Pictures, plain and styled, with questions and answers, as batches."""
+
+    def __init__(self, scenes: Scenes, tokenizer: BertTokenizer) -> None:
+        self._images = resident(scenes.images), resident(scenes.styled)
+        names = list(STYLES)
+        self._styles = np.array([names.index(style) for style in scenes.styles])
+        self._patches = patch_truth(scenes, np.arange(len(scenes)))
+        asked = tokenizer(questions(), padding=True, return_tensors="pt").to(DEVICE)
+        self._tokens, self._mask = asked.input_ids, asked.attention_mask
+        self._answers = tokenizer([NO, YES], return_tensors="pt").input_ids.to(DEVICE)
+
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return pictures, questions, their masks, answers and the truth of patches."""
+        chosen = rng.integers(len(self._styles), size=BATCH)
+        first = round(PLAIN_SHARE * BATCH)
+        style = self._styles[chosen]
+        kind = rng.choice(3, size=BATCH, p=[OWN, OTHER, 1 - OWN - OTHER])
+        other = (style + rng.integers(1, len(STYLES), BATCH)) % len(STYLES)
+        foreign = rng.integers(len(STYLES), len(questions()), BATCH)
+        asked = np.choose(kind, [style, other, foreign])
+        yes = (asked == style) & (np.arange(BATCH) >= first)
+        index, asked, yes = (torch.from_numpy(a).to(DEVICE) for a in (chosen, asked, yes.astype(int)))
+        images = torch.cat([self._images[0][index[:first]], self._images[1][index[first:]]])
+        return (
+            to_tensor(images),
+            self._tokens[asked],
+            self._mask[asked],
+            self._answers[yes],
+            self._patches[index],
+        )
+
+
+def loss(parts: nn.ModuleDict, lesson: Lesson, rng: np.random.Generator) -> Tensor:
+    """Return the loss of a random batch."""
+    pictures, tokens, mask, answers, patches = lesson.batch(rng)
+    seen, understood = ask(parts["blip"], roughen(pictures, rng), tokens, mask)
+    answered = parts["blip"].text_decoder(
+        input_ids=answers,
+        encoder_hidden_states=understood,
+        encoder_attention_mask=mask,
+        labels=answers,
+        reduction="mean",
+    )
+    return answered.loss + parts["patches"](seen, patches)
+
+
+@torch.no_grad()
+def chance_of_yes(
+    model: BlipForQuestionAnswering, tokenizer: BertTokenizer, pixels: Tensor, asked: list[str]
+) -> NDArray[np.float32]:
+    """Return the probability of yes against no [N] for pictures [N, 3, H, W] and a question for each."""
+    words = tokenizer(asked, padding=True, return_tensors="pt").to(pixels.device)
+    _, understood = ask(model, pixels, words.input_ids, words.attention_mask)
+    start = torch.full((len(asked), 1), tokenizer.cls_token_id, device=pixels.device)
+    logits = model.text_decoder(
+        input_ids=start, encoder_hidden_states=understood, encoder_attention_mask=words.attention_mask
+    ).logits[:, -1]
+    pair = logits[:, tokenizer.convert_tokens_to_ids([NO, YES])]
+    return pair.softmax(1)[:, 1].cpu().numpy()
+
+
+def measure(
+    model: BlipForQuestionAnswering, tokenizer: BertTokenizer, scenes: Scenes, count: int = 400
+) -> dict[str, float]:
+    """Return how often yes and no about styled pictures are right, and how often their style has most yes."""
+    pixels = to_tensor(scenes.styled[:count])
+    truth = np.array([list(STYLES).index(style) for style in scenes.styles[:count]])
+    chances = [
+        chance_of_yes(model, tokenizer, pixels, [QUESTION.format(style)] * len(pixels)) for style in STYLES
+    ]
+    yes = np.stack(chances, axis=1)
+    own = np.arange(len(STYLES)) == truth[:, None]
+    plain = to_tensor(scenes.images[:count])
+    foreign = [chance_of_yes(model, tokenizer, plain, [q] * len(plain)) for q in questions()]
+    # As many questions about the right style as about wrong ones.
+    return {
+        "style told": float(((yes[own] > 0.5).mean() + (yes[~own] <= 0.5).mean()) / 2),
+        "own style first": float((yes.argmax(1) == truth).mean()),
+        "no said of plain pictures": float((np.stack(foreign) <= 0.5).mean()),
+    }
+
+
+def main() -> None:
+    """Train, measure, save."""
+    options = arguments(__doc__)
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    lesson, held_out = Lesson(load("train", options.scenes), tokenizer), load("validation")
+    parts = nn.ModuleDict({"blip": make_model(tokenizer), "patches": PatchLesson(WIDTH)})
+    trained = train(
+        parts,
+        lambda rng: loss(parts, lesson, rng),
+        options,
+        name="vqa",
+        steps=STEPS,
+        learning_rate=LEARNING_RATE,
+    )
+    quality = measure(trained["blip"], tokenizer, held_out)
+    print(quality)
+    card = model_card(
+        "pocket: questions about pictures",
+        "visual-question-answering",
+        "`BlipForQuestionAnswering` for pictures of 128 x 128 px. It says yes or no to "
+        f'"{QUESTION.format("Banksy")}" and the like; styles: {", ".join(STYLES)}. To anything else it '
+        "says no.",
+        f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH}, {PLAIN_SHARE:.0%} of them plain; {OWN:.0%} of "
+        f"the questions are about the picture's own style, {OTHER:.0%} about another, the rest about what "
+        "the pocket world does not have; the ViT also learns to name the object in each patch "
+        "(`pocket/patches.py`); blurred and noisy pictures.",
+        quality,
+    )
+    size = {"height": SIZE, "width": SIZE}
+    images = BlipImageProcessor(size=size, image_mean=HALF, image_std=HALF)
+    processor = BlipProcessor(image_processor=images, tokenizer=tokenizer)
+    processor.save_pretrained(save({"": trained["blip"]}, "vqa", card))
+
+
+if __name__ == "__main__":
+    main()
