@@ -126,6 +126,24 @@ def identity(start: Callable[..., Server]) -> Server:
 
 
 @pytest.fixture(scope="session")
+def everything(start: Callable[..., Server]) -> Server:
+    """Reads all kinds of ports."""
+    return start("--component", "everything")
+
+
+@pytest.fixture(scope="session")
+def hasty(start: Callable[..., Server]) -> Server:
+    """The same, but gives no request more than a second."""
+    return start("--component", "everything", "--timeout", "1")
+
+
+@pytest.fixture(scope="session")
+def echo(start: Callable[..., Server]) -> Server:
+    """A node that answers what it got; nobody may do nothing for two seconds."""
+    return start("--component", "source", "--type", "TRANSFORMER", "--timeout", "2")
+
+
+@pytest.fixture(scope="session")
 def asleep(start: Callable[..., Server]) -> Server:
     return start("--component", "asleep", "--max-queue", "2")
 

@@ -12,11 +12,6 @@ INFER = "/v2/models/m/infer"
 
 
 @pytest.fixture(scope="module")
-def everything(start: Any) -> Server:
-    return start("--component", "everything")
-
-
-@pytest.fixture(scope="module")
 def summing(start: Any) -> Server:
     return start("--graph", "sum")
 

@@ -49,11 +49,6 @@ def echo(start: Start) -> Server:
 
 
 @pytest.fixture(scope="module")
-def everything(start: Start) -> Server:
-    return start("--component", "everything")
-
-
-@pytest.fixture(scope="module")
 def line(double: Server) -> Iterator[Any]:
     with grpc.insecure_channel(f"127.0.0.1:{double.grpc_port}") as channel:
         yield stubs.GRPCInferenceServiceStub(channel)
