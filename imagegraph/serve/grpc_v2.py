@@ -20,7 +20,8 @@ from imagegraph.errors import Cancelled, ImagegraphError, describe
 from imagegraph.message import Message
 from imagegraph.observe.request_log import Entry
 from imagegraph.serve.grpc_health import HealthServicer
-from imagegraph.serve.service import Service, metadata
+from imagegraph.serve.metadata import metadata
+from imagegraph.serve.service import Service
 from imagegraph.serve.watch import Happening
 from imagegraph.wire import headers as beside
 from imagegraph.wire import progress_frames, v2_grpc, v2_json

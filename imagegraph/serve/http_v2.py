@@ -19,7 +19,8 @@ from imagegraph.message import Message
 from imagegraph.serve import openapi
 from imagegraph.serve.asgi import Answer, Application, Handler, Request, Route, Stream, Table
 from imagegraph.serve.kept_values import PATH, content_type
-from imagegraph.serve.service import Service, metadata
+from imagegraph.serve.metadata import metadata
+from imagegraph.serve.service import Service
 from imagegraph.serve.watch import Happening
 from imagegraph.wire import headers as beside
 from imagegraph.wire import progress_frames, v2_json

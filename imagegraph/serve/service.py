@@ -8,11 +8,8 @@ import functools
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from types import TracebackType
-from typing import Any
 
 from imagegraph.calls.check import Check
 from imagegraph.calls.readiness import Watch
@@ -22,8 +19,9 @@ from imagegraph.engine.context import Call
 from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, UnknownName
 from imagegraph.message import Message, merge
 from imagegraph.observe.request_log import Entry, Journal
-from imagegraph.ports import RAW, Port
+from imagegraph.ports import Port
 from imagegraph.serve.kept_values import References
+from imagegraph.serve.under_way import Admitted, UnderWay
 from imagegraph.serve.watch import PREVIEWS, Happening, follow, tell_steps
 from imagegraph.signature import Signature
 from imagegraph.spec.graph import Node
@@ -33,7 +31,6 @@ from imagegraph.wire.v2_json import encode_pictures
 
 log = logging.getLogger("imagegraph.serve.service")
 
-STOPPED = "the process ends, and the request did not end within its grace period"
 ANSWERED = frozenset(
     {"cache_hits", progress_frames.EVENT, "facts"}
 )  # parameters that say something of an answer
@@ -75,47 +72,6 @@ class Side:
     def up(self) -> bool:
         """Whether requests may be sent to it."""
         return self.watch is None or self.watch.up
-
-
-class _UnderWay:
-    """The requests under way, each in a task of its own."""
-
-    def __init__(self, in_flight: AbstractContextManager[None]) -> None:
-        """Takes what counts them."""
-        self.in_flight = in_flight
-        self.tasks: set[asyncio.Task[Any]] = set()
-        self.is_cut = False
-
-    def cut(self) -> None:
-        """Ends them all."""
-        self.is_cut = True
-        for task in self.tasks:
-            task.cancel()
-
-
-class _Admitted:
-    """One request under way, from when it is entered."""
-
-    def __init__(self, all_of_them: _UnderWay) -> None:
-        """Takes those that it is one of."""
-        self._all = all_of_them
-
-    def __enter__(self) -> None:
-        if self._all.is_cut:
-            raise Unavailable(STOPPED)
-        task = asyncio.current_task()
-        assert task is not None
-        self._task = task
-        self._all.tasks.add(task)
-        self._all.in_flight.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._all.in_flight.__exit__(kind, error, trace)
-        self._all.tasks.discard(self._task)
-        if self._all.is_cut and isinstance(error, asyncio.CancelledError) and not self._task.uncancel():
-            raise Unavailable(STOPPED) from None
 
 
 class Service:
@@ -171,7 +127,7 @@ class Service:
         self._draining = False
         self._copies: set[asyncio.Task[None]] = set()
         self._claimed = ANSWERED.union(interface.inputs)
-        self._under_way = _UnderWay(journal.metrics.in_flight)
+        self._under_way = UnderWay(journal.metrics.in_flight)
         self.failure: ImagegraphError | None = None
 
     @property
@@ -230,12 +186,12 @@ class Service:
         """Answers all requests under way with an error: the process can wait for them no longer."""
         self._under_way.cut()
 
-    def _admitted(self) -> _Admitted:
+    def _admitted(self) -> Admitted:
         if self.failure:
             raise copy.copy(self.failure)  # not itself: what is raised holds the request that it ended
         if not self._loaded:
             raise Unavailable(f"'{self.name}' is still loading its weights")
-        return _Admitted(self._under_way)
+        return Admitted(self._under_way)
 
     async def infer(
         self, messages: Sequence[Message], entry: Entry, outputs: Iterable[str] | None = None
@@ -371,34 +327,3 @@ class Service:
 
 def _wants_previews(messages: Sequence[Message]) -> bool:
     return messages[0].parameters.get(PREVIEWS) is True
-
-
-def metadata(service: Service) -> dict[str, Any]:
-    """Returns the V2 metadata of the model: its tensors, whose parameters are enough to make a form of.
-
-    What no text is says so there, too: `content_type` and, of pictures, which `pixels` are one.
-    """
-
-    def tensor(port: Port) -> dict[str, Any]:
-        facts = dict(port.facts)
-        if port.content_type:
-            facts["content_type"] = port.content_type
-        if port.holds_images:
-            facts["pixels"] = RAW
-        return {
-            "name": port.name,
-            "datatype": port.datatype,
-            "shape": list(port.shape),
-            "parameters": facts,
-        }
-
-    def tensors(ports: Mapping[str, Port]) -> list[dict[str, Any]]:
-        return [tensor(port) for port in ports.values()]
-
-    return {
-        "name": service.name,
-        "versions": [service.version or "1"],
-        "platform": "imagegraph",
-        "inputs": tensors(service.interface.inputs),
-        "outputs": tensors(service.interface.outputs),
-    }
