@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Ring = list[list[float]]
+Polygons = list[list[Ring]]
+BATCH = 64  # points of the grid that are decoded at once
+
+# Decodes points [n, 2], each a prompt of its own, to logits [n, masks, h, w] and the IoU that the model
+# foresees for them [n, masks].
+Decode = Callable[["Tensor"], tuple["Tensor", "Tensor"]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which masks of a picture are kept that nobody pointed at.
+
+    Attributes:
+        iou: least IoU that the model foresees for itself, 0..1.
+        stability: see `stability`, 0..1.
+        overlap: most IoU of its box with that of a better mask, 0..1.
+    """
+
+    iou: float
+    stability: float
+    overlap: float
 
 
 def boxes_around(masks: Tensor) -> Tensor:
@@ -54,3 +79,58 @@ def distinct(boxes: Tensor, scores: Tensor, most_overlap: float) -> Tensor:
     from torchvision.ops import nms
 
     return nms(boxes.float().cpu(), scores.float().cpu(), most_overlap)
+
+
+def everything(decode: Decode, points: Tensor, limits: Limits) -> tuple[Tensor, Tensor]:
+    """Returns the masks of a picture that many points find: logits [N, h, w] and scores [N], best first.
+
+    Args:
+        points: [n, 2], as `decode` takes them.
+
+    Source: Kirillov et al. 2023, Segment Anything, appendix B (automatic mask generation).
+    """
+    import torch
+
+    logits, scores = [], []
+    for some in points.split(BATCH):
+        drawn, foreseen = (one.flatten(0, 1) for one in decode(some))
+        good = (foreseen >= limits.iou) & (stability(drawn) >= limits.stability)
+        logits.append(drawn[good])
+        scores.append(foreseen[good])
+    found, found_scores = torch.cat(logits), torch.cat(scores)
+    kept = distinct(boxes_around(found > 0), found_scores, limits.overlap).to(found.device)
+    return found[kept], found_scores[kept]
+
+
+def outline(mask: NDArray[np.bool_], tolerance: float) -> Polygons:
+    """Returns the polygons of a mask [h, w], one a part of it: its outline, then those of its holes.
+
+    A ring is a list of [x, y] in px, on the middle of the mask's own outermost pixels, and is not closed
+    by its first point.
+
+    Args:
+        tolerance: how far an outline may stray, in px; 0 keeps every corner.
+
+    Source: Suzuki and Abe 1985 (outlines); Douglas and Peucker 1973 (fewer points).
+    """
+    import cv2
+
+    rings, kinship = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    polygons: dict[int, list[Ring]] = {}
+    # Of each ring the next, the previous, the first child and the parent; outer rings have no parent.
+    parents: list[int] = [] if kinship is None else kinship[0, :, 3].tolist()
+    simple = [_simplified(ring, tolerance) for ring in rings]
+    for index, parent in enumerate(parents):
+        if parent < 0:
+            polygons[index] = [simple[index]]
+    for index, parent in enumerate(parents):
+        if parent >= 0:
+            polygons[parent].append(simple[index])
+    return list(polygons.values())
+
+
+def _simplified(ring: Any, tolerance: float) -> Ring:
+    import cv2
+
+    points: Ring = cv2.approxPolyDP(ring, tolerance, closed=True)[:, 0].astype(float).tolist()
+    return points

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import SamModel
 
-from components.masks import boxes_around, distinct, grid, stability
+from components.masks import Limits, everything, grid
 from pocket.data import Scenes, load
 from pocket.training import DEVICE, WEIGHTS, write_quality_section
 from pocket.world import SIZE
 
 # What is kept of a picture that is cut up without a prompt.
-GRID, LEAST_SCORE, LEAST_STABILITY, MOST_OVERLAP = 12, 0.7, 0.85, 0.7
+GRID, LIMITS = 12, Limits(iou=0.7, stability=0.85, overlap=0.7)
 LEAST_IOU = 0.75  # with which an object counts as found
 SCENES, CUT_UP = 300, 100  # for prompts, and of these without
 
@@ -85,16 +85,13 @@ def any_pixel(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[int, i
 
 def cut_up(model: SamModel, embedding: Tensor) -> Tensor:
     """Return the masks [N, H, W] of all that a picture holds, best first."""
-    points = torch.from_numpy(grid(GRID) * SIZE).to(DEVICE)
-    logits, scores = [], []
-    for some in points.split(64):
-        answer = model(image_embeddings=embedding, input_points=some[None, :, None])
-        logits.append(answer.pred_masks[0].flatten(0, 1))
-        scores.append(answer.iou_scores[0].flatten())
-    all_logits, all_scores = torch.cat(logits), torch.cat(scores)
-    good = (all_scores >= LEAST_SCORE) & (stability(all_logits) >= LEAST_STABILITY)
-    masks, kept = all_logits[good] > 0, all_scores[good]
-    return masks[distinct(boxes_around(masks), kept, MOST_OVERLAP)]
+
+    def decode(points: Tensor) -> tuple[Tensor, Tensor]:
+        answer = model(image_embeddings=embedding, input_points=points[None, :, None])
+        return answer.pred_masks[0], answer.iou_scores[0]
+
+    logits, _ = everything(decode, torch.from_numpy(grid(GRID) * SIZE).to(DEVICE), LIMITS)
+    return logits > 0
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:

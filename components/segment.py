@@ -1,0 +1,212 @@
+"""Masks of what points and boxes mean, or of all that a picture holds (SAM's mask decoder)."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Container, Mapping, Set
+from typing import Annotated, Any, Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from pydantic import Field
+
+from components.embed_picture import Embedding
+from components.masks import BATCH, Limits, Polygons, boxes_around, everything, grid, outline
+from components.picture_prompts import Labels, PicturePrompts, Points, read_prompts
+from components.pretrained import pretrained
+from components.regions import Boxes
+from imagegraph.component import Component, Progress, Weights
+from imagegraph.errors import InvalidInput
+from imagegraph.image import Image
+from imagegraph.ports import Array, Unit
+
+
+class Segments(TypedDict):
+    """masks: of the picture's size, 1 bit a pixel; the rest is of each of them, in their order.
+
+    iou_scores: the IoU with the truth that the model foresees.
+    boxes: left, top, right, bottom in px, right and bottom exclusive; four zeros for an empty mask.
+    areas: in px.
+    polygons: of each part of it the outline, then those of its holes, as rings of [x, y] in px.
+    """
+
+    masks: list[Image]
+    iou_scores: Annotated[NDArray[np.float32], Array("float32", (-1,))]
+    boxes: Boxes
+    areas: Annotated[NDArray[np.int64], Array("int64", (-1,))]
+    polygons: list[Polygons]
+
+
+class Segment(Component):
+    """Cuts out what prompts mean: points, boxes or both, an object each; without prompts, everything.
+
+    The picture itself is embedded by `embed-picture`, a node before this one, whose answer is kept
+    by its cache: a further click decodes and embeds nothing.
+
+    Source: Kirillov et al. 2023, Segment Anything.
+    """
+
+    @classmethod
+    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Set[str]) -> None:
+        """Refuses prompts that are none of the picture before it is embedded."""
+        image = known.get("image")
+        if image is not None and not any(name in coming for name in ("points", "labels", "boxes")):
+            read_prompts(known.get("points"), known.get("labels"), known.get("boxes"), image.size)
+
+    def load(self, weights: Weights) -> None:
+        """Loads SAM and its processor, and drops the vision encoder."""
+        from transformers import AutoProcessor, SamModel
+
+        self._processor = AutoProcessor.from_pretrained(weights["model"]).image_processor
+        self._model = pretrained(SamModel, weights)
+        del self._model.vision_encoder
+
+    def predict(
+        self,
+        progress: Progress,
+        image: Image,
+        picture_embedding: Embedding,
+        points: Points | None = None,
+        labels: Labels | None = None,
+        boxes: Boxes | None = None,
+        answers: Annotated[
+            Literal["best", "all"],
+            Field(description="Of the three masks of a prompt: the one foreseen to be best, or all"),
+        ] = "best",
+        tolerance: Annotated[
+            float,
+            Field(
+                ge=0,
+                le=100,
+                allow_inf_nan=False,
+                description="How far polygons may stray from masks",
+                json_schema_extra={"unit": "px"},
+            ),
+        ] = 1.0,
+        grid_side: Annotated[
+            int, Field(ge=1, le=64, description="Without prompts: points on each side of the grid")
+        ] = 32,
+        least_iou: Annotated[Unit, Field(description="Without prompts: least IoU foreseen of a mask")] = 0.88,
+        least_stability: Annotated[
+            Unit, Field(description="Without prompts: least share of a mask that no doubt would change")
+        ] = 0.95,
+        most_overlap: Annotated[
+            Unit, Field(description="Without prompts: most IoU of the boxes of two masks")
+        ] = 0.7,
+    ) -> Segments:
+        """Answers masks in the order of the prompts; without prompts, the surest first.
+
+        Raises:
+            InvalidInput: a prompt is none of this picture, or the embedding one of another model.
+        """
+        import torch
+
+        prompts = read_prompts(points, labels, boxes, image.size)
+        with torch.inference_mode():
+            embedding = self._embedding(picture_embedding)
+            if prompts is None:
+                limits = Limits(least_iou, least_stability, most_overlap)
+                logits, scores = self._everything(progress, embedding, grid_side, limits, image.size)
+            else:
+                logits, scores = self._asked(progress, embedding, prompts, image.size)
+                if answers == "best":
+                    best = scores.argmax(1, keepdim=True)
+                    logits, scores = logits[torch.arange(len(best))[:, None], best], scores.gather(1, best)
+                logits, scores = logits.flatten(0, 1), scores.flatten()
+            return self._finish(progress, logits, scores, image.size, tolerance)
+
+    def _embedding(self, numbers: NDArray[np.float16]) -> Any:
+        """Returns the embedding as the decoder takes it, [1, channels, h, w]."""
+        import torch
+
+        shape = (
+            1,
+            self._model.config.vision_config.output_channels,
+            *self._model.prompt_encoder.image_embedding_size,
+        )
+        if numbers.size != math.prod(shape):
+            expected = f"the {math.prod(shape)} numbers of `embed-picture` of the same bundle"
+            raise InvalidInput("picture_embedding", expected, numbers.size)
+        embedding = torch.from_numpy(numbers.reshape(shape).astype(np.float32))
+        return embedding.to(self._model.device, self._model.dtype)
+
+    def _seen(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Returns width and height of a picture as the encoder sees it, as `SamImageProcessor` has them."""
+        longest = self._processor.size["longest_edge"]
+        width, height = (int(side * longest / max(size) + 0.5) for side in size)
+        return width, height
+
+    def _decode(self, embedding: Any, **prompts: Any) -> tuple[Any, Any]:
+        """Returns logits [prompts, 3, h, w] and the IoU foreseen for them [prompts, 3]."""
+        device = self._model.device
+        asked = {f"input_{name}": one[None].to(device) for name, one in prompts.items()}
+        answer = self._model(image_embeddings=embedding, **asked)
+        return answer.pred_masks[0].float(), answer.iou_scores[0].float()
+
+    def _asked(
+        self, progress: Progress, embedding: Any, prompts: PicturePrompts, size: tuple[int, int]
+    ) -> tuple[Any, Any]:
+        """Returns what `_decode` does, for all prompts."""
+        import torch
+
+        scale = np.divide(self._seen(size), size).astype(np.float32)
+        given: dict[str, Any] = {}
+        if prompts.points is not None:
+            given["points"] = torch.from_numpy(prompts.points * scale)
+            given["labels"] = torch.from_numpy(prompts.labels)
+        if prompts.boxes is not None:
+            given["boxes"] = torch.from_numpy(prompts.boxes * np.tile(scale, 2))
+        parts = []
+        for start in range(0, len(prompts), BATCH):
+            progress(start, len(prompts))
+            parts.append(
+                self._decode(embedding, **{name: one[start : start + BATCH] for name, one in given.items()})
+            )
+        logits, scores = zip(*parts, strict=True)
+        return torch.cat(logits), torch.cat(scores)
+
+    def _everything(
+        self, progress: Progress, embedding: Any, side: int, limits: Limits, size: tuple[int, int]
+    ) -> tuple[Any, Any]:
+        """Returns logits [masks, h, w] and scores [masks] of all that a grid of points finds."""
+        import torch
+
+        def decode(points: Any) -> tuple[Any, Any]:
+            progress.check()
+            return self._decode(embedding, points=points[:, None])
+
+        points = torch.from_numpy(grid(side) * np.array(self._seen(size), np.float32))
+        return everything(decode, points, limits)
+
+    def _finish(
+        self, progress: Progress, logits: Any, scores: Any, size: tuple[int, int], tolerance: float
+    ) -> Segments:
+        """Enlarges masks to the picture, one at a time: together they may be many gigabytes."""
+        width, height = self._seen(size)
+        masks, boxes, areas, polygons = [], [], [], []
+        for index, one in enumerate(logits):
+            progress(index, len(logits))
+            (enlarged,) = self._processor.post_process_masks(
+                [one[None, None]], [size[::-1]], [(height, width)]
+            )
+            mask = enlarged[0, 0]
+            masks.append(one_bit(mask.cpu().numpy()))
+            boxes.append(boxes_around(mask).tolist())
+            areas.append(int(mask.sum()))
+            polygons.append(outline(mask.cpu().numpy(), tolerance))
+        return {
+            "masks": masks,
+            "iou_scores": scores.cpu().numpy().astype(np.float32),
+            "boxes": np.array(boxes, np.float32).reshape(-1, 4),
+            "areas": np.array(areas, np.int64),
+            "polygons": polygons,
+        }
+
+
+def one_bit(mask: NDArray[np.bool_]) -> Image:
+    """Returns a mask [h, w] as a PNG of 1 bit a pixel."""
+    file = io.BytesIO()
+    PillowImage.fromarray(mask).save(file, "PNG")
+    return Image(file.getvalue())
