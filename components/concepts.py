@@ -76,7 +76,10 @@ class Concepts(Component):
         masks: Annotated[
             list[Image] | None, Field(max_length=MOST_REGIONS, description="Parts of it, bright = part")
         ] = None,
-        boxes: Boxes | None = None,
+        boxes: Annotated[
+            Boxes | None,
+            Field(description="Parts of it where there are no masks: left, top, right, bottom in px"),
+        ] = None,
     ) -> Named:
         """Scores the texts for the picture, then for each part: of the masks, or else of the boxes.
 

@@ -6,18 +6,13 @@ from typing import Annotated, Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from components.pretrained import pretrained
 from imagegraph.component import Component, Weights
 from imagegraph.image import Image
 from imagegraph.ports import Array
 
-Embedding = Annotated[
-    NDArray[np.float16],
-    Array("float16", (-1,)),
-    Field(description="A picture as `embed-picture` of the same bundle answers it"),
-]
+Embedding = Annotated[NDArray[np.float16], Array("float16", (-1,))]
 
 
 class Embedded(TypedDict):

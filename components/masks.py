@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-Ring = list[list[float]]
-Polygons = list[list[Ring]]
+Ring = list[list[int]]
+Polygon = list[Ring]
 BATCH = 64  # points of the grid that are decoded at once
 
 # Decodes points [n, 2], each a prompt of its own, to logits [n, masks, h, w] and the IoU that the model
@@ -102,8 +102,8 @@ def everything(decode: Decode, points: Tensor, limits: Limits) -> tuple[Tensor, 
     return found[kept], found_scores[kept]
 
 
-def outline(mask: NDArray[np.bool_], tolerance: float) -> Polygons:
-    """Returns the polygons of a mask [h, w], one a part of it: its outline, then those of its holes.
+def outline(mask: NDArray[np.bool_], tolerance: float) -> list[Polygon]:
+    """Returns a polygon of each part of a mask [h, w]: its outline, then those of its holes.
 
     A ring is a list of [x, y] in px, on the middle of the mask's own outermost pixels, and is not closed
     by its first point.
@@ -116,7 +116,7 @@ def outline(mask: NDArray[np.bool_], tolerance: float) -> Polygons:
     import cv2
 
     rings, kinship = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    polygons: dict[int, list[Ring]] = {}
+    polygons: dict[int, Polygon] = {}
     # Of each ring the next, the previous, the first child and the parent; outer rings have no parent.
     parents: list[int] = [] if kinship is None else kinship[0, :, 3].tolist()
     simple = [_simplified(ring, tolerance) for ring in rings]
@@ -132,5 +132,5 @@ def outline(mask: NDArray[np.bool_], tolerance: float) -> Polygons:
 def _simplified(ring: Any, tolerance: float) -> Ring:
     import cv2
 
-    points: Ring = cv2.approxPolyDP(ring, tolerance, closed=True)[:, 0].astype(float).tolist()
+    points: Ring = cv2.approxPolyDP(ring, tolerance, closed=True)[:, 0].tolist()
     return points

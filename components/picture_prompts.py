@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from components.regions import MOST_REGIONS, check_boxes
 from imagegraph.errors import InvalidInput
@@ -17,16 +16,8 @@ MOST_POINTS = 64  # of one object
 ABSENT = -1  # the label of a point that is none, where another object has more
 PADDING = -10  # the same in SAM's own words
 
-Points = Annotated[
-    NDArray[np.float32],
-    Array("float32", (-1, -1, 2)),
-    Field(description="[objects, points, 2]: x and y in px", json_schema_extra={"unit": "px"}),
-]
-Labels = Annotated[
-    NDArray[np.int64],
-    Array("int64", (-1, -1)),
-    Field(description="[objects, points]: 1 = of the object, 0 = not, -1 = no point; all 1 by default"),
-]
+Points = Annotated[NDArray[np.float32], Array("float32", (-1, -1, 2))]
+Labels = Annotated[NDArray[np.int64], Array("int64", (-1, -1))]
 
 
 @dataclass(frozen=True)

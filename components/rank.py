@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence, Set
+from collections.abc import Container, Mapping, Set
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
-from components.pretrained import pretrained
+from components.clip import Clip
 from imagegraph.component import Component, Progress, Reader, Weights
 from imagegraph.errors import InvalidDocument, InvalidInput
 from imagegraph.image import Image
@@ -68,10 +67,7 @@ class Rank(Component):
 
     def load(self, weights: Weights) -> None:
         """Loads a CLIP model and its processor."""
-        from transformers import AutoProcessor, CLIPModel
-
-        self._processor = AutoProcessor.from_pretrained(weights["model"])
-        self._model = pretrained(CLIPModel, weights)
+        self._clip = Clip(weights)
 
     def predict(
         self,
@@ -94,9 +90,9 @@ class Rank(Component):
         Raises:
             InvalidInput: `rank_by` asks for a score that this request cannot have.
         """
-        embedded = self._embed_images([*pictures, *([image] if image else [])])
+        embedded = self._clip.embed_pictures([one.rgb() for one in [*pictures, *([image] if image else [])]])
         drawn = embedded[: len(pictures)]
-        scores = {"prompt": drawn @ self._embed_text(prompt)}
+        scores = {"prompt": drawn @ self._clip.embed_texts([prompt])[0]}
         ranking: Ranking = {"order": [], "clip_prompt": scores["prompt"].tolist()}
         if image:
             scores["image"] = drawn @ embedded[-1]
@@ -120,33 +116,8 @@ class Rank(Component):
         ranking["order"] = np.argsort(-scores[rank_by], kind="stable").tolist()
         return ranking
 
-    def _embed_images(self, images: Sequence[Image]) -> NDArray[np.float32]:
-        """Returns unit vectors, [images, width]."""
-        import torch
-
-        inputs = self._processor(images=[one.rgb() for one in images], return_tensors="pt")
-        with torch.inference_mode():
-            answer = self._model.get_image_features(**inputs.to(self._model.device, self._model.dtype))
-        return _unit(answer.pooler_output)
-
-    def _embed_text(self, text: str) -> NDArray[np.float32]:
-        """Returns a unit vector, [width]; what CLIP cannot read at once is cut off."""
-        import torch
-
-        inputs = self._processor(text=[text], return_tensors="pt", padding=True, truncation=True)
-        with torch.inference_mode():
-            answer = self._model.get_text_features(**inputs.to(self._model.device))
-        vector: NDArray[np.float32] = _unit(answer.pooler_output)[0]
-        return vector
-
     def _fidelity(self, picture: Image, name: str, controls: Mapping[str, Mapping[str, Any]]) -> float:
         """Returns the fidelity to the prior `name`; to all, on average, where it is none of them."""
         readers = {prior: self._readers[prior] for prior in ([name] if name in controls else controls)}
         found = [reader.fidelity(controls[prior], reader.again(picture)) for prior, reader in readers.items()]
         return float(np.mean(found))
-
-
-def _unit(vectors: Any) -> NDArray[np.float32]:
-    unit = vectors / vectors.norm(dim=-1, keepdim=True)
-    numbers: NDArray[np.float32] = unit.float().cpu().numpy()
-    return numbers

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from pydantic import Field
 
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
@@ -17,11 +16,7 @@ from imagegraph.ports import Array
 MOST_REGIONS = 256
 LARGEST = 512  # px of a part that is cut out; networks look at less
 
-Boxes = Annotated[
-    NDArray[np.float32],
-    Array("float32", (-1, 4)),
-    Field(description="A box each: left, top, right, bottom in px", json_schema_extra={"unit": "px"}),
-]
+Boxes = Annotated[NDArray[np.float32], Array("float32", (-1, 4))]
 Box = tuple[int, int, int, int]
 
 

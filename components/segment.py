@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Container, Mapping, Set
 from typing import Annotated, Any, Literal, TypedDict
@@ -13,7 +14,7 @@ from PIL import Image as PillowImage
 from pydantic import Field
 
 from components.embed_picture import Embedding
-from components.masks import BATCH, Limits, Polygons, boxes_around, everything, grid, outline
+from components.masks import BATCH, Limits, boxes_around, everything, grid, outline
 from components.picture_prompts import Labels, PicturePrompts, Points, read_prompts
 from components.pretrained import pretrained
 from components.regions import Boxes
@@ -29,14 +30,14 @@ class Segments(TypedDict):
     iou_scores: the IoU with the truth that the model foresees.
     boxes: left, top, right, bottom in px, right and bottom exclusive; four zeros for an empty mask.
     areas: in px.
-    polygons: of each part of it the outline, then those of its holes, as rings of [x, y] in px.
+    polygons: as JSON, of each part of it the outline, then those of its holes, as rings of [x, y] in px.
     """
 
     masks: list[Image]
     iou_scores: Annotated[NDArray[np.float32], Array("float32", (-1,))]
     boxes: Boxes
     areas: Annotated[NDArray[np.int64], Array("int64", (-1,))]
-    polygons: list[Polygons]
+    polygons: list[str]
 
 
 class Segment(Component):
@@ -68,9 +69,16 @@ class Segment(Component):
         progress: Progress,
         image: Image,
         picture_embedding: Embedding,
-        points: Points | None = None,
-        labels: Labels | None = None,
-        boxes: Boxes | None = None,
+        points: Annotated[
+            Points | None, Field(description="Of an object a row: x and y, [objects, points, 2]")
+        ] = None,
+        labels: Annotated[
+            Labels | None,
+            Field(description="Of each point: 1 = of the object, 0 = not, -1 = no point; else 1"),
+        ] = None,
+        boxes: Annotated[
+            Boxes | None, Field(description="Of an object a row: left, top, right, bottom")
+        ] = None,
         answers: Annotated[
             Literal["best", "all"],
             Field(description="Of the three masks of a prompt: the one foreseen to be best, or all"),
@@ -195,7 +203,7 @@ class Segment(Component):
             masks.append(one_bit(mask.cpu().numpy()))
             boxes.append(boxes_around(mask).tolist())
             areas.append(int(mask.sum()))
-            polygons.append(outline(mask.cpu().numpy(), tolerance))
+            polygons.append(json.dumps(outline(mask.cpu().numpy(), tolerance)))
         return {
             "masks": masks,
             "iou_scores": scores.cpu().numpy().astype(np.float32),

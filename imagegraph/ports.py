@@ -204,7 +204,7 @@ class Port:
         """
         if isinstance(value, Tensor):
             value = self._from_tensor(value)
-        if isinstance(value, str) and self._is_structured:
+        if isinstance(value, str) and (self._is_structured or self._core[1]):
             value = json_text.parse(value, self.name, MAX_LISTS)
         if isinstance(value, list) and not self._core[1]:
             self._limit((len(value),))

@@ -128,12 +128,19 @@ def test_a_port_reads_python_values_and_tensors(name, value, expected):
         ("keypoints", np.zeros(3), "keypoints: expected an array of shape"),
         ("keypoints", [["a", "b", "c"]], "keypoints: expected an array of float32"),
         ("keypoints", [[1], [1, 2]], "keypoints: expected"),
+        ("keypoints", "[[1, 2", "keypoints: expected JSON"),
+        ("keypoints", "[[1, 2]]", r"keypoints: expected an array of shape \[-1, 3\], not \[1, 2\]"),
         ("keypoints", text_tensor("a", "b", "c"), "keypoints: expected an array of float32, got .*BYTES"),
     ],
 )
 def test_a_wrong_value_names_port_expectation_and_value(name, value, message):
     with pytest.raises(InvalidInput, match=message):
         PORTS[name].read(value)
+
+
+def test_an_array_may_be_written_as_json_on_a_command_line():
+    read = PORTS["keypoints"].read("[[1, 2, 3], [4, 5, 6]]")
+    assert (read.dtype, read.tolist()) == (np.float32, [[1, 2, 3], [4, 5, 6]])
 
 
 def test_arrays_keep_their_dtype_and_are_plain_as_lists():

@@ -1,9 +1,10 @@
 """Masks as tensors, on cases whose answer is known."""
 
+import cv2
 import numpy as np
 import torch
 
-from components.masks import boxes_around, distinct, grid, stability
+from components.masks import Limits, boxes_around, distinct, everything, grid, outline, stability
 
 
 def test_a_box_is_as_large_as_its_mask():
@@ -26,3 +27,52 @@ def test_of_overlapping_boxes_the_better_is_kept():
 
 def test_a_grid_is_in_the_middle_of_its_cells():
     np.testing.assert_allclose(grid(2), [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]])
+
+
+def drawn(polygons, shape):
+    """Fills polygons as their rings say: with their own outermost pixels, also around holes."""
+    mask = np.zeros(shape, np.uint8)
+    for outer, *holes in polygons:
+        cv2.fillPoly(mask, [np.array(outer)], 1)
+        for hole in holes:
+            cv2.fillPoly(mask, [np.array(hole)], 0)
+            cv2.polylines(mask, [np.array(hole)], True, 1)
+    return mask > 0
+
+
+def test_an_outline_keeps_parts_and_holes():
+    mask = np.zeros((40, 50), bool)
+    mask[5:25, 5:30] = True
+    mask[10:20, 10:20] = False
+    mask[30:38, 40:48] = True
+    polygons = outline(mask, 0)
+    assert sorted(len(rings) for rings in polygons) == [1, 2]
+    np.testing.assert_array_equal(drawn(polygons, mask.shape), mask)
+
+
+def test_a_tolerant_outline_has_fewer_points_and_strays_no_further():
+    y, x = np.mgrid[:100, :100]
+    disc = (x - 50) ** 2 + (y - 50) ** 2 < 40**2
+    ((exact,),), ((simple,),) = outline(disc, 0), outline(disc, 2)
+    assert len(simple) < len(exact) / 3
+    away = np.hypot(*(np.argwhere(drawn([[simple]], disc.shape) ^ disc).T - 50)) - 40
+    assert np.abs(away).max() <= 3
+
+
+def test_an_empty_mask_has_no_outline():
+    assert outline(np.zeros((5, 5), bool), 1) == []
+
+
+def test_of_a_grid_of_points_only_good_and_distinct_masks_are_kept():
+    def decode(points):
+        logits = torch.full((len(points), 2, 8, 8), -9.0)
+        logits[:, 0, 2:6, 2:6] = 9  # the same for every point
+        logits[:, 1, :, :4] = 0.5  # in doubt
+        return logits, torch.tensor([[0.9, 0.9]]).repeat(len(points), 1) - points[:, :1] / 10
+
+    points = torch.from_numpy(grid(9))
+    logits, scores = everything(decode, points, Limits(iou=0.5, stability=0.9, overlap=0.7))
+    assert len(logits) == 1
+    assert scores[0] == 0.9 - points[:, 0].min() / 10
+    logits, _ = everything(decode, points, Limits(iou=0.95, stability=0.9, overlap=0.7))
+    assert logits.shape == (0, 8, 8)
