@@ -19,7 +19,15 @@ class CaptionPrior(TypedDict):
     caption: str
 
 
-class Caption(Reader):
+class CaptionReader(Reader):
+    """Answers `caption`, whatever it takes the words from."""
+
+    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
+        """Returns the F1 score of the words."""
+        return caption_fidelity(control["caption"], again["caption"])
+
+
+class Caption(CaptionReader):
     """Says what a picture shows.
 
     Source: Li et al. 2022, BLIP.
@@ -46,7 +54,3 @@ class Caption(Reader):
         with torch.inference_mode():
             tokens = self._model.generate(**inputs, max_new_tokens=min(caption_tokens, room), num_beams=1)
         return {"caption": self._processor.decode(tokens[0], skip_special_tokens=True).strip()}
-
-    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
-        """Returns the F1 score of the words."""
-        return caption_fidelity(control["caption"], again["caption"])

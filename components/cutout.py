@@ -12,8 +12,8 @@ from PIL import Image as PillowImage
 
 from components.nanodet import PERSON, Detector, Found
 from components.onnx_model import OnnxModel
-from components.segmentation import SegmentationPrior
-from imagegraph.component import Component, Weights
+from components.segmentation import SegmentationPrior, SegmentationReader
+from imagegraph.component import Weights
 from imagegraph.image import Image, working_size
 
 AROUND = 0.15  # of a person's box on every side: the mask network wants to see some background,
@@ -121,7 +121,7 @@ def _opened(mask: Mask) -> Mask:
     return opened
 
 
-class Cutout(Component):
+class Cutout(SegmentationReader):
     """Draws people, the main subject and the background, each in the colour that ControlNets know."""
 
     roles = ("detector", "person", "subject")

@@ -19,7 +19,16 @@ class DepthPrior(TypedDict):
     depth: Image
 
 
-class Depth(Reader):
+class DepthReader(Reader):
+    """Answers `depth`, whatever it makes of the picture."""
+
+    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
+        """Returns the correlation of the depths."""
+        seen = again["depth"].map()
+        return depth_fidelity(stretched(control["depth"], again["depth"].size), seen)
+
+
+class Depth(DepthReader):
     """Estimates relative inverse distance.
 
     Source: Yang et al. 2024, Depth Anything V2.
@@ -50,8 +59,3 @@ class Depth(Reader):
         # The scale of relative depth means nothing; ControlNets expect the full range.
         unit = (depth - depth.min()) / (np.ptp(depth) or 1)
         return {"depth": Image.from_array(np.round(unit * 65535).astype(np.uint16))}
-
-    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
-        """Returns the correlation of the depths."""
-        seen = again["depth"].map()
-        return depth_fidelity(stretched(control["depth"], again["depth"].size), seen)

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from components.caption import CaptionPrior
+from components.caption import CaptionPrior, CaptionReader
 from components.colours import colour_names
 from components.cutout import Cutouts, Cutter, Mask
 from components.movenet import KeyPoints
 from components.nanodet import Found
 from components.pretrained import pretrained
-from imagegraph.component import Component, Weights
+from imagegraph.component import Weights
 from imagegraph.image import Image
 
 PRINCIPAL = 0.1  # of the largest person's box: smaller people are part of the background
@@ -31,7 +31,7 @@ SKIN = 60  # of 255: what is nearer to the colour of the nose in every channel i
 _NOSE, _SHOULDERS, _SEEN = 0, [5, 6], 0.3
 
 
-class Describe(Component):
+class Describe(CaptionReader):
     """Says what a picture shows, as far as detection, classification and colours tell.
 
     Where it can it uses the words of the pocket world: "a person in orange left of a person in blue".

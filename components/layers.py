@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from components.cutout import Cutter
-from components.depth import DepthPrior
-from imagegraph.component import Component, Weights
+from components.depth import DepthPrior, DepthReader
+from imagegraph.component import Weights
 from imagegraph.image import Image, working_size
 
 
-class Layers(Component):
+class Layers(DepthReader):
     """Lays a picture out in layers, by geometry alone: nothing here estimates depth.
 
     The lower, the nearer, as on a floor; people and the main subject stand upright where their lowest

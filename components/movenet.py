@@ -10,8 +10,8 @@ from PIL import Image as PillowImage
 
 from components.nanodet import PERSON, Detector, Found
 from components.onnx_model import OnnxModel
-from components.pose import PosePrior, draw_people
-from imagegraph.component import Component, Weights
+from components.pose import PosePrior, PoseReader, draw_people
+from imagegraph.component import Weights
 from imagegraph.image import Image, working_size
 
 MARGIN = 1.1  # of the square that the network looks at, to the longer side of the person's box
@@ -46,7 +46,7 @@ class KeyPoints:
         return np.stack([x + columns * side, y + rows * side, confidence], axis=1)
 
 
-class MoveNetPose(Component):
+class MoveNetPose(PoseReader):
     """Finds people and the 17 COCO key points of each."""
 
     roles = ("detector", "pose")

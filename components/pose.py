@@ -64,7 +64,17 @@ class PosePrior(TypedDict):
     keypoints: Keypoints
 
 
-class Pose(Reader):
+class PoseReader(Reader):
+    """Answers `pose` and `keypoints`, whatever it finds people by."""
+
+    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
+        """Returns the part of the key points that are found again; a drawing alone has none."""
+        people = control.get("keypoints", np.zeros((0, 17, 3), np.float32))
+        scale = (*np.divide(again["pose"].size, control["pose"].size), 1)
+        return pose_fidelity(people * scale, again["keypoints"])
+
+
+class Pose(PoseReader):
     """Finds people and the 17 COCO key points of each.
 
     Source: Zhao et al. 2023, RT-DETR; Xu et al. 2022, ViTPose.
@@ -95,12 +105,6 @@ class Pose(Reader):
         keypoints[..., 0] *= width / picture.width
         keypoints[..., 1] *= height / picture.height
         return {"pose": Image.from_array(draw_people(keypoints, height, width)), "keypoints": keypoints}
-
-    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
-        """Returns the part of the key points that are found again; a drawing alone has none."""
-        people = control.get("keypoints", np.zeros((0, 17, 3), np.float32))
-        scale = (*np.divide(again["pose"].size, control["pose"].size), 1)
-        return pose_fidelity(people * scale, again["keypoints"])
 
     def _boxes(self, picture: Any) -> NDArray[np.float32]:
         """Returns [people, 4]: left, top, width and height in px."""

@@ -21,7 +21,17 @@ class SegmentationPrior(TypedDict):
     segments: list[str]
 
 
-class Segmentation(Reader):
+class SegmentationReader(Reader):
+    """Answers `segmentation`, whatever its classes are."""
+
+    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
+        """Returns the mean intersection over union of the classes."""
+        seen = again["segmentation"]
+        wanted = control["segmentation"].map_rgb().resize(seen.size, PillowImage.Resampling.NEAREST)
+        return segmentation_fidelity(np.asarray(wanted), np.asarray(seen.map_rgb()))
+
+
+class Segmentation(SegmentationReader):
     """Names the class of every pixel and draws it in the colour that ControlNets know it by.
 
     Source: Xie et al. 2021, SegFormer.
@@ -56,9 +66,3 @@ class Segmentation(Reader):
         seen, areas = np.unique(classes, return_counts=True)
         names = [self._model.config.id2label[int(one)] for one in seen[np.argsort(-areas)]]
         return {"segmentation": Image.from_array(self._palette[classes]), "segments": names}
-
-    def fidelity(self, control: Mapping[str, Any], again: Mapping[str, Any]) -> float:
-        """Returns the mean intersection over union of the classes."""
-        seen = again["segmentation"]
-        wanted = control["segmentation"].map_rgb().resize(seen.size, PillowImage.Resampling.NEAREST)
-        return segmentation_fidelity(np.asarray(wanted), np.asarray(seen.map_rgb()))

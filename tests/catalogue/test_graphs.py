@@ -12,21 +12,26 @@ from imagegraph.spec import graph
 from imagegraph.spec.catalogue import ROOT, Catalogue
 from imagegraph.spec.graph import NodeType
 from imagegraph.spec.seldon import SeldonDeployment
-from tests.catalogue.conftest import BUNDLE
+from tests.catalogue.conftest import BUNDLE, SHIPPED
 
 CATALOGUE = Catalogue.read()
 REQUESTS: dict[str, dict[str, Any]] = {
     "with a photo": {"image": Image((ROOT / "pocket/examples/scene.png").read_bytes())},
     "with a prompt": {"prompt": "a red sphere"},
 }
-GRAPHS = [name for name in CATALOGUE.graphs if BUNDLE in CATALOGUE.bundles(CATALOGUE.graph(name).root)]
+GRAPHS = [
+    pytest.param(name, bundle, id=f"{name}-{bundle}")
+    for name, item in CATALOGUE.graphs.items()
+    for bundle in CATALOGUE.bundles(item.root)
+    if bundle in SHIPPED
+]
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda text: text.replace(" ", "-"))
-@pytest.mark.parametrize("name", GRAPHS)
-def test_graph_answers_all_that_it_promises(name: str, request_: str) -> None:
+@pytest.mark.parametrize(("name", "bundle"), GRAPHS)
+def test_graph_answers_all_that_it_promises(name: str, bundle: str, request_: str) -> None:
     root = CATALOGUE.graph(name).root
-    signatures = CATALOGUE.signatures(root, BUNDLE)
+    signatures = CATALOGUE.signatures(root, bundle)
     asked = graph.inputs(root, signatures)
     # Quickly, and of another shape than the photo.
     settings = {"steps": 2, "width": 192}
@@ -37,7 +42,7 @@ def test_graph_answers_all_that_it_promises(name: str, request_: str) -> None:
     if not required <= set(values) <= set(asked):
         pytest.skip("this graph takes no such request")
     context = Context()
-    with Embedded(root, BUNDLE, CATALOGUE, "cpu") as embedded:
+    with Embedded(root, bundle, CATALOGUE, "cpu") as embedded:
         answer = asyncio.run(embedded.run(values, context))
     if root.type is not NodeType.ROUTER:
         optional = {"clip_image", "fidelity"}  # need a photo
