@@ -1,4 +1,4 @@
-"""V2 over gRPC: KServe's protocol messages, our own servicer, the right status codes."""
+"""V2 over gRPC: the protocol's messages, our own servicer, the right status codes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -23,16 +24,32 @@ from imagegraph.serve.grpc_health import HealthServicer
 from imagegraph.serve.metadata import metadata
 from imagegraph.serve.service import Service
 from imagegraph.serve.watch import Happening
+from imagegraph.wire import grpc_body, progress_frames, v2_grpc, v2_json
 from imagegraph.wire import headers as beside
-from imagegraph.wire import progress_frames, v2_grpc, v2_json
-from imagegraph.wire.grpc_messages import SERVICE, StreamResponse, pb, stubs
+from imagegraph.wire.grpc_messages import SERVICE, StreamResponse, pb
 
 log = logging.getLogger("imagegraph.grpc")
 
 MAX_SILENCE_S = 20.0  # that a client may take to answer a ping
 
 
-class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
+@dataclass
+class Unread:
+    """Stands for a request that was refused before it was parsed."""
+
+    error: ImagegraphError
+    id: str = ""
+
+
+def _read(body: bytes) -> Any:
+    """Returns the request; gRPC would have no words for an error here."""
+    try:
+        return grpc_body.read_request(body)
+    except ImagegraphError as error:
+        return Unread(error.with_traceback(None))  # whose frames would keep the body
+
+
+class Servicer:
     """Answers GRPCInferenceService; a deadline and a cancelled call reach the work itself."""
 
     def __init__(self, service: Service, timeout_s: float) -> None:
@@ -156,6 +173,8 @@ class Servicer(stubs.GRPCInferenceServiceServicer):  # type: ignore[misc]
         return entry
 
     def _decode(self, request: Any) -> v2_json.Request:
+        if isinstance(request, Unread):
+            raise request.error
         start = time.perf_counter()
         asked = v2_grpc.decode_request(request)
         self._metrics.phase("decode", time.perf_counter() - start)
@@ -193,6 +212,20 @@ def _fault(error: Exception, entry: Entry) -> ImagegraphError:
     return ImagegraphError(describe(error))
 
 
+def _handlers(servicer: Servicer) -> dict[str, Any]:
+    """Returns how each method that we have is read, answered and written."""
+    stream = grpc.stream_stream_rpc_method_handler(
+        servicer.ModelStreamInfer, _read, StreamResponse.SerializeToString
+    )
+    handlers = {"ModelStreamInfer": stream}
+    for name in ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer"):
+        read = _read if name == "ModelInfer" else getattr(pb, f"{name}Request").FromString
+        handlers[name] = grpc.unary_unary_rpc_method_handler(
+            getattr(servicer, name), read, getattr(pb, f"{name}Response").SerializeToString
+        )
+    return handlers
+
+
 async def start(service: Service, address: str, max_bytes: int, timeout_s: float) -> Any:
     """Starts the server at host:port; stop it with a grace period.
 
@@ -214,13 +247,8 @@ async def start(service: Service, address: str, max_bytes: int, timeout_s: float
             ("grpc.http2.min_ping_interval_without_data_ms", 1000),
         ]
     )
-    servicer = Servicer(service, timeout_s)
-    stubs.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    stream = grpc.stream_stream_rpc_method_handler(
-        servicer.ModelStreamInfer, pb.ModelInferRequest.FromString, StreamResponse.SerializeToString
-    )
-    more = grpc.method_handlers_generic_handler(SERVICE, {"ModelStreamInfer": stream})
-    server.add_generic_rpc_handlers((more,))
+    handlers = _handlers(Servicer(service, timeout_s))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     health = HealthServicer(lambda: service.ready, (SERVICE,))
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = (SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)

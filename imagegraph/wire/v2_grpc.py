@@ -68,12 +68,15 @@ def encode_answer(message: Message) -> Any:
 
 
 def set_parameters(message: Any, parameters: Mapping[str, Any]) -> None:
-    """Writes the parameters that gRPC has a type for: bool, int and text."""
+    """Writes the parameters that every client of the protocol has a type for: bool, int and text."""
     for name, value in parameters.items():
         if isinstance(value, bool):
             message.parameters[name].bool_param = value
         elif isinstance(value, int):
-            message.parameters[name].int64_param = value
+            if value < 2**63:
+                message.parameters[name].int64_param = value
+            else:
+                message.parameters[name].uint64_param = value
         elif isinstance(value, str):
             message.parameters[name].string_param = value
 

@@ -148,6 +148,12 @@ def asleep(start: Callable[..., Server]) -> Server:
     return start("--component", "asleep", "--max-queue", "2")
 
 
+def most_bytes(server: Server) -> int:
+    """The most memory that the server has had at any time."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+
+
 def resident_bytes(server: Server) -> int:
     pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
     return pages * 4096

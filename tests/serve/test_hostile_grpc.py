@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagegraph.message import DATATYPES
-from imagegraph.wire.grpc_messages import pb
-from tests.serve.conftest import Server, resident_bytes
+from imagegraph.wire.grpc_messages import SERVICE, StreamResponse, pb
+from tests.serve.conftest import Server, most_bytes, resident_bytes
 from tests.serve.hostile import ANSWERED, DEADLINE_S, GOOD, PORTS, SIZED, TEXT, ask, examples, post, tensor
 
 
@@ -56,8 +56,41 @@ def test_any_grpc_request_is_answered_or_refused(line: grpc.Channel, message: An
 @examples(100)
 @given(message=st.binary(max_size=100))
 def test_bytes_that_are_no_grpc_message_end_that_call_alone(line: grpc.Channel, message: bytes) -> None:
-    # gRPC's own library answers what it cannot parse, and has no better code for it.
-    assert ask(line, message) in {*ANSWERED, grpc.StatusCode.UNKNOWN}
+    assert ask(line, message) in ANSWERED
+
+
+def packed(count: int) -> bytes:
+    """An input with so many numbers of one byte each."""
+    contents = pb.InferTensorContents(int64_contents=[0] * count)
+    return pb.ModelInferRequest(inputs=[{"name": "number", "contents": contents}]).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"\x2a\x00" * 2**24, "request: expected at most 131072 fields"),
+        (b"\x3a\x00" * 2**24, "request: expected at most 131072 fields"),
+        (packed(2**24), "request: expected at most 4194304 numbers that are not raw"),
+    ],
+    ids=["inputs", "raw contents", "numbers"],
+)
+@pytest.mark.parametrize("method", ["ModelInfer", "ModelStreamInfer"])
+def test_a_grpc_message_of_many_parts_is_refused_before_they_are_made(
+    everything: Server, method: str, body: bytes, words: str
+) -> None:
+    peak = most_bytes(everything)
+    with grpc.insecure_channel(f"127.0.0.1:{everything.grpc_port}") as channel:
+        call = channel.stream_stream(f"/{SERVICE}/{method}", None, StreamResponse.FromString)
+        answers = call(iter([body]), timeout=60)
+        if method == "ModelStreamInfer":
+            assert words in next(answers).error_message
+        else:
+            with pytest.raises(grpc.RpcError) as caught:
+                list(answers)
+            assert words in caught.value.details()
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    # It arrives in pieces that become one.
+    assert most_bytes(everything) - peak < 3 * len(body)
 
 
 def test_grpc_messages_and_metadata_are_limited(line: grpc.Channel) -> None:

@@ -1,4 +1,4 @@
-"""Triton's gRPC client in a process of its own: its messages and KServe's share their names.
+"""Triton's gRPC client in a process of its own, as nobody's but Triton's code is there.
 
 python triton_grpc.py PORT PICTURE INPUT_NAME      prints what came back as JSON
 """

@@ -1,4 +1,4 @@
-"""Triton's gRPC client, streaming, in a process of its own: its messages and KServe's share their names.
+"""Triton's gRPC client, streaming, in a process of its own, as nobody's but Triton's code is there.
 
 python triton_stream.py PORT      prints what came back for two requests as JSON
 """
