@@ -23,7 +23,6 @@ from imagegraph.component import Component
 from imagegraph.engine import walk
 from imagegraph.engine.context import Call
 from imagegraph.message import Message
-from imagegraph.spec import strict_yaml
 from imagegraph.spec.catalogue import Catalogue, entry_names
 from imagegraph.spec.graph import Node, NodeType
 from tests.fake_call import FakeCall
@@ -50,6 +49,7 @@ READERS = ("source", "depth", "pose", "segmentation", "edges", "caption")
 CRITICAL_PATH = ("caption", "priors", "generate", "upscale", "rank")
 
 CATALOGUE = """
+base: none
 graphs: {}
 entries:
   empty: {component: bench_engine:Empty, summary: Does nothing, bundles: {bench: {}}}
@@ -117,7 +117,7 @@ async def measure() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "catalogue.yaml"
         path.write_text(CATALOGUE)
-        catalogue = strict_yaml.read(path, Catalogue)
+        catalogue = Catalogue.read([path])
     good = True
     print("| 10 empty nodes | call | ms a node | goal |")
     print("|---|---|---:|---:|")

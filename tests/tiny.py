@@ -15,10 +15,10 @@ from imagegraph.component import Batched, Component, Progress, Router, Weights
 from imagegraph.errors import MissingWeights
 from imagegraph.image import Image
 from imagegraph.ports import Array, OpenName
-from imagegraph.spec import strict_yaml
-from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.catalogue import ROOT, Catalogue
 
 CATALOGUE = """
+base: none
 entries:
   double: {component: tests.tiny:Double, summary: Doubles a number, bundles: {pocket: {}, sd15: {}}}
   add:
@@ -54,13 +54,13 @@ graphs:
       name: by-size
       type: ROUTER
       children: [{name: left, entry: add}, {name: right, entry: double}]
-"""
+""".replace("path: tests", f"path: {ROOT / 'tests'}")
 
 
 def catalogue(folder: Path, text: str = CATALOGUE) -> Catalogue:
     path = folder / "catalogue.yaml"
-    path.write_text(text)
-    return strict_yaml.read(path, Catalogue)
+    path.write_text(text if "base: none" in text else f"{text}\nbase: none\n")
+    return Catalogue.read([path])
 
 
 class Number(TypedDict):

@@ -89,7 +89,7 @@ class LocalCall(Closing):
         """
         self._catalogue = catalogue
         wanted = set(entries := list(entries))
-        names = [name for name in catalogue.with_uses(entries) if name in wanted]
+        names = [name for name in catalogue.with_uses(entries, bundle) if name in wanted]
         self._signatures = {name: catalogue.signature(name, bundle) for name in names}
         self._defaults = {name: catalogue.entry(name).variant(bundle).defaults for name in names}
         self._watchdogs_s = {

@@ -107,7 +107,7 @@ class Assembly:
         """Serves one component under the name and type that its node has in the graph of a predictor."""
         catalogue = self._catalogue
         entry = catalogue.entry(component)
-        local = self._local(bundle, catalogue.with_uses([component]))
+        local = self._local(bundle, catalogue.with_uses([component], bundle))
         role = next((kind for kind in (Combiner, Router) if issubclass(entry.kind, kind)), None)
         # A leaf: what the engine would do with children is the business of whoever runs the graph.
         root = Node(name=name, entry=component, type=NodeType.TRANSFORMER if role else type_)

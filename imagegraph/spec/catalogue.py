@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
+import sys
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -18,15 +18,13 @@ from imagegraph.errors import InvalidDocument, MissingWeights, UnknownName
 from imagegraph.image import Image
 from imagegraph.ports import Port
 from imagegraph.signature import Signature
-from imagegraph.spec import strict_yaml
+from imagegraph.spec import composition
+from imagegraph.spec.composition import DEFAULT_PATH as DEFAULT_PATH
 from imagegraph.spec.graph import Name, Node, NodeType
-from imagegraph.spec.strict_yaml import Strict
+from imagegraph.spec.strict_yaml import Misplaced, Strict
 from imagegraph.spec.version import version
 from imagegraph.spec.weights import ROOT as ROOT
 from imagegraph.spec.weights import Source
-
-PRIORS = "priors"
-DEFAULT_PATH = ROOT / "components" / "catalogue.yaml"
 
 
 class Resources(Strict):
@@ -199,63 +197,51 @@ class Catalogue(Strict):
     entries: Mapping[Name, Entry]
     graphs: Mapping[Name, Graph]
 
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def _priors_stand_for_themselves(cls, data: object) -> object:
-        """Puts the priors where an entry uses, or a node has for a child, the word `priors`."""
-        if not isinstance(data, dict):
-            return data
-        priors = data.get("priors") or []
-        entries = data.get("entries")
-        if isinstance(entries, dict):
-            uses = {"uses": {prior: prior for prior in priors}}
-            entries = {
-                name: entry | uses if isinstance(entry, dict) and entry.get("uses") == PRIORS else entry
-                for name, entry in entries.items()
-            }
-        return {**data, "entries": entries, "graphs": _spread(data.get("graphs"), priors)}
-
     @pydantic.model_validator(mode="after")
     def _names_exist(self) -> Self:
-        for prior in self.priors:
+        for index, prior in enumerate(self.priors):
             if prior not in self.entries:
-                raise ValueError(str(UnknownName("prior", prior, self.entries)))
+                raise Misplaced(["priors", index], str(UnknownName("prior", prior, self.entries)))
         for name, entry in self.entries.items():
+            at = ["entries", name, "uses"]
             for other in entry.uses.values():
                 if other not in self.entries:
-                    raise ValueError(str(UnknownName(f"entry (used by '{name}')", other, self.entries)))
+                    raise Misplaced(at, str(UnknownName("entry", other, self.entries)))
                 lacking = sorted(entry.bundles.keys() - self.entries[other].bundles)
-                if lacking:
-                    raise ValueError(
-                        f"entry '{name}' uses '{other}', which does not exist in bundle '{lacking[0]}'"
-                    )
+                # Of all priors an entry uses, in each bundle, those that exist there.
+                if lacking and tuple(entry.uses.values()) != self.priors:
+                    raise Misplaced(at, f"'{other}' does not exist in bundle '{lacking[0]}'")
         for name, item in self.graphs.items():
             for node in item.root.walk():
                 if node.entry not in self.entries:
-                    raise ValueError(
-                        str(
-                            UnknownName(
-                                f"entry (graph '{name}', node '{node.name}')", node.entry, self.entries
-                            )
-                        )
-                    )
+                    what = f"entry (node '{node.name}')"
+                    raise Misplaced(["graphs", name], str(UnknownName(what, node.entry, self.entries)))
         return self
 
     @pydantic.model_validator(mode="after")
     def _nothing_uses_itself(self) -> Self:
         for name in self.entries:
             if name in self.with_uses(self.entries[name].uses.values()):
-                raise ValueError(f"entry '{name}' uses itself")
+                raise Misplaced(["entries", name, "uses"], f"'{name}' uses itself")
         return self
 
     @classmethod
-    def read(cls, path: Path | None = None) -> Catalogue:
-        """Reads and checks a catalogue: the project's, or the one that IMAGEGRAPH_CATALOGUE names.
+    def read(cls, added: Sequence[Path] = ()) -> Catalogue:
+        """Reads and checks the project's catalogue, with what is added to it; see `composition`.
+
+        Components are found beside the documents that are added, too.
+
+        Args:
+            added: documents, after those that IMAGEGRAPH_CATALOGUE lists.
 
         Raises:
             InvalidDocument: with file and line.
         """
-        return strict_yaml.read(path or Path(os.environ.get("IMAGEGRAPH_CATALOGUE", DEFAULT_PATH)), cls)
+        documents = composition.load(composition.added(added))
+        for folder in map(str, documents.folders):
+            if folder not in sys.path:
+                sys.path.append(folder)  # last: nothing that is found without it changes
+        return documents.read(cls)
 
     def entry(self, name: str) -> Entry:
         """Returns the entry of that name.
@@ -291,7 +277,7 @@ class Catalogue(Strict):
         if kind.opens is None:
             return signature
         if kind.opens == "uses":
-            answers = [self.signature(other, bundle).outputs for other in entry.uses.values()]
+            answers = [self.signature(other, bundle).outputs for other in self.uses(name, bundle).values()]
             ports = {
                 port: replace(one, required=False) for outputs in answers for port, one in outputs.items()
             }
@@ -319,15 +305,28 @@ class Catalogue(Strict):
                     )
         return {node.entry: self.signature(node.entry, bundle) for node in root.walk()}
 
-    def with_uses(self, names: Iterable[str]) -> list[str]:
-        """Returns the entries and all that they use, each once, what is used before who uses it."""
+    def uses(self, name: str, bundle: str | None) -> Mapping[str, str]:
+        """Returns what an entry uses in a bundle, by role: the other entries that exist there."""
+        uses = self.entry(name).uses
+        return {
+            role: other
+            for role, other in uses.items()
+            if bundle is None or bundle in self.entries[other].bundles
+        }
+
+    def with_uses(self, names: Iterable[str], bundle: str | None = None) -> list[str]:
+        """Returns the entries and all that they use, each once, what is used before who uses it.
+
+        Args:
+            bundle: in which they use it; what exists in no other is left out.
+        """
         found: dict[str, None] = {}
         above: list[str] = []
 
         def visit(name: str) -> None:
             if name not in found and name not in above:
                 above.append(name)
-                for other in self.entry(name).uses.values():
+                for other in self.uses(name, bundle).values():
                     visit(other)
                 found[above.pop()] = None
 
@@ -359,7 +358,8 @@ class Catalogue(Strict):
             if bundle in entry.bundles:
                 variant = entry.bundles[bundle]
                 alone = node.name in elsewhere
-                used = [role for role, other in entry.uses.items() if alone or other in graph]
+                uses = self.uses(node.entry, bundle).items()
+                used = [role for role, other in uses if alone or other in graph]
                 found[node.entry] = Parts(variant.defaults, frozenset(variant.weights).union(used))
         return found
 
@@ -376,13 +376,3 @@ def entry_names(root: Node, elsewhere: Container[str] = ()) -> list[str]:
         elsewhere: names of nodes that are left out.
     """
     return list(dict.fromkeys(node.entry for node in root.execution_order() if node.name not in elsewhere))
-
-
-def _spread(part: Any, priors: Sequence[Any]) -> Any:
-    """Returns a part of a document with one node for each prior where a list of children has the word."""
-    if isinstance(part, dict):
-        return {key: _spread(value, priors) for key, value in part.items()}
-    if isinstance(part, list):
-        spread = ([{"name": one} for one in priors] if item == PRIORS else [item] for item in part)
-        return [_spread(one, priors) for items in spread for one in items]
-    return part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,39 +24,101 @@ class Strict(pydantic.BaseModel):
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
-def read(path: Path, model: type[Model]) -> Model:
-    """Reads one YAML document.
+class Misplaced(ValueError):
+    """A fault that a validator found in another place than its own: `at` leads there from its own."""
+
+    def __init__(self, at: Sequence[str | int], sentence: str) -> None:
+        """Takes the keys and indices on the way."""
+        super().__init__(sentence)
+        self.at = tuple(at)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML document as it was read: its data, and where in the file they stand.
+
+    Attributes:
+        source: the file, as errors call it.
+    """
+
+    source: str
+    root: yaml.Node
+    data: Any
+
+    def reach(self, at: Sequence[str | int]) -> tuple[int, int]:
+        """Returns how many steps of the way the document has, and the line of the last one."""
+        node, steps = _find(self.root, at)
+        return steps, _line(node)
+
+    def fault(self, at: Sequence[str | int], sentence: str) -> InvalidDocument:
+        """Returns the error that something is wrong there."""
+        way = f"{'.'.join(map(str, at))}: " if at else ""
+        return InvalidDocument(f"{self.source}:{self.reach(at)[1]}: {way}{sentence}")
+
+
+def load(path: Path) -> Document:
+    """Reads one YAML document, whatever it says.
 
     Raises:
-        InvalidDocument: with file and line: not there, not YAML, a key twice, a reference to itself,
-            or not what `model` describes.
+        InvalidDocument: with file and line: not there, not YAML, a key twice, a reference to itself.
     """
     try:
-        return parse(path.read_text(encoding="utf-8"), model, str(path))
+        return compose(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidDocument(f"{path}:1: cannot be read: {error}") from error
 
 
-def parse(text: str, model: type[Model], source: str) -> Model:
-    """Like `read`, of a text; `source` stands for the file in errors."""
+def compose(text: str, source: str) -> Document:
+    """Like `load`, of a text; `source` stands for the file in errors."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is None:
             raise InvalidDocument(f"{source}:1: the document is empty")
         _check_keys(root, source, (), set())
-        data = yaml.safe_load(text)
+        return Document(source, root, yaml.safe_load(text))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InvalidDocument(f"{source}:{line}: not YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # bytes, dates or depths beyond YAML's
         raise InvalidDocument(f"{source}:1: not YAML: {error}") from error
+
+
+def read(path: Path, model: type[Model]) -> Model:
+    """Reads one YAML document.
+
+    Raises:
+        InvalidDocument: as `load`; or not what `model` describes.
+    """
+    document = load(path)
+    return checked(document.data, model, [document])
+
+
+def parse(text: str, model: type[Model], source: str) -> Model:
+    """Like `read`, of a text; `source` stands for the file in errors."""
+    document = compose(text, source)
+    return checked(document.data, model, [document])
+
+
+def checked(data: Any, model: type[Model], documents: Sequence[Document]) -> Model:
+    """Makes a model of data that documents gave; a fault is where the last one of them has most of its way.
+
+    Raises:
+        InvalidDocument: with file and line: not what `model` describes.
+    """
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as error:
-        details = _real(error.errors())
-        faults = [(_line(_find(root, detail["loc"])), _sentence(detail)) for detail in details]
+        faults = []
+        for detail in _real(error.errors()):
+            cause = detail.get("ctx", {}).get("error")
+            at = (*detail["loc"], *(cause.at if isinstance(cause, Misplaced) else ()))
+            reached = [(*document.reach(at), place) for place, document in enumerate(documents)]
+            _, line, place = max(reached, key=lambda one: (one[0], one[2]))
+            faults.append((place, line, _sentence(detail, at)))
         raise InvalidDocument(
-            "\n".join(f"{source}:{line}: {sentence}" for line, sentence in sorted(faults))
+            "\n".join(
+                f"{documents[place].source}:{line}: {sentence}" for place, line, sentence in sorted(faults)
+            )
         ) from None
 
 
@@ -95,8 +158,8 @@ def _real(details: Sequence[Any]) -> list[Any]:
     ]
 
 
-def _sentence(detail: Any) -> str:
-    at = ".".join(str(part) for part in detail["loc"])
+def _sentence(detail: Any, loc: Sequence[str | int]) -> str:
+    at = ".".join(str(part) for part in loc)
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         message = "unknown key"
@@ -105,18 +168,20 @@ def _sentence(detail: Any) -> str:
     return f"{at + ': ' if at else ''}{message}"
 
 
-def _find(node: yaml.Node, location: Sequence[str | int]) -> yaml.Node:
-    """Walks down to the key or list item at `location`, or as far as the document goes."""
-    found = node
+def _find(node: yaml.Node, location: Sequence[str | int]) -> tuple[yaml.Node, int]:
+    """Walks down to the key or list item at `location`, or as far as the document goes; counts the steps."""
+    found, steps = node, 0
     for part in location:
         if isinstance(node, yaml.MappingNode):
             pair = next(((key, value) for key, value in node.value if key.value == str(part)), None)
             if pair is None:
                 continue  # pydantic's own steps, such as the arm of a union
             found, node = pair
+            steps += 1
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             found = node = node.value[part]
-    return found
+            steps += 1
+    return found, steps
 
 
 def _line(node: yaml.Node) -> int:

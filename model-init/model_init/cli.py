@@ -18,7 +18,7 @@ from model_init import clean
 from model_init.errors import Busy, Failure, Incomplete
 from model_init.lease import LEASE_S, hold
 from model_init.origins import Folder
-from model_init.plan import Catalogue
+from model_init.plan import Catalogue, named
 from model_init.pull import Pull, Settings, survey
 from model_init.report import Report, human, leave_message, write_metrics
 
@@ -69,8 +69,7 @@ def verify(options: argparse.Namespace) -> str:
 def gc(options: argparse.Namespace) -> str:
     """Remove revisions that no catalogue names; without --delete only say what would go."""
     cache = cache_folder()
-    catalogues = [Catalogue.read(path) for path in options.catalogue or [None]]
-    keep = clean.named(cache, [source for one in catalogues for source in one.every_source()])
+    keep = clean.named(cache, named(options.catalogue))
     freed, busy = 0, 0
     for repository in clean.repositories(cache):
         found = clean.leftover(repository, keep)
@@ -117,11 +116,14 @@ def _parser() -> argparse.ArgumentParser:
     option("--cache", type=Path, help="the cache (default: HF_HUB_CACHE, or hub in HF_HOME)")
     option("--termination-log", type=Path, metavar="FILE", help="write the last line there, too")
     option("--metrics-file", type=Path, metavar="FILE", help="write a Prometheus text file")
-    bundle = argparse.ArgumentParser(add_help=False)
+    catalogue = argparse.ArgumentParser(add_help=False)
+    option = catalogue.add_argument
+    said = "added to the project's and to those that IMAGEGRAPH_CATALOGUE lists; repeatable"
+    option("--catalogue", type=Path, action="append", default=[], metavar="FILE", help=said)
+    bundle = argparse.ArgumentParser(add_help=False, parents=[catalogue])
     option = bundle.add_argument
     option("--bundle", required=True, help="pocket, sd15, …")
     option("--entry", action="append", default=[], help="only this and those it uses; repeatable")
-    option("--catalogue", type=Path, metavar="FILE", help="default: IMAGEGRAPH_CATALOGUE, or the project's")
     option("--deep", action="store_true", help="hash every file, not only those that were touched")
 
     parser = argparse.ArgumentParser(prog="model-init", description=__doc__)
@@ -142,8 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--lock-timeout", type=float, default=Settings.lock_timeout_s, metavar="S", help="for others")
     option("--every", type=float, default=Report.every_s, metavar="S", help="time between progress lines")
     command("verify", verify, bundle)
-    option = command("gc", gc)
-    option("--catalogue", type=Path, action="append", metavar="FILE", help="repeatable: what any names stays")
+    option = command("gc", gc, catalogue)
     option("--delete", action="store_true", help="do it")
     command("ls", ls)
     command("hash", hash_)("address", help="a folder, or a url such as gs://bucket/folder")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import pydantic
 
 from imagegraph.errors import UnknownName
-from imagegraph.spec import strict_yaml
+from imagegraph.spec import composition
 from imagegraph.spec.strict_yaml import Strict
-from imagegraph.spec.weights import ROOT, Source
+from imagegraph.spec.weights import Source
 
 
 class _Partial(Strict):
@@ -30,25 +28,23 @@ class Variant(_Partial):
 class Entry(_Partial):
     """A component's line in the catalogue."""
 
-    uses: Mapping[str, str] | Literal["priors"] = {}
+    uses: Mapping[str, str] = {}
     bundles: Mapping[str, Variant]
 
 
 class Catalogue(_Partial):
     """The catalogue as far as it names weights."""
 
-    priors: tuple[str, ...] = ()
     entries: Mapping[str, Entry]
 
     @classmethod
-    def read(cls, path: Path | None) -> Catalogue:
-        """Reads a catalogue: `path`, or the one that IMAGEGRAPH_CATALOGUE names, or the project's.
+    def read(cls, added: Sequence[Path] = ()) -> Catalogue:
+        """Reads the project's catalogue with what is added to it, by IMAGEGRAPH_CATALOGUE and then `added`.
 
         Raises:
             InvalidDocument: with file and line.
         """
-        default = os.environ.get("IMAGEGRAPH_CATALOGUE", ROOT / "components" / "catalogue.yaml")
-        return strict_yaml.read(path or Path(default), cls)
+        return composition.load(composition.added(added)).read(cls)
 
     def sources(self, bundle: str, names: Iterable[str]) -> list[Source]:
         """Returns the sources of entries and of those they use; without names, of the whole bundle.
@@ -64,13 +60,35 @@ class Catalogue(_Partial):
         for name in wanted:  # grows while it is read
             if name not in inside:
                 raise UnknownName(f"entry of bundle '{bundle}'", name, inside)
-            uses = inside[name].uses
-            used = self.priors if isinstance(uses, str) else uses.values()
-            wanted += [one for one in used if one not in wanted]
+            wanted += [one for one in inside[name].uses.values() if one in inside and one not in wanted]
         found = [source for name in wanted for source in inside[name].bundles[bundle].weights.values()]
         return list(dict.fromkeys(found))
 
-    def every_source(self) -> list[Source]:
-        """Returns the sources of all bundles."""
-        variants = [variant for entry in self.entries.values() for variant in entry.bundles.values()]
-        return list(dict.fromkeys(source for variant in variants for source in variant.weights.values()))
+
+class _Named(_Partial):
+    """A document of a catalogue by itself: what of it is no source, or inherited, does not matter."""
+
+    entries: Mapping[str, _NamedEntry] = {}
+
+
+class _NamedEntry(_Partial):
+    bundles: Mapping[str, _NamedVariant | None] = {}
+
+
+class _NamedVariant(_Partial):
+    weights: Mapping[str, Source | None] = {}
+
+
+def named(added: Sequence[Path] = ()) -> list[Source]:
+    """Returns all sources that the documents name, which may be catalogues of different versions.
+
+    Args:
+        added: as for `Catalogue.read`.
+
+    Raises:
+        InvalidDocument: with file and line.
+    """
+    documents = composition.load(composition.added(added)).apart(_Named)
+    entries = [entry for document in documents for entry in document.entries.values()]
+    variants = [variant for entry in entries for variant in entry.bundles.values() if variant]
+    return list(dict.fromkeys(one for variant in variants for one in variant.weights.values() if one))

@@ -295,7 +295,7 @@ def test_run_says_in_a_sentence_what_lacks_of_weights(tmp_path):
     folder = tmp_path / "half"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    text = tiny.CATALOGUE.replace("path: tests", f"path: {folder}")
+    text = tiny.CATALOGUE.replace(f"path: {tiny.ROOT}/tests", f"path: {folder}")
     tiny.catalogue(tmp_path, text)
     with pytest.raises(
         MissingWeights, match=r"^node 'paint': weights of .* are incomplete in .*; bring that folder back"

@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from imagegraph.deploy import render
-from imagegraph.spec import strict_yaml
 from imagegraph.spec.catalogue import DEFAULT_PATH, Catalogue
 from tests.cluster.kubernetes import Namespace, eventually
 from tests.cluster.shell import answers, free_ports, run, running
@@ -49,7 +48,7 @@ def deployment(graph: str, *settings: str, catalogue: Path = DEFAULT_PATH) -> di
     if catalogue != DEFAULT_PATH:
         folder = catalogue.parent / "chart"
         shutil.copytree(chart.CHART, folder, dirs_exist_ok=True)
-        names = render.chart_catalogue(strict_yaml.read(catalogue, Catalogue))
+        names = render.chart_catalogue(Catalogue.read([catalogue]))
         (folder / "catalogue.yaml").write_text(names)
     values = ["platform=seldon", f"graph={graph}", *settings]
     arguments = [argument for value in values for argument in ("--set", value)]

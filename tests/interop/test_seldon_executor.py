@@ -23,6 +23,7 @@ Run = Callable[..., AbstractContextManager[seldon.Executor]]
 
 PHOTO = base64.b64encode((ROOT / "pocket" / "examples" / "scene.png").read_bytes()).decode()
 CATALOGUE = """
+base: none
 entries:
   double: {component: tests.tiny:Double, summary: Doubles a number, bundles: {pocket: {}}}
   add: {component: tests.tiny:Add, summary: Adds a number, bundles: {pocket: {settings: {addend: 10}}}}

@@ -24,6 +24,7 @@ BESIDE = {
     NET: ("diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.safetensors", "images/input.png"),
 }
 CATALOGUE = f"""
+base: none
 entries:
   depth:
     bundles: {{real: {{weights: {{model: {{repo: {DEPTH}, revision: {COMMITS[DEPTH]}}}}}}}}}

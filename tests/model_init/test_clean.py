@@ -1,7 +1,6 @@
 import shutil
 import threading
 
-from imagegraph.spec.weights import ROOT
 from model_init.lease import hold
 from model_init.store import Repository
 from tests.model_init.conftest import BASE, COMMITS, DEPTH, NET, Machine
@@ -12,8 +11,10 @@ STOP = threading.Event()
 
 
 def other_catalogue(machine: Machine, text: str) -> str:
+    """Makes another catalogue the only one, and returns the option that names it."""
     path = machine.home / "other.yaml"
-    path.write_text(f"entries: {text}\n")
+    path.write_text(f"base: none\nentries: {text}\n")
+    machine.variables["IMAGEGRAPH_CATALOGUE"] = ""
     return f"--catalogue={path}"
 
 
@@ -41,6 +42,7 @@ def test_gc_removes_what_no_catalogue_names_and_first_only_says_so(machine: Mach
     assert "freed 0 B" in machine.run("gc", "--delete", only_depth, f"--catalogue={machine.catalogue}")
     assert "freed 10.0 MB" in machine.run("gc", "--delete", only_depth)
     assert not list(machine.cache.glob(f"models--{BASE.split('/')[0]}*"))
+    machine.variables["IMAGEGRAPH_CATALOGUE"] = str(machine.catalogue)
     machine.run("verify", "--bundle=real", "--entry=depth", "--deep")
     asked = len(hub.requests)
     assert "fetched 10.0 MB" in machine.pull()
@@ -84,6 +86,6 @@ def test_gc_keeps_half_a_download_that_a_pull_will_go_on_with(machine: Machine):
 
 
 def test_gc_judges_folders_by_what_they_hold_now(machine: Machine):
-    catalogue = f"--catalogue={ROOT / 'components' / 'catalogue.yaml'}"
-    machine.run("pull", "--bundle=pocket", "--entry=depth", catalogue)
-    assert "would free 0 B" in machine.run("gc", catalogue)
+    machine.variables["IMAGEGRAPH_CATALOGUE"] = ""
+    machine.run("pull", "--bundle=pocket", "--entry=depth")
+    assert "would free 0 B" in machine.run("gc")

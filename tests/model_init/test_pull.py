@@ -220,4 +220,4 @@ def test_it_runs_where_nobody_says_which_cores_are_ours(machine: Machine):
 
 def test_a_wrong_catalogue_is_said_with_file_and_line(machine: Machine):
     machine.catalogue.write_text(machine.catalogue.read_text().replace("revision", "revisoin", 1))
-    assert "catalogue.yaml:4: " in machine.pull(code=2)
+    assert "catalogue.yaml:5: " in machine.pull(code=2)

@@ -72,12 +72,14 @@ def test_a_read_only_volume_is_enough_for_what_is_there(machine: Machine, hub: H
     machine.pull("--entry=depth", "--deep")
     output = machine.pull(code=7)
     assert f"error 7: {machine.cache} is mounted read-only, but files must be fetched; mount it" in output
-    assert "error 7" in machine.run("gc", "--delete", f"--catalogue={named_by_nobody(machine)}", code=7)
+    assert "error 7" in machine.run(
+        "gc", "--delete", code=7, IMAGEGRAPH_CATALOGUE=str(named_by_nobody(machine))
+    )
 
 
 def named_by_nobody(machine: Machine) -> Path:
     path = machine.home / "other.yaml"
-    path.write_text("entries: {}\n")
+    path.write_text("base: none\nentries: {}\n")
     return path
 
 

@@ -29,6 +29,7 @@ class Tell(Component):
         return {{"build": {build}}}
 """
 CATALOGUE = """
+base: none
 entries:
   tell: {component: told:Tell, summary: Tells its build, bundles: {pocket: {}}}
   user:

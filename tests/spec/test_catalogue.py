@@ -27,12 +27,12 @@ def with_weights(source: str) -> str:
         (entry("pool: tpu\nbundles: {pocket: {}}"), ":6: entries.one.pool: .*'cpu' or 'gpu', got 'tpu'"),
         (entry("bundles: {Pocket: {}}"), ":6: .*String should match pattern"),
         (entry("bundles: {pocket: {resources: {cpu: 0}}}"), ":6: .*cpu: .*greater than 0, got 0"),
-        (entry("uses: {twice: two}\nbundles: {pocket: {}}"), r"unknown entry \(used by 'one'\) 'two'"),
-        (entry("uses: {twice: one}\nbundles: {pocket: {}}"), ":1: entry 'one' uses itself"),
+        (entry("uses: {twice: two}\nbundles: {pocket: {}}"), ":6: entries.one.uses: unknown entry 'two'"),
+        (entry("uses: {twice: one}\nbundles: {pocket: {}}"), ":6: entries.one.uses: 'one' uses itself"),
         (
             entry("uses: {twice: two}\nbundles: {pocket: {}, sd15: {}}")
             + "  two: {component: tests.tiny:Double, summary: Two, bundles: {pocket: {}}}\n",
-            ":1: entry 'one' uses 'two', which does not exist in bundle 'sd15'",
+            ":6: entries.one.uses: 'two' does not exist in bundle 'sd15'",
         ),
         (with_weights("{repo: a/b}"), ":9: .*'a/b' is not pinned: needs 'revision'"),
         (with_weights("{repo: a/b, revision: main}"), ":9: .*revision: .*match pattern"),
@@ -56,7 +56,7 @@ def with_weights(source: str) -> str:
             with_weights(f"{{repo: a/b, revision: {COMMIT}, kind: decoy}}"),
             ":9: .*kind: .*'adapter', got 'decoy'",
         ),
-        (entry("bundles: {pocket: {}}") + "priors: [two]\n", ":1: unknown prior 'two'"),
+        (entry("bundles: {pocket: {}}") + "priors: [two]\n", ":7: priors.0: unknown prior 'two'"),
         (
             entry("bundles: {pocket: {}}").replace("tests.tiny:Double", "tests.tiny:Duoble"),
             ":3: entries.one: 'tests.tiny:Duoble' cannot be imported",
@@ -66,7 +66,7 @@ def with_weights(source: str) -> str:
             entry("bundles: {pocket: {}}").replace(
                 "graphs: {}", "graphs: {g: {summary: G, root: {name: n, entry: ones}}}"
             ),
-            r"unknown entry \(graph 'g', node 'n'\) 'ones'. *Did you mean 'one'",
+            r":1: graphs.g: unknown entry \(node 'n'\) 'ones'. *Did you mean 'one'",
         ),
         (
             entry("bundles: {pocket: {}}").replace(

@@ -5,7 +5,7 @@ import yaml
 
 from imagegraph.errors import InvalidDocument, UnknownName
 from imagegraph.spec import strict_yaml
-from imagegraph.spec.catalogue import DEFAULT_PATH, Catalogue
+from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.graph import Node
 from imagegraph.spec.kserve import inference_graph
 from imagegraph.spec.seldon import Endpoint, SeldonDeployment, seldon_deployment
@@ -49,7 +49,7 @@ def parse(text: str) -> SeldonDeployment:
 
 
 def shipped_graphs() -> dict[str, Node]:
-    return {name: item.root for name, item in Catalogue.read(DEFAULT_PATH).graphs.items()}
+    return {name: item.root for name, item in Catalogue.read().graphs.items()}
 
 
 def test_a_manifest_becomes_predictors_with_graphs_of_entries():

@@ -12,7 +12,7 @@ import pytest
 from imagegraph.calls.in_process import LocalCall
 from imagegraph.component import Component, Weights
 from imagegraph.spec import version
-from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.catalogue import ROOT, Catalogue
 from tests import tiny
 
 KIND = """
@@ -120,7 +120,7 @@ graphs: {{}}
 
 def versions(folder: Path, model: str = "tests", **facts: int) -> dict[str, str]:
     """Returns the versions of all entries as they are loaded."""
-    written = ENTRIES.format(model=f"{{path: {model}}}", **{"addend": 1, "number": 2, **facts})
+    written = ENTRIES.format(model=f"{{path: {ROOT / model}}}", **{"addend": 1, "number": 2, **facts})
     known: Catalogue = tiny.catalogue(folder, written)
     with LocalCall(known, "pocket", known.entries, "cpu") as call:
         asyncio.run(call.ready())
