@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence, Set
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from collections.abc import Container, Iterator, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 from pydantic import Field
 
 from components.plan import (
+    MOST_PICTURES,
     Control,
     ControlName,
     PictureName,
     Plan,
     Side,
     Strength,
+    check_count,
     check_seeds,
     check_shape,
     choose_pictures,
@@ -32,16 +34,20 @@ if TYPE_CHECKING:
 
 
 class Drawn(TypedDict):
-    """pictures; and for each the prior that steered it and its seed. `prompt` is what was drawn."""
+    """pictures; and for each the prompt, the prior that steered it and its seed.
+
+    `prompt` is what was drawn, where all of them have the same.
+    """
 
     pictures: list[Image]
+    prompts: list[str]
     steered_by: list[str]
     seeds: list[int]
-    prompt: str
+    prompt: NotRequired[str]
 
 
 class Generate(Batched):
-    """Draws one picture for each prior and one steered by all of them, in one denoising loop.
+    """Draws of every prompt a picture for each prior and one steered by all, in one denoising loop.
 
     One base model and one ControlNet for each prior stay resident. Pictures differ only in what
     steers them: equal seeds start from equal noise. Requests of equal size, steps and guidance can
@@ -64,21 +70,27 @@ class Generate(Batched):
         def comes(name: str) -> bool:
             return name in coming or known.get(name) is not None
 
-        if not comes("prompt") and not comes("caption"):
+        if not any(map(comes, ("prompt", "prompts", "caption"))):
             raise InvalidInput("prompt", "a prompt, or a caption from another node", "neither")
         if known.get("image_strength") is not None and not comes("image"):
             raise InvalidInput("image", "a photo to start from, for image_strength", "nothing")
         if known.get("width") is not None and known.get("height") is not None:
             check_shape(known["width"], known["height"], "width")
+        texts = len(known.get("prompts") or [""])
+        if "prompts" in coming:
+            return
         if known.get("seeds") is None and known.get("seed") is not None and "variants" in known:
-            count_up(known["seed"], known["variants"])
+            count_up(known["seed"], known["variants"] * texts)
         asked, maps = known.get("priors"), [name for name in sorted(roles - {*cls.roles}) if comes(name)]
         if "prompt" in coming or "priors" in coming:
             return
-        names = choose_pictures(asked, maps, "caption" if known["prompt"] is None else "prompt")
+        unsteered = "prompt" if comes("prompt") or comes("prompts") else "caption"
+        names = choose_pictures(asked, maps, unsteered)
         # A map that may come need not: only what is asked for by name is sure to be drawn.
-        if known.get("seeds") is not None and "variants" in known and (asked or not maps):
-            check_seeds(known["seeds"], names * known["variants"])
+        if "variants" in known and (asked or not maps):
+            check_count(names * known["variants"] * texts)
+            if known.get("seeds") is not None:
+                check_seeds(known["seeds"], names * known["variants"] * texts)
 
     def load(self, weights: Weights) -> None:
         """Loads `base` (a pipeline of Stable Diffusion 1, 2 or XL) and a ControlNet for every prior.
@@ -122,6 +134,10 @@ class Generate(Batched):
     def prepare(
         self,
         prompt: Prompt | None = None,
+        prompts: Annotated[
+            list[Prompt] | None,
+            Field(min_length=1, max_length=MOST_PICTURES, description="Several prompts, instead of one"),
+        ] = None,
         caption: Prompt | None = None,
         negative_prompt: NegativePrompt = "",
         image: Image | None = None,
@@ -136,8 +152,11 @@ class Generate(Batched):
         combined_strength: Annotated[
             Strength, Field(description="Factor of all strengths in the picture steered by all")
         ] = 1.0,
-        variants: Annotated[int, Field(ge=1, le=16, description="Pictures for each prior")] = 1,
-        seed: Annotated[Seed, Field(description="Of the first variant; the next ones count up")] = 0,
+        variants: Annotated[int, Field(ge=1, le=16, description="Pictures for each prompt and prior")] = 1,
+        seed: Annotated[
+            Seed,
+            Field(description="Of the first variant; the next ones, and those of further prompts, count up"),
+        ] = 0,
         seeds: Annotated[list[Seed] | None, Field(description="One a picture, instead")] = None,
         steps: Annotated[int, Field(ge=1, le=200, description="Denoising steps")] = 30,
         guidance: Annotated[
@@ -150,28 +169,33 @@ class Generate(Batched):
         height: Annotated[Side | None, Field(description="Else as the photo's or the maps' shape")] = None,
         **maps: Image,
     ) -> Plan:
-        """Plans the pictures of one request.
+        """Plans the pictures of one request: of every prompt all variants, and of each all priors.
 
         Raises:
             InvalidInput: this cannot be drawn: the field at fault says what can.
         """
-        text = prompt if prompt is not None else caption
-        if text is None:
+        texts = prompts or [one for one in (prompt, caption) if one is not None][:1]
+        if not texts:
             raise InvalidInput("prompt", "a prompt, or a caption from another node", "neither")
         shape = self._shape(width, height, image, [*maps.values()])
-        unsteered = "caption" if prompt is None else "prompt"
-        names = choose_pictures(priors, list(maps), unsteered) * variants
+        unsteered = "caption" if prompt is None and prompts is None else "prompt"
+        one_variant = choose_pictures(priors, list(maps), unsteered)
+        names = one_variant * variants * len(texts)
+        check_count(names)
         if seeds is None:
-            seeds = [one for one in count_up(seed, variants) for _ in range(len(names) // variants)]
+            seeds = [one for one in count_up(seed, variants * len(texts)) for _ in one_variant]
         check_seeds(seeds, names)
         if image_strength is not None and image is None:
             raise InvalidInput("image", "a photo to start from, for image_strength", "nothing")
         photo = image if image_strength is not None else None
+        pictures = len(one_variant) * variants  # of a prompt
+        pieces = [self._prompts.pieces([text, negative_prompt]) for text in texts]
         plan = Plan(
-            prompt=text,
+            prompts=[text for text in texts for _ in range(pictures)],
             negative_prompt=negative_prompt,
             names=names,
             seeds=seeds,
+            pieces=[own for own in pieces for _ in range(pictures)],
             # In the size in which they are looked at: while the plan waits, it holds nothing larger.
             maps={name: Image(pixels=one.map_rgb().resize(shape)) for name, one in maps.items()},
             controls=controls,
@@ -181,7 +205,6 @@ class Generate(Batched):
             shape=shape,
             photo=Image(pixels=photo.rgb().resize(shape)) if photo else None,
             image_strength=image_strength or 1.0,
-            pieces=self._prompts.pieces([text, negative_prompt]),
         )
         self._check_parts(plan)
         return plan
@@ -216,7 +239,28 @@ class Generate(Batched):
         return shape
 
     def predict_batch(self, plans: Sequence[Plan], progress: Progress) -> list[Drawn]:
-        """Draws the pictures of all plans, which agree in their key, in one loop."""
+        """Draws the pictures of all plans, which agree in their key: in a loop for each length of prompts."""
+        pictures: dict[int, Iterator[Image]] = {}
+        loops = plans[0].loops
+        for index, pieces in enumerate(loops):
+            pictures[pieces] = self._loop(
+                [plan.in_loop(pieces) for plan in plans], progress, index, len(loops)
+            )
+        answers: list[Drawn] = []
+        for plan in plans:
+            drawn: Drawn = {
+                "pictures": [next(pictures[pieces]) for pieces in plan.pieces],
+                "prompts": [*plan.prompts],
+                "steered_by": [*plan.names],
+                "seeds": [*plan.seeds],
+            }
+            if len(set(plan.prompts)) == 1:
+                drawn["prompt"] = plan.prompts[0]
+            answers.append(drawn)
+        return answers
+
+    def _loop(self, plans: Sequence[Plan], progress: Progress, index: int, loops: int) -> Iterator[Image]:
+        """Draws the pictures of plans whose prompts are equally long; it is loop `index` of `loops`."""
         import torch
 
         from components.denoise import denoise, schedule
@@ -227,7 +271,9 @@ class Generate(Batched):
         generators = [[torch.Generator().manual_seed(seed) for seed in plan.seeds] for plan in plans]
 
         def report(done: int, clean: torch.Tensor | None) -> None:
-            progress(done, len(timesteps), None if clean is None else lambda: self._decode(clean[:1])[0])
+            steps = len(timesteps)
+            preview = None if clean is None else lambda: self._decode(clean[:1])[0]
+            progress(index * steps + done, loops * steps, preview)
 
         with torch.inference_mode():
             starts = [
@@ -245,16 +291,7 @@ class Generate(Batched):
                 [generator for own in generators for generator in own],
                 report,
             )
-            pictures = iter(self._decode(latents))
-        return [
-            {
-                "pictures": [next(pictures) for _ in plan.names],
-                "steered_by": [*plan.names],
-                "seeds": [*plan.seeds],
-                "prompt": plan.prompt,
-            }
-            for plan in plans
-        ]
+            return iter(self._decode(latents))
 
     def _start(
         self, plan: Plan, generators: Sequence[torch.Generator], scheduler: Any, timestep: torch.Tensor
@@ -323,10 +360,14 @@ class Generate(Batched):
 
     def _encode(self, plans: Sequence[Plan]) -> Conditioning:
         """Encodes all prompts, a row a picture, the negative ones first."""
-        texts = [plan.negative_prompt for plan in plans] + [plan.prompt for plan in plans]
-        encoded = self._prompts.encode(texts, plans[0].shape, self._unet.dtype)
-        counts = [len(plan.names) for plan in plans] * 2
-        return encoded[[text for text, count in enumerate(counts) for _ in range(count)]]
+        texts = [plan.negative_prompt for plan in plans]
+        negative = [index for index, plan in enumerate(plans) for _ in plan.names]
+        positive: list[int] = []
+        for plan in plans:
+            own = list(dict.fromkeys(plan.prompts))
+            positive += [len(texts) + own.index(prompt) for prompt in plan.prompts]
+            texts += own
+        return self._prompts.encode(texts, plans[0].shape, self._unet.dtype)[negative + positive]
 
     def _decode(self, latents: torch.Tensor) -> list[Image]:
         import torch

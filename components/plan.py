@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Self
 
 import pydantic
@@ -15,6 +15,7 @@ from imagegraph.image import Image
 from imagegraph.ports import SEEDS, OpenName, Unit
 
 COMBINED = "combined"
+MOST_PICTURES = 256
 
 ControlName = Annotated[str, OpenName()]
 PictureName = Annotated[str, OpenName(("caption", "prompt", COMBINED))]
@@ -42,18 +43,19 @@ class Plan:
     """What one request asks to be drawn.
 
     Attributes:
-        names, seeds: one a picture; a name is a prior, `combined`, or where no control steers
+        prompts, names, seeds: one a picture; a name is a prior, `combined`, or where no control steers
             `caption` or `prompt`.
+        pieces: for each, how often the text encoders have to read until the end of the longer prompt.
         maps: the controls by prior, in `shape`.
         shape: width and height in px.
         photo: what to start from in `shape`, noised by `image_strength` (0..1); None starts from noise.
-        pieces: how often the text encoders have to read until the end of the longer prompt.
     """
 
-    prompt: str
+    prompts: Sequence[str]
     negative_prompt: str
     names: Sequence[str]
     seeds: Sequence[int]
+    pieces: Sequence[int]
     maps: Mapping[str, Image]
     controls: Mapping[str, Control]
     combined_strength: float
@@ -62,7 +64,6 @@ class Plan:
     shape: tuple[int, int]
     photo: Image | None
     image_strength: float
-    pieces: int
 
     @property
     def start(self) -> float | None:
@@ -71,8 +72,24 @@ class Plan:
 
     @property
     def key(self) -> Hashable:
-        """What the pictures of one loop have to agree in."""
-        return self.shape, self.steps, self.guidance, self.start, self.pieces
+        """What requests have to agree in, to share their loops."""
+        return self.shape, self.steps, self.guidance, self.start, *self.loops
+
+    @property
+    def loops(self) -> list[int]:
+        """The pieces of its prompts: a loop for each, since a longer prompt would lengthen the others."""
+        return sorted(set(self.pieces))
+
+    def in_loop(self, pieces: int) -> Plan:
+        """The part of it that one loop draws."""
+        rows = [row for row, own in enumerate(self.pieces) if own == pieces]
+        return replace(
+            self,
+            prompts=[self.prompts[row] for row in rows],
+            names=[self.names[row] for row in rows],
+            seeds=[self.seeds[row] for row in rows],
+            pieces=[pieces] * len(rows),
+        )
 
     @property
     def cost(self) -> float:
@@ -95,15 +112,21 @@ def check_shape(width: int, height: int, field: str) -> None:
         raise InvalidInput(field, f"width and height within {MAX_ASPECT:g}:1", f"{width}x{height}")
 
 
-def count_up(seed: int, variants: int) -> list[int]:
-    """Returns the seed of each variant.
+def count_up(seed: int, count: int) -> list[int]:
+    """Returns the seed of each variant of each prompt.
 
     Raises:
         InvalidInput: the last one would be none.
     """
-    if seed + variants > SEEDS:
-        raise InvalidInput("seed", f"at most {SEEDS - variants} for {variants} variants", seed)
-    return list(range(seed, seed + variants))
+    if seed + count > SEEDS:
+        raise InvalidInput("seed", f"at most {SEEDS - count} for {count} variants", seed)
+    return list(range(seed, seed + count))
+
+
+def check_count(names: Sequence[str]) -> None:
+    """Refuses more pictures than one request may ask for."""
+    if len(names) > MOST_PICTURES:
+        raise InvalidInput("prompts", f"at most {MOST_PICTURES} pictures, all prompts together", len(names))
 
 
 def check_seeds(seeds: Sequence[int], names: Sequence[str]) -> None:

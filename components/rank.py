@@ -19,7 +19,7 @@ from imagegraph.signature import Signature
 class Ranking(TypedDict):
     """order: indices of the pictures, best first; the scores are in the order of the pictures.
 
-    clip_prompt, clip_image: cosine similarity (-1..1) to the prompt and to the photo.
+    clip_prompt, clip_image: cosine similarity (-1..1) to its prompt and to the photo.
     fidelity: 0..1, how far the prior that steered a picture is found in it again.
     """
 
@@ -56,6 +56,8 @@ class Rank(Component):
         def comes(name: str) -> bool:
             return name in coming or known.get(name) is not None
 
+        if not comes("prompt") and not comes("prompts"):
+            raise InvalidInput("prompt", "a prompt, or prompts, one a picture", "neither")
         possible = ["prompt"]
         if comes("image"):
             possible.append("image")
@@ -73,7 +75,10 @@ class Rank(Component):
         self,
         progress: Progress,
         pictures: list[Image],
-        prompt: Prompt,
+        prompt: Prompt | None = None,
+        prompts: Annotated[
+            list[Prompt] | None, Field(description="One a picture, instead of one of all")
+        ] = None,
         steered_by: list[str] | None = None,
         image: Image | None = None,
         rank_by: Annotated[
@@ -92,7 +97,15 @@ class Rank(Component):
         """
         embedded = self._clip.embed_pictures([one.rgb() for one in [*pictures, *([image] if image else [])]])
         drawn = embedded[: len(pictures)]
-        scores = {"prompt": drawn @ self._clip.embed_texts([prompt])[0]}
+        if prompt is None and prompts is None:
+            raise InvalidInput("prompt", "a prompt, or prompts, one a picture", "neither")
+        texts = [prompt or ""] * len(pictures) if prompts is None else prompts
+        if len(texts) != len(pictures):
+            raise InvalidInput("prompts", f"{len(pictures)} prompts, one a picture", texts)
+        known = list(dict.fromkeys(texts))
+        similarities = drawn @ self._clip.embed_texts(known).T
+        own = [known.index(text) for text in texts]
+        scores = {"prompt": similarities[np.arange(len(texts)), own]}
         ranking: Ranking = {"order": [], "clip_prompt": scores["prompt"].tolist()}
         if image:
             scores["image"] = drawn @ embedded[-1]

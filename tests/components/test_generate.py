@@ -195,6 +195,31 @@ def test_requests_that_share_a_loop_draw_what_they_draw_alone(generate, controls
             assert difference(one, other.rgb()) <= 1
 
 
+def test_several_prompts_share_a_loop_and_each_picture_is_what_it_is_alone(generate, controls) -> None:
+    texts = ["a red ball", "a cone"]
+    settings = {"depth": controls["depth"], "variants": 2}
+    together = draw(generate, prompt=None, prompts=texts, **settings)
+    assert together["prompts"] == [text for text in texts for _ in range(4)]
+    assert together["steered_by"] == ["prompt", "depth"] * 4
+    assert together["seeds"] == [SEED + n for n in (0, 0, 1, 1, 2, 2, 3, 3)]
+    assert "prompt" not in together
+    apart = [draw(generate, prompt=text, **settings, seed=SEED + 2 * n) for n, text in enumerate(texts)]
+    alone = [one for drawn in apart for one in drawn["pictures"]]
+    for one, other in zip(together["pictures"], alone, strict=True):
+        assert difference(one, other.rgb()) <= 1
+
+
+def test_a_long_prompt_lengthens_no_other_of_its_request(generate) -> None:
+    texts = ["a red ball", "a house " * 50, "a cone"]
+    reported: list[tuple[int, int]] = []
+    progress = Progress(lambda done, total, preview: reported.append((done, total)))
+    together = generate.predict(progress, prompts=texts, seed=SEED, steps=STEPS)
+    assert reported == [(done, 2 * STEPS) for done in (*range(STEPS + 1), *range(STEPS, 2 * STEPS + 1))]
+    for index, text in enumerate(texts):
+        alone = generate.predict(Progress(), prompt=text, seed=SEED + index, steps=STEPS)
+        assert difference(together["pictures"][index], alone["pictures"][0].rgb()) <= 1
+
+
 def test_variants_count_seeds_up_and_seeds_can_be_given_for_each_picture(generate, controls) -> None:
     drawn = draw(generate, depth=controls["depth"], variants=2, priors=["depth"])
     assert drawn["seeds"] == [SEED, SEED + 1]
@@ -211,6 +236,8 @@ def test_variants_count_seeds_up_and_seeds_can_be_given_for_each_picture(generat
         ({"priors": ["depth", "depth"]}, "priors", "each prior once"),
         ({"image_strength": 0.5}, "image", "a photo to start from"),
         ({"seed": 2**53 - 1, "variants": 2}, "seed", "at most 9007199254740990 for 2 variants"),
+        ({"prompts": ["a", "b"], "seeds": [1, 2]}, "seeds", "4 seeds, one a picture"),
+        ({"prompts": ["a"] * 9, "variants": 16}, "prompts", "at most 256 pictures"),
         (
             {"controls": {"depth": Control(start=0.5, end=0.55)}},
             "controls.depth",

@@ -5,9 +5,13 @@ from PIL import Image as Pillow
 from components.depth import Depth
 from components.edges import Edges
 from components.pose import Pose
+from components.rank import Rank
 from components.segmentation import Segmentation
-from imagegraph.component import Reader
+from imagegraph.component import Progress, Reader, Weights
+from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
+from imagegraph.spec.weights import ROOT
+from pocket.world import make_scene
 
 WIDE, TALL = (96, 32), (64, 128)  # of a photo, and of what was drawn by its priors
 MAPS = {"depth": Depth(32), "segmentation": Segmentation(32), "edges": Edges(32)}
@@ -41,3 +45,31 @@ def test_people_are_stretched_like_the_picture_that_they_steered() -> None:
     again = PERSON * (TALL[0] / WIDE[0], TALL[1] / WIDE[1], 1)
     control = {"pose": scene(WIDE), "keypoints": PERSON}
     assert Pose(32).fidelity(control, {"pose": scene(TALL), "keypoints": again}) == 1
+
+
+@pytest.fixture(scope="module")
+def rank() -> Rank:
+    component = Rank({})
+    component.load(Weights({"model": ROOT / "pocket/weights/clip"}))
+    return component
+
+
+def test_each_picture_is_scored_by_its_own_prompt(rank: Rank) -> None:
+    scenes = [make_scene(seed, "seen") for seed in (1, 2, 1)]
+    pictures, captions = [Image.from_array(one.image) for one in scenes], [one.caption for one in scenes]
+    together = rank.predict(Progress(), pictures, prompts=captions)["clip_prompt"]
+    alone = [
+        rank.predict(Progress(), [picture], prompt=caption)["clip_prompt"][0]
+        for picture, caption in zip(pictures, captions, strict=True)
+    ]
+    assert together == pytest.approx(alone, abs=1e-5)
+    swapped = rank.predict(Progress(), pictures, prompts=[captions[1], captions[0], captions[1]])
+    assert max(swapped["clip_prompt"]) < min(together)
+
+
+def test_prompts_are_one_a_picture(rank: Rank) -> None:
+    picture = Image.from_array(make_scene(1, "seen").image)
+    with pytest.raises(InvalidInput, match="prompts: expected 1 prompts, one a picture"):
+        rank.predict(Progress(), [picture], prompts=["a", "b"])
+    with pytest.raises(InvalidInput, match="prompt: expected a prompt, or prompts"):
+        rank.predict(Progress(), [picture])
