@@ -13,10 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from imagegraph.calls.check_plan import OTHERS, Known, Plan, Walk
+from imagegraph.calls.given import GivenCall, brought, by_entry, echo
 from imagegraph.engine.context import Call, Context
 from imagegraph.errors import UnknownName
 from imagegraph.message import Message, Tensor
 from imagegraph.signature import Signature
+from imagegraph.spec import graph
 from imagegraph.spec.catalogue import Parts
 from imagegraph.spec.graph import Node, NodeType
 
@@ -26,7 +28,12 @@ MAX_PLANS = 256  # that are kept; clients choose which of the known names they g
 
 
 class Check:
-    """Checks the requests of one graph."""
+    """Checks the requests of one graph.
+
+    Attributes:
+        priors: what a request may bring instead of having it read; see `graph.priors`.
+        readers: the names of those that each entry writes.
+    """
 
     def __init__(self, root: Node, signatures: Mapping[str, Signature], parts: Mapping[str, Parts]) -> None:
         """Takes the graph, the signature of every entry, and what those have that are known here."""
@@ -34,6 +41,8 @@ class Check:
         self._signatures = signatures
         self._parts = parts
         self._nodes = {node.name: node for node in root.walk()}
+        self.priors = graph.priors(root, signatures)
+        self.readers = by_entry(self.priors, signatures)
         used = [signatures[node.entry] for node in self._nodes.values()]
         self._names = frozenset(name for one in used for name in (*one.inputs, *one.outputs))
         self._plan = functools.lru_cache(MAX_PLANS)(self._make_plan)
@@ -64,7 +73,9 @@ class Check:
 
     def _make_plan(self, node: str, names: frozenset[str]) -> Plan:
         known = Known(names | {OTHERS}, frozenset(), {})
-        return Walk(self._signatures, self._parts, {}).plan(self._nodes[node], known)
+        given = {entry: brought(entry, priors, names) for entry, priors in self.readers.items()}
+        spared = {entry: echo(self._signatures[entry], own) for entry, own in given.items() if own}
+        return Walk({**self._signatures, **spared}, self._parts, {}).plan(self._nodes[node], known)
 
     async def message(
         self, message: Message, outputs: Iterable[str] | None = None, node: Node | None = None
@@ -101,7 +112,9 @@ class CheckedCall:
 
 
 def checked(call: Call, check: Check) -> Call:
-    """Returns the call with checks on the way, where the graph has a ROUTER."""
+    """Returns the call with checks on the way, where the graph has a ROUTER, and without needless readers."""
+    if check.readers:
+        call = GivenCall(call, check.readers)
     routers = any(node.type is NodeType.ROUTER for node in check.root.walk())
     return CheckedCall(call, check) if routers else call
 

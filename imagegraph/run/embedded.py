@@ -13,6 +13,7 @@ from imagegraph.engine import walk
 from imagegraph.engine.context import Context
 from imagegraph.errors import DeadlineExceeded, InvalidDocument, UnknownName
 from imagegraph.message import Message
+from imagegraph.ports import Port
 from imagegraph.spec import graph
 from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.graph import Input, Node
@@ -51,18 +52,32 @@ class Embedded(Closing):
         """Seconds that each entry's weights took to load, of those loaded so far."""
         return self._call.load_seconds
 
+    def port(self, name: str) -> Port:
+        """Returns the port of what a request may bring: an input, or a prior instead of having it read.
+
+        Raises:
+            UnknownName: lists the inputs there are.
+        """
+        if name in self.inputs:
+            return self.inputs[name].port
+        if name in self._check.priors:
+            return self._check.priors[name]
+        raise UnknownName("port", name, self.inputs)
+
     def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Returns every value that the graph will read from a request: given, or by default.
+
+        Args:
+            values: also priors, whose readers are then not asked.
 
         Raises:
             UnknownName: a value is given that no node reads.
             InvalidInput: as `Check`.
         """
         for name in values:
-            if name not in self.inputs:
-                raise UnknownName("port", name, self.inputs)
+            self.port(name)
         self._check(values)
-        read: dict[str, Any] = {}
+        read = {name: self.port(name).read(values[name]) for name in values if name not in self.inputs}
         for name, item in self.inputs.items():
             defaults = self.catalogue.entry(item.entry).variant(self.bundle).defaults
             if name in values:

@@ -16,10 +16,9 @@ from imagegraph.run import destination, provenance
 from imagegraph.run.embedded import Embedded
 from imagegraph.run.provenance import Record, SourceFile
 from imagegraph.run.sheet import contact_sheet
-from imagegraph.signature import Signature
+from imagegraph.spec.interface import ORDER, columns
 
 SUMMARY = "results.json"
-ORDER = "order"  # the port by which a graph ranks its pictures
 LONGEST_LABEL = 50  # bytes
 LINE = 38  # characters that fit below a picture of a sheet
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
@@ -69,9 +68,9 @@ def _write(
     given = {port: images for port, value in read.items() if (images := _images(value))}
     sources = {port: _sources(folder, port, images) for port, images in given.items()}
     parameters = {
-        port: embedded.inputs[port].port.plain(value)
+        port: embedded.port(port).plain(value)
         for port, value in read.items()
-        if not embedded.inputs[port].port.holds_images
+        if not embedded.port(port).holds_images
     }
     new = {
         port: value
@@ -87,7 +86,7 @@ def _write(
         sources=sources,
         picture=0,
     )
-    columns = _columns(embedded.catalogue.signatures(embedded.root, embedded.bundle).values())
+    said = columns(embedded.catalogue.signatures(embedded.root, embedded.bundle).values())
     maps = {port: value for port, value in new.items() if isinstance(value, Image)}
     lists = {port: _images(value) for port, value in new.items() if _is_list_of_images(value)}
     names: list[str] = []
@@ -95,7 +94,7 @@ def _write(
     rows: list[list[tuple[str, Image]]] = []
     told: set[str] = set()
     for port, images in lists.items():
-        ranked = _ranked(port, images, new, columns.get(port, set()))
+        ranked = _ranked(port, images, new, said.get(port, ()))
         written = _write_pictures(folder, _singular(port, new), ranked, record)
         names += [one["file"] for one in written]
         pictures += written
@@ -165,20 +164,6 @@ def _sources(folder: Path, port: str, images: Sequence[Image]) -> tuple[SourceFi
         path.write_bytes(image.data)
         files.append(SourceFile(file=path.name, sha256=provenance.digest(image)))
     return tuple(files)
-
-
-def _columns(signatures: Iterable[Signature]) -> dict[str, set[str]]:
-    """Returns, for every port of a list of pictures, the ports that may say something of each.
-
-    They are the lists that an entry writes which reads or writes the pictures.
-    """
-    found: dict[str, set[str]] = {}
-    for one in signatures:
-        lists = {name for name, port in one.outputs.items() if port.is_list and not port.holds_images}
-        for name, port in {**one.inputs, **one.outputs}.items():
-            if port.is_list and port.holds_images:
-                found.setdefault(name, set()).update(lists - {ORDER})
-    return found
 
 
 def _ranked(

@@ -7,8 +7,8 @@ import difflib
 import functools
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from imagegraph.calls.cached import BelievedVersions, CachedCall, Versions
 from imagegraph.calls.check import Check, checked
@@ -21,13 +21,12 @@ from imagegraph.component import Combiner, Router
 from imagegraph.engine.context import Call
 from imagegraph.observe.request_log import Journal
 from imagegraph.observe.tracing import TracedCall
-from imagegraph.ports import Port
 from imagegraph.serve.kept_values import References
-from imagegraph.serve.service import Interface, Service, Side
+from imagegraph.serve.service import Service, Side
 from imagegraph.signature import Signature
-from imagegraph.spec import graph
 from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.graph import Node, NodeType
+from imagegraph.spec.interface import Interface
 from imagegraph.spec.seldon import Predictor, SeldonDeployment
 
 log = logging.getLogger("imagegraph.serve.build")
@@ -121,12 +120,10 @@ class Assembly:
             await self._close_store()
             local.close()
 
-        defaults = entry.variant(bundle).defaults
-        inputs = {name: _offered(one, one.required, defaults) for name, one in signature.inputs.items()}
         return Service(
             name,
             [side],
-            Interface(inputs, signature.outputs),
+            Interface.of_entry(component, bundle, catalogue),
             local.ready,
             close,
             strict=False,
@@ -213,7 +210,7 @@ class Assembly:
         return Service(
             deployment.metadata.name,
             sides,
-            _interface(sides[position], self._catalogue, bundle),
+            Interface.of_graph(sides[position].root, bundle, self._catalogue),
             load,
             close,
             strict=True,
@@ -269,23 +266,6 @@ class Assembly:
     async def _close_store(self) -> None:
         if self._redis:
             await self._redis.close()
-
-
-def _offered(port: Port, required: bool, defaults: Mapping[str, Any]) -> Port:
-    """Returns a port as clients see it: with the default of its entry, if that has one."""
-    default = defaults.get(port.name, port.default)
-    return replace(port, required=required and port.name not in defaults, default=default)
-
-
-def _interface(side: Side, catalogue: Catalogue, bundle: str) -> Interface:
-    """What a client may send to a graph, and will get from it."""
-    inputs = {
-        name: _offered(one.port, one.required, catalogue.entry(one.entry).variant(bundle).defaults)
-        for name, one in graph.inputs(side.root, side.signatures).items()
-    }
-    written = {port: one for signature in side.signatures.values() for port, one in signature.outputs.items()}
-    outputs = {port: written[port] for port in sorted(graph.outputs(side.root, side.signatures))}
-    return Interface(inputs, outputs)
 
 
 def _trouble(calls: Sequence[LocalCall]) -> str:

@@ -19,12 +19,12 @@ from imagegraph.engine.context import Call
 from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, UnknownName
 from imagegraph.message import Message, merge
 from imagegraph.observe.request_log import Entry, Journal
-from imagegraph.ports import Port
 from imagegraph.serve.kept_values import References
 from imagegraph.serve.under_way import Admitted, UnderWay
 from imagegraph.serve.watch import PREVIEWS, Happening, follow, tell_steps
 from imagegraph.signature import Signature
 from imagegraph.spec.graph import Node
+from imagegraph.spec.interface import Interface
 from imagegraph.spec.traffic import share
 from imagegraph.wire import progress_frames
 from imagegraph.wire.v2_json import encode_pictures
@@ -35,14 +35,6 @@ ANSWERED = frozenset(
     {"cache_hits", progress_frames.EVENT, "facts"}
 )  # parameters that say something of an answer
 MAX_COPIES = 16  # of requests at a shadow at once; a slow one shall not fill the memory
-
-
-@dataclass(frozen=True)
-class Interface:
-    """What a client may send and will get: the ports by name."""
-
-    inputs: Mapping[str, Port]
-    outputs: Mapping[str, Port]
 
 
 @dataclass(frozen=True)
@@ -212,9 +204,9 @@ class Service:
             if not self._claimed.isdisjoint(message.parameters):
                 message = self._read_parameters(message)
             for name in message.values:
-                if name not in self.interface.inputs and (
-                    self._strict or self._misspelt(name, message.values)
-                ):
+                if name in self.interface.inputs or name in self.interface.priors:
+                    continue
+                if self._strict or self._misspelt(name, message.values):
                     raise UnknownName("input", name, self.interface.inputs)
             side = self._choose(entry)
             if side.root.children or outputs:

@@ -108,6 +108,46 @@ def outputs(graph: Node, signatures: Mapping[str, Signature]) -> frozenset[str]:
     return _follow(graph, signatures, frozenset(), {})
 
 
+def priors(graph: Node, signatures: Mapping[str, Signature]) -> dict[str, Port]:
+    """Returns the values that a request may bring, so that the nodes which would read them are not asked.
+
+    They are what the MODELs below a COMBINER answer, where no node before it or below it reads a value of
+    that name. Of an entry with an output of its own name, the others are some only beside that.
+    """
+    united = [node for node in graph.walk() if node.type is NodeType.COMBINER]
+    readers = {one.name for node in united for one in node.children if _is_leaf(one)}
+    others = {node.entry for node in graph.walk() if node.name not in readers}
+    found: dict[str, Port] = {}
+
+    def visit(node: Node, read: frozenset[str]) -> None:
+        if node.type is not NodeType.OUTPUT_TRANSFORMER:
+            read = read.union(signatures[node.entry].inputs)
+        if node.type is NodeType.COMBINER:
+            below = read.union(*(signatures[one.entry].inputs for one in node.walk()))
+            for child in node.children:
+                outputs = signatures[child.entry].outputs
+                own = {name: port for name, port in outputs.items() if name not in below}
+                if (
+                    _is_leaf(child)
+                    and child.entry not in others
+                    and (own.keys() >= {child.entry} & outputs.keys())
+                ):
+                    found.update(own)
+        for child in node.children:
+            visit(child, read)
+
+    visit(graph, frozenset())
+    return {
+        name: port
+        for name, port in found.items()
+        if all(name not in signatures[entry].outputs for entry in others)
+    }
+
+
+def _is_leaf(node: Node) -> bool:
+    return node.type is NodeType.MODEL and not node.children
+
+
 def _follow(
     node: Node, signatures: Mapping[str, Signature], written: frozenset[str], asked: dict[str, Input]
 ) -> frozenset[str]:

@@ -63,6 +63,10 @@ class Ranks(Component):
 class Nothing(TypedDict): ...
 
 
+class Looks(Component):
+    def predict(self, depth: int = 0) -> Nothing: ...
+
+
 class Passes(Component):
     def predict(self) -> Nothing: ...
 
@@ -78,7 +82,7 @@ class Chooses(Router):
     def route(self, image: int = 0) -> int: ...
 
 
-KINDS = (Reads, Draws, Ranks, Passes, Unites, Averages, Chooses)
+KINDS = (Reads, Draws, Ranks, Looks, Passes, Unites, Averages, Chooses)
 SIGNATURES = {kind.__name__.lower(): Signature.of(kind) for kind in KINDS}
 PARTS = {name: Parts({}, frozenset()) for name in SIGNATURES}
 
@@ -139,16 +143,27 @@ def test_a_right_request_passes_whatever_its_values_came_as() -> None:
             {"image": 1, "prompt": "red", "rank_by": "fidelity"},
             "node 'ranks': rank_by: expected prompt or image",
         ),
-        (
-            {**GOOD, "depth": 3},
-            "node 'unites': depth: expected nothing, since node 'reads' answers it too, got 3",
-        ),
+        ({**GOOD, "depth": "x"}, "node 'reads': depth: expected a valid integer"),
     ],
 )
 def test_what_a_late_node_would_refuse_is_refused_by_its_name(values: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
         check(LINE)(values)
     assert str(refusal.value).startswith(words)
+
+
+def test_a_value_that_a_node_will_answer_too_is_refused_where_others_read_it() -> None:
+    children = [*READERS, {"name": "looks"}]
+    with pytest.raises(InvalidInput) as refusal:
+        check({"name": "unites", "type": "COMBINER", "children": children})({**GOOD, "depth": 3})
+    words = "node 'unites': depth: expected nothing, since node 'reads' answers it too, got 3"
+    assert str(refusal.value) == words
+
+
+def test_a_node_that_is_not_asked_needs_nothing() -> None:
+    check(LINE)({"depth": 3, "prompt": "red"})
+    with pytest.raises(InvalidInput, match="node 'reads': image: expected a value"):
+        check(LINE)({"prompt": "red"})
 
 
 def test_what_a_node_has_counts() -> None:
@@ -235,15 +250,13 @@ def test_a_router_refuses_what_all_its_ways_do_and_then_what_the_chosen_one_does
         return [name for name, _ in call.calls]
 
     assert asyncio.run(run(0)) == ["chooses", "plain"]
-    called, words = asyncio.run(run(1))
-    assert called == "chooses"
-    assert words.startswith("node 'unites': depth: expected nothing, since node 'reads' answers it too")
+    assert asyncio.run(run(1)) == ["chooses", "source", "unites", "again"]
     assert asyncio.run(run(-2)) == ["chooses"]
 
 
-def test_a_graph_without_a_router_has_nothing_to_check_on_its_way() -> None:
+def test_a_graph_without_routers_and_readers_has_nothing_to_check_on_its_way() -> None:
     call = FakeCall({})
-    assert checked(call, check(LINE)) is call
+    assert checked(call, check({"name": "draws"})) is call
 
 
 def test_values_are_read_once_for_all_nodes_with_the_same_type(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,3 +72,20 @@ def test_it_is_refused_and_no_node_has_run(
 def test_what_is_right_is_answered(server: Server) -> None:
     asked = {**request(number=1), "outputs": [{"name": "number"}]}
     assert json.loads(server.http.post(INFER, json=asked).text)["outputs"][0]["data"] == [13]
+
+
+def test_what_a_request_brings_is_not_read_again(server: Server) -> None:
+    answer = server.http.post(INFER, json=request(number=1, doubled=40)).json()
+    assert {one["name"]: one["data"] for one in answer["outputs"]} == {"number": [51], "doubled": [40]}
+    assert answer["parameters"]["cache_hits"] == "double"
+    refused = server.http.post(INFER, json=request(number=1, doubled="x"))
+    assert refused.status_code == 400
+    assert refused.json()["error"].startswith("node 'double': doubled: expected a valid integer")
+
+
+def test_metadata_say_what_a_request_may_bring(server: Server) -> None:
+    known = server.http.get("/v2/models/m").json()
+    assert {one["name"]: one["parameters"].get("prior", False) for one in known["outputs"]} == {
+        "doubled": True,
+        "number": False,
+    }
