@@ -21,6 +21,12 @@ console = Console(markup=False)  # what users and components say is no markup
 DEFAULT_BUNDLE = render.DEFAULT_BUNDLE
 
 GraphName = Annotated[str, typer.Argument(help="A graph or a component of the catalogue")]
+Added = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--catalogue", help="Entries and graphs of your own, beside the project's; can be given several times"
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from imagegraph.cli.options import Debug, Device, GraphName, console, deployment
+from imagegraph.cli.options import Added, Debug, Device, GraphName, console, deployment
 from imagegraph.engine.context import Context
 from imagegraph.errors import InvalidInput, UnknownName
 from imagegraph.image import Image
@@ -35,17 +35,18 @@ def run(
     ] = None,
     bundle: Annotated[str | None, typer.Option(help="Weights to use: pocket, sd15, …")] = None,
     manifest: Annotated[Path | None, typer.Option(help="A SeldonDeployment to run instead")] = None,
+    catalogue: Added = None,
     device: Device = "auto",
     timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds to finish in")] = None,
     debug: Debug = False,
 ) -> None:
     """Run a graph or a component, and write what it answers to a folder."""
-    catalogue = Catalogue.read()
-    predictor = deployment(name, bundle, manifest, catalogue).choose(Context().id)
+    known = Catalogue.read(catalogue or [])
+    predictor = deployment(name, bundle, manifest, known).choose(Context().id)
     with (
         destination.new_folder(out, _photo_name(inputs or []) or name) as folder,
         screen(console) as shown,
-        Embedded.of(predictor, catalogue, device) as embedded,
+        Embedded.of(predictor, known, device) as embedded,
     ):
         values = _values(inputs or [], embedded.inputs)
         embedded.parameters(values)  # a wrong value shall not wait for the weights
@@ -60,14 +61,15 @@ def replay(
         Path, typer.Argument(help="A picture that `run` has written", exists=True, dir_okay=False)
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="New file to write it to")] = None,
+    catalogue: Added = None,
     device: Device = "auto",
     debug: Debug = False,
 ) -> None:
     """Draw a picture again from its own provenance, and compare."""
     record = provenance.read(picture)
-    catalogue = Catalogue.read()
-    provenance.check(record, catalogue)
-    inputs = graph.inputs(record.graph, catalogue.signatures(record.graph, record.bundle))
+    known = Catalogue.read(catalogue or [])
+    provenance.check(record, known)
+    inputs = graph.inputs(record.graph, known.signatures(record.graph, record.bundle))
     sources: dict[str, Any] = {}
     for port, files in record.sources.items():
         if port not in inputs:
@@ -76,7 +78,7 @@ def replay(
         sources[port] = images if inputs[port].port.is_list else images[0]
     given = {port: value for port, value in record.parameters.items() if value is not None}
     path = destination.new_file(out, picture.with_name(f"{picture.stem}-replayed.png"))
-    with screen(console) as shown, Embedded(record.graph, record.bundle, catalogue, device) as embedded:
+    with screen(console) as shown, Embedded(record.graph, record.bundle, known, device) as embedded:
         answer, _, _ = run_shown(embedded, {**given, **sources}, None, shown)
     before, again = Image(picture.read_bytes()), provenance.find_picture(answer, record)
     if before.size != again.size:

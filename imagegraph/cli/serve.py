@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from imagegraph.cli.options import DEFAULT_BUNDLE, Device, deployment
+from imagegraph.cli.options import DEFAULT_BUNDLE, Added, Device, deployment
 from imagegraph.errors import InvalidInput
 from imagegraph.observe import logs
 from imagegraph.observe.logs import LogFormat, LogLevel
@@ -23,6 +23,7 @@ def serve(
     ] = None,
     manifest: Annotated[Path | None, typer.Option(help="Serve the graphs of a SeldonDeployment")] = None,
     bundle: Annotated[str | None, typer.Option(help="Weights to use")] = None,
+    catalogue: Added = None,
     name: Annotated[str | None, typer.Option(help="By default the component's or the graph's")] = None,
     type_: Annotated[
         NodeType,
@@ -84,15 +85,15 @@ def serve(
         raise InvalidInput("component", "one of --component, --graph and --manifest", given)
     if artifacts := os.environ.get("AIP_STORAGE_URI"):
         bring(artifacts)
-    catalogue = Catalogue.read()
+    known = Catalogue.read(catalogue or [])
     cache = (cache_mib * 2**20, cache_redis, cache_lifetime)
     settings = Settings(device, max_queue, watchdog, *cache, wait)
-    rendered = deployment(str(graph_name), bundle, manifest, catalogue) if component is None else None
+    rendered = deployment(str(graph_name), bundle, manifest, known) if component is None else None
     served_name = name or (rendered.metadata.name if rendered else str(component))
     role: Literal["engine", "node"] = "engine" if rendered else "node"
     metrics = Metrics(served_name, REGISTRY, role=role, release=release, namespace=namespace)
     journal = Journal(metrics, Tracing.from_environment(f"imagegraph-{served_name}"))
-    assembly = Assembly(catalogue, settings, journal)
+    assembly = Assembly(known, settings, journal)
     if rendered:
         served = assembly.graph(rendered, {"REST": HttpCall, "GRPC": GrpcCall})
     else:

@@ -8,35 +8,37 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from imagegraph.cli.options import DEFAULT_BUNDLE, GraphName, console
+from imagegraph.cli.options import DEFAULT_BUNDLE, Added, GraphName, console
 from imagegraph.spec import graph
 from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.graph import Input
 
 
-def list_() -> None:
+def list_(catalogue: Added = None) -> None:
     """List graphs and components."""
-    catalogue = Catalogue.read()
+    known = Catalogue.read(catalogue or [])
     table = Table("graph", "bundles", "summary", box=None)
-    for name, item in sorted(catalogue.graphs.items()):
-        table.add_row(name, " ".join(catalogue.bundles(item.root)), item.summary)
+    for name, item in sorted(known.graphs.items()):
+        table.add_row(name, " ".join(known.bundles(item.root)), item.summary)
     console.print(table, "")
     table = Table("component", "bundles", "summary", box=None)
-    for name, entry in sorted(catalogue.entries.items()):
+    for name, entry in sorted(known.entries.items()):
         table.add_row(name, " ".join(entry.bundles), entry.summary)
     console.print(table)
 
 
-def show(name: GraphName, bundle: Annotated[str, typer.Option()] = DEFAULT_BUNDLE) -> None:
+def show(
+    name: GraphName, bundle: Annotated[str, typer.Option()] = DEFAULT_BUNDLE, catalogue: Added = None
+) -> None:
     """Show a graph: its tree, what goes in and out, and a Mermaid flowchart."""
-    catalogue = Catalogue.read()
-    item = catalogue.graph(name)
-    signatures = catalogue.signatures(item.root, bundle)
+    known = Catalogue.read(catalogue or [])
+    item = known.graph(name)
+    signatures = known.signatures(item.root, bundle)
     console.print(Text(name, "bold"), f" {item.summary}\n")
     console.print(graph.tree(item.root), highlight=False)
     table = Table("input", "type", "default", "meaning", box=None)
     for port_name, one in graph.inputs(item.root, signatures).items():
-        defaults = catalogue.entry(one.entry).variant(bundle).defaults
+        defaults = known.entry(one.entry).variant(bundle).defaults
         default = _default_text(one, defaults.get(port_name, one.port.default))
         table.add_row(port_name, f"{one.port.datatype}{list(one.port.shape)}", default, one.port.description)
     console.print("", table, "")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_redis_store import Redis
 
 from imagegraph.calls.cached import BELIEVED_S
 from imagegraph.spec.catalogue import ROOT
 from imagegraph.spec.graph import Node
+from tests.calls.test_redis_store import Redis
 from tests.serve.conftest import Server, outputs, request
 from tests.serve.test_manifest import manifest, predictor, requests_of
 
@@ -55,7 +55,7 @@ class Images:
         code.mkdir(exist_ok=True)
         (code / "told.py").write_text(CODE.format(build=build))
         environment = {
-            "PYTHONPATH": os.pathsep.join([str(code), str(ROOT / "tests" / "unit")]),
+            "PYTHONPATH": os.pathsep.join([str(code), str(ROOT)]),
             "IMAGEGRAPH_CATALOGUE": str(self._folder / "catalogue.yaml"),
         }
         return self._start(*arguments, wait=wait, **environment)
