@@ -1,44 +1,31 @@
 """A small client of what `imagegraph serve` serves, binary on the wire.
 
 with Client("http://localhost:8080") as client:
-answer = client.infer("reimagine", image=Image(Path("photo.jpg").read_bytes()), seed=7)
-answer["pictures"][0].rgb().show()
+    answer = client.infer("reimagine", image="photo.jpg", seed=7)
+    answer.best.image.show()
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 import orjson
 
-from imagegraph.errors import Unavailable
+from imagegraph.answer import Answer as Answer
+from imagegraph.answer import Facts
+from imagegraph.codecs.anything import pictures
+from imagegraph.engine.background import background
+from imagegraph.errors import DeadlineExceeded, ImagegraphError, Unavailable, as_raised
 from imagegraph.image import Image
 from imagegraph.message import Message, Tensor
 from imagegraph.wire import v2_json
 from imagegraph.wire.http_post import error, events, opened, post
-
-
-@dataclass(frozen=True)
-class Answer(Mapping[str, Any]):
-    """The values of an answer by name: pictures, texts, numbers, lists of them, arrays."""
-
-    values_by_name: Mapping[str, Any]
-    id: str
-    parameters: Mapping[str, Any]
-
-    def __getitem__(self, name: str) -> Any:
-        return self.values_by_name[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.values_by_name)
-
-    def __len__(self) -> int:
-        return len(self.values_by_name)
 
 
 @dataclass(frozen=True)
@@ -87,6 +74,36 @@ class Step:
         return cls(kind, **known, preview=preview, outputs=outputs)
 
 
+class _Model(NamedTuple):
+    """What a client knows of a model.
+
+    Attributes:
+        tensors: what the metadata say of each, by name.
+        pictures: the names of what a request may bring as pictures, and whether it is a list of them.
+    """
+
+    tensors: Mapping[str, Mapping[str, Any]]
+    pictures: Mapping[str, bool]
+    facts: Facts
+
+    @classmethod
+    def read(cls, metadata: Mapping[str, Any]) -> Self:
+        """Reads it out of V2 metadata."""
+        facts = Facts.read(metadata)
+        brought = [one for one in metadata["outputs"] if one["name"] in facts.priors]
+        holding = [one for one in [*brought, *metadata["inputs"]] if _content_type(one) == "image/*"]
+        tensors = {one["name"]: one for one in [*metadata["inputs"], *metadata["outputs"]]}
+        return cls(tensors, {one["name"]: one["shape"] != [1] for one in holding}, facts)
+
+    def answer(self, message: Message, request: Mapping[str, Any]) -> Answer:
+        """Makes the answer to a request of what came."""
+        found = {name: plain(value, self.tensors.get(name)) for name, value in message.values.items()}
+        parameters = dict(message.parameters)
+        timings = parameters.pop(v2_json.TIMINGS, None)
+        seconds = orjson.loads(timings) if isinstance(timings, str) else {}
+        return Answer(found, message.id, parameters, seconds, self.facts, request)
+
+
 class AsyncClient:
     """Asks one server over pooled connections; use as an async context manager."""
 
@@ -94,7 +111,7 @@ class AsyncClient:
         """Takes the base URL, such as http://localhost:8080."""
         self._url = url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
-        self._known: dict[str, Mapping[str, Any]] = {}
+        self._known: dict[str, _Model] = {}
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession()
@@ -120,11 +137,7 @@ class AsyncClient:
         Raises:
             ImagegraphError: the server has none.
         """
-        async with self._open().get(f"{self._url}/v2/models/{model}") as answer:
-            content = await answer.read()
-        if answer.status != 200:
-            raise error(answer.status, content)
-        return dict(orjson.loads(content))
+        return dict(orjson.loads(await self._get(f"/v2/models/{model}")))
 
     async def infer(
         self,
@@ -139,7 +152,8 @@ class AsyncClient:
         """Asks for one answer.
 
         Args:
-            values: inputs by name: `Image`, text, numbers, lists of them, arrays.
+            values: inputs by name: pictures (a path, bytes, a Pillow picture, pixels, an `Image`), text,
+                numbers, lists of them, arrays.
             timeout_s: how long to wait; the server stops working after it, too.
             predictor: which version of the graph shall answer.
             cache: whether a result that is known already will do.
@@ -147,9 +161,13 @@ class AsyncClient:
         Raises:
             ImagegraphError: with the server's status and words; see `errors` for the kinds.
         """
+        known = await self._about(model, timeout_s)
+        values = pictures(values, known.pictures)
         body, headers = _request(values, request_id, timeout_s, predictor, {} if cache else {"cache": False})
         url = f"{self._url}/v2/models/{model}/infer"
-        return await self._answer(model, *await post(self._open(), url, body, headers, timeout_s))
+        with _as_raised():
+            payload, length = await post(self._open(), url, body, headers, timeout_s)
+        return known.answer(v2_json.decode(payload, length), values)
 
     async def stream(
         self,
@@ -171,19 +189,22 @@ class AsyncClient:
         Raises:
             ImagegraphError: as `infer`.
         """
+        known = await self._about(model, timeout_s)
+        values = pictures(values, known.pictures)
         parameters = ({} if cache else {"cache": False}) | ({"previews": True} if previews else {})
         body, headers = _request(values, request_id, timeout_s, predictor, parameters)
         url = f"{self._url}/v2/models/{model}/infer"
         headers["Accept"] = "text/event-stream"
-        async with opened(self._open(), url, body, headers, timeout_s) as answer:
-            async for kind, data in events(answer):
-                if kind == "answer":
-                    yield await self._answer(model, data, None)
-                    return
-                facts = orjson.loads(data)
-                if kind == "error":
-                    raise error(facts["status"], data)
-                yield Step.read(kind, facts)
+        with _as_raised():
+            async with opened(self._open(), url, body, headers, timeout_s) as answer:
+                async for kind, data in events(answer):
+                    if kind == "answer":
+                        yield known.answer(v2_json.decode(data), values)
+                        return
+                    facts = orjson.loads(data)
+                    if kind == "error":
+                        raise error(facts["status"], data)
+                    yield Step.read(kind, facts)
         raise Unavailable(f"{url} ended without an answer")
 
     async def fetch(self, reference: Reference) -> bytes:
@@ -192,20 +213,27 @@ class AsyncClient:
         Raises:
             ImagegraphError: the server does not keep it any more, or is another one.
         """
-        async with self._open().get(f"{self._url}{reference.href}") as answer:
-            content = await answer.read()
+        return await self._get(reference.href)
+
+    async def _get(self, path: str) -> bytes:
+        url = f"{self._url}{path}"
+        try:
+            async with self._open().get(url) as answer:
+                content = await answer.read()
+        except aiohttp.ClientError as cause:
+            raise Unavailable(f"cannot reach {url}: {cause}") from cause
         if answer.status != 200:
-            raise error(answer.status, content)
+            raise as_raised(error(answer.status, content))
         return content
 
-    async def _answer(self, model: str, payload: bytes, length: int | None) -> Answer:
-        message = v2_json.decode(payload, length)
+    async def _about(self, model: str, timeout_s: float | None) -> _Model:
+        """Returns what the server says of a model, asked once."""
         if model not in self._known:
-            known = await self.metadata(model)
-            self._known[model] = {one["name"]: one for one in [*known["inputs"], *known["outputs"]]}
-        ports = self._known[model]
-        found = {name: plain(value, ports.get(name)) for name, value in message.values.items()}
-        return Answer(found, message.id, message.parameters)
+            try:
+                self._known[model] = _Model.read(await asyncio.wait_for(self.metadata(model), timeout_s))
+            except TimeoutError as cause:
+                raise DeadlineExceeded(f"no answer from {self._url} in time") from cause
+        return self._known[model]
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -214,49 +242,47 @@ class AsyncClient:
 
 
 class Client:
-    """The same without async; use as a context manager."""
+    """The same without async, also where a loop runs, as in notebooks; use as a context manager."""
 
     def __init__(self, url: str) -> None:
         """Takes the base URL, such as http://localhost:8080."""
         self._client = AsyncClient(url)
-        self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
-        self._runner.run(self._client.__aenter__())
+        background.run(self._client.__aenter__())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._runner.run(self._client.__aexit__(kind, error, trace))
-        self._runner.close()
+        background.run(self._client.__aexit__(kind, error, trace))
 
     def ready(self) -> bool:
         """See `AsyncClient.ready`."""
-        return self._runner.run(self._client.ready())
+        return background.run(self._client.ready())
 
     def metadata(self, model: str) -> dict[str, Any]:
         """See `AsyncClient.metadata`."""
-        return self._runner.run(self._client.metadata(model))
+        return background.run(self._client.metadata(model))
 
     def infer(self, model: str, **arguments: Any) -> Answer:
         """See `AsyncClient.infer`."""
-        return self._runner.run(self._client.infer(model, **arguments))
+        return background.run(self._client.infer(model, **arguments))
 
     def stream(self, model: str, **arguments: Any) -> Generator[Step | Answer]:
         """See `AsyncClient.stream`."""
         steps = self._client.stream(model, **arguments)
         try:
             while True:
-                yield self._runner.run(anext(steps))
+                yield background.run(anext(steps))
         except StopAsyncIteration:
             return
         finally:
-            self._runner.run(steps.aclose())
+            background.run(steps.aclose())
 
     def fetch(self, reference: Reference) -> bytes:
         """See `AsyncClient.fetch`."""
-        return self._runner.run(self._client.fetch(reference))
+        return background.run(self._client.fetch(reference))
 
 
 def _request(
@@ -267,10 +293,28 @@ def _request(
     parameters: Mapping[str, Any],
 ) -> tuple[bytes, dict[str, str]]:
     """Encodes a request; returns its body and headers."""
-    body, head = v2_json.encode(Message(values, id=request_id, parameters=parameters))
+    asked = Message(values, id=request_id, parameters={v2_json.TIMINGS: True, **parameters})
+    body, head = v2_json.encode(asked)
     headers = {"Content-Type": "application/octet-stream", v2_json.HEADER_LENGTH: str(head)}
     optional = {"X-Request-Id": request_id, "X-Predictor": predictor, "X-Request-Timeout": timeout_s}
     return body, headers | {name: str(value) for name, value in optional.items() if value}
+
+
+@contextmanager
+def _as_raised() -> Iterator[None]:
+    """Raises a server's refusal as the error that it was there."""
+    try:
+        yield
+    except ImagegraphError as error:
+        if (made := as_raised(error)) is error:
+            raise
+        raise made from error
+
+
+def _content_type(about: Mapping[str, Any]) -> str | None:
+    """Returns what a tensor's BYTES are, where they are no text."""
+    kind: str | None = about.get("parameters", {}).get("content_type")
+    return kind
 
 
 def plain(tensor: Tensor, about: Mapping[str, Any] | None = None) -> Any:
@@ -283,7 +327,7 @@ def plain(tensor: Tensor, about: Mapping[str, Any] | None = None) -> Any:
     if tensor.datatype != "BYTES":
         items = tensor.array() if len(tensor.shape) != 1 else tensor.array().tolist()
     else:
-        kind = None if about is None else about.get("parameters", {}).get("content_type")
+        kind = None if about is None else _content_type(about)
         items = [_READ.get(kind, _text)(item) for item in tensor.data]
     one = tensor.shape == (1,) and (about is None or about["shape"] == [1])
     return items[0] if one else items

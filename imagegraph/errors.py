@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import copyreg
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -135,6 +136,31 @@ class Cancelled(ImagegraphError):
 
     status = 499
     code = "CANCELLED"
+
+
+def as_raised(error: ImagegraphError) -> ImagegraphError:
+    """Returns a server's refusal, known by status and words alone, as it was raised there.
+
+    So who calls a graph catches the same errors wherever it runs.
+    """
+    words = str(error)
+    said = _NODE.fullmatch(words)
+    node, words = (said["node"], said["words"]) if said else (None, words)
+    parts = _EXPECTATION.fullmatch(words)
+    kind: type[ImagegraphError]
+    if error.status in (400, 413) and parts:
+        kind = InvalidInput if error.status == 400 else InputTooLarge
+    elif error.status == 404:
+        kind = UnknownName if words.startswith("unknown ") else Expired
+    else:
+        return error
+    made = kind.__new__(kind, words)  # its words are made already
+    made.__dict__.update(parts.groupdict() if parts else {}, node=node)
+    return made
+
+
+_NODE = re.compile(r"node '(?P<node>[^']+)': (?P<words>.*)", re.DOTALL)
+_EXPECTATION = re.compile(r"(?P<field>.+?): expected (?P<expected>.*), got (?P<got>.*)", re.DOTALL)
 
 
 def describe(error: BaseException) -> str:

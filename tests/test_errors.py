@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 
 from imagegraph import errors
-from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName, forget_frames, shorten
+from imagegraph.errors import (
+    Expired,
+    ImagegraphError,
+    InputTooLarge,
+    InvalidInput,
+    Unavailable,
+    UnknownName,
+    as_raised,
+    forget_frames,
+    shorten,
+)
 
 KINDS = [
     kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ImagegraphError)
@@ -82,3 +92,30 @@ def test_an_error_at_its_end_forgets_its_way_and_that_of_its_causes():
     error.__cause__.__context__ = error  # a circle
     forget_frames(error)
     assert error.__traceback__ is error.__cause__.__traceback__ is None
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        InvalidInput("steps", "a number, got by hand", "x, got y"),
+        InputTooLarge("image", "at most 7 pixels", "9x9"),
+        UnknownName("input", "stepz", ["steps"]),
+        Expired("the result is not kept any more"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("node", [None, "draw"])
+def test_a_servers_refusal_is_the_error_that_was_raised_there(raised, node):
+    error = copy.copy(raised)
+    error.node = node
+    said = ImagegraphError(str(error))
+    said.status = error.status
+    again = as_raised(said)
+    assert (type(again), str(again), again.node) == (type(error), str(error), node)
+    assert getattr(again, "field", None) == getattr(error, "field", None)
+    assert str(copy.copy(again)) == str(error)
+
+
+def test_other_refusals_stay_what_they_are():
+    said = Unavailable("loading")
+    assert as_raised(said) is said

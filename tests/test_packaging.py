@@ -31,7 +31,7 @@ def test_the_wheel_holds_the_catalogue_and_the_pictures_that_entries_are_tried_o
     with zipfile.ZipFile(wheel) as archive:
         held = set(archive.namelist())
     assert smoke_pictures()
-    assert {"components/catalogue.yaml", *smoke_pictures()} <= held
+    assert {"components/catalogue.yaml", "imagegraph/py.typed", *smoke_pictures()} <= held
 
 
 def test_the_image_is_built_with_the_pictures_that_entries_are_tried_on() -> None:

@@ -15,6 +15,7 @@ import imagegraph
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image, encode_png
 from imagegraph.message import Message
+from imagegraph.picture import pillow
 from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.graph import Node
 from imagegraph.spec.strict_yaml import Strict
@@ -96,11 +97,10 @@ def digest(image: Image) -> str:
     return hashlib.sha256(image.data).hexdigest()
 
 
-def stamp(picture: Image, record: Record) -> bytes:
-    """Returns the picture as PNG with its record; a mask or a 16-bit map stays one."""
-    own = picture.own()
-    pixels = own if own.mode in ("L", "I;16") else picture.rgb()
-    return encode_png(pixels, {KEY: record.model_dump_json(exclude_defaults=False)})
+def stamp(picture: Image, record: Record | None) -> bytes:
+    """Returns the picture as PNG with its record, if there is one; a mask or a 16-bit map stays one."""
+    text = {KEY: record.model_dump_json(exclude_defaults=False)} if record else None
+    return encode_png(pillow(picture), text)
 
 
 def read(path: Path) -> Record:

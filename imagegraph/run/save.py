@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pydantic_core
 
 from imagegraph.image import Image
 from imagegraph.message import Message, Tensor, same
+from imagegraph.picture import Picture, lists_of_pictures, ranked
 from imagegraph.run import destination, provenance
 from imagegraph.run.embedded import Embedded
 from imagegraph.run.provenance import Record, SourceFile
 from imagegraph.run.sheet import contact_sheet
-from imagegraph.spec.interface import ORDER, columns
+from imagegraph.spec.interface import columns
 
 SUMMARY = "results.json"
 LONGEST_LABEL = 50  # bytes
@@ -43,79 +45,112 @@ def save(
     Raises:
         ImagegraphError: it cannot be written to any more.
     """
-    return destination.fill(folder, lambda staged: _write(staged, name, embedded, values, answer, timings))
+    return write(folder, _results(name, embedded, values, answer, timings))
 
 
-class _Picture(NamedTuple):
-    """A picture of a list in the answer, its place there and what the answer says of it."""
+@dataclass(frozen=True)
+class Results:
+    """What is to be written.
 
-    port: str
-    place: int
-    image: Image
-    about: Mapping[str, Any]
+    Attributes:
+        name: of the graph.
+        read: what it read from the request, by input.
+        parameters: of these, what is no picture, as JSON knows it.
+        answer: all that it answered.
+        columns: for every list of pictures, the lists that may say something of each; see `Interface`.
+        timings: seconds by node.
+        bundle: of the weights, if it is known here.
+        record: what drew the pictures, to be written into each; None where that is not known here. Made
+            with the pictures of the request as they are kept beside the results.
+    """
+
+    name: str
+    read: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    answer: Mapping[str, Any]
+    columns: Mapping[str, frozenset[str]]
+    timings: Mapping[str, float]
+    bundle: str | None = None
+    record: Callable[[Mapping[str, tuple[SourceFile, ...]]], Record] | None = None
 
 
-def _write(
-    folder: Path,
+def _results(
     name: str,
     embedded: Embedded,
     values: Mapping[str, Any],
     answer: Message,
     timings: Mapping[str, float],
-) -> list[str]:
-    """Writes the files and returns the names of those that are to be shown."""
+) -> Results:
     read = embedded.parameters(values)
-    given = {port: images for port, value in read.items() if (images := _images(value))}
-    sources = {port: _sources(folder, port, images) for port, images in given.items()}
     parameters = {
         port: embedded.port(port).plain(value)
         for port, value in read.items()
         if not embedded.port(port).holds_images
     }
+
+    def record(sources: Mapping[str, tuple[SourceFile, ...]]) -> Record:
+        return Record(
+            name=name,
+            bundle=embedded.bundle,
+            graph=embedded.root,
+            nodes=provenance.nodes(embedded.root, embedded.bundle, embedded.catalogue),
+            parameters=parameters,
+            sources=sources,
+            picture=0,
+        )
+
+    said = columns(embedded.catalogue.signatures(embedded.root, embedded.bundle).values())
+    return Results(name, read, parameters, answer.values, said, timings, embedded.bundle, record)
+
+
+def write(folder: Path, results: Results) -> list[Path]:
+    """Writes all of it, as `save` does."""
+    return destination.fill(folder, lambda staged: _write(staged, results))
+
+
+def _write(folder: Path, results: Results) -> list[str]:
+    """Writes the files and returns the names of those that are to be shown."""
+    read, answer = results.read, results.answer
+    given = {port: images for port, value in read.items() if (images := _images(value))}
+    sources = {port: _sources(folder, port, images) for port, images in given.items()}
     new = {
         port: value
-        for port, value in answer.values.items()
+        for port, value in answer.items()
         if not isinstance(value, Tensor) and not (port in read and same(value, read[port]))
     }
-    record = Record(
-        name=name,
-        bundle=embedded.bundle,
-        graph=embedded.root,
-        nodes=provenance.nodes(embedded.root, embedded.bundle, embedded.catalogue),
-        parameters=parameters,
-        sources=sources,
-        picture=0,
-    )
-    said = columns(embedded.catalogue.signatures(embedded.root, embedded.bundle).values())
+    record = results.record and results.record(sources)
     maps = {port: value for port, value in new.items() if isinstance(value, Image)}
-    lists = {port: _images(value) for port, value in new.items() if _is_list_of_images(value)}
+    lists = {port: new[port] for port in lists_of_pictures(new)}
     names: list[str] = []
     pictures: list[dict[str, Any]] = []
     rows: list[list[tuple[str, Image]]] = []
     told: set[str] = set()
-    for port, images in lists.items():
-        ranked = _ranked(port, images, new, said.get(port, ()))
-        written = _write_pictures(folder, _singular(port, new), ranked, record)
+    for port in lists:
+        in_order = [
+            replace(one, about={name: _plain(value) for name, value in one.about.items()})
+            for one in ranked(port, new, results.columns.get(port, ()))
+        ]
+        written = _write_pictures(folder, _singular(port, new), in_order, record)
         names += [one["file"] for one in written]
         pictures += written
-        rows.append([(_sentence(place, one.about), one.image) for place, one in enumerate(ranked, 1)])
-        told.update(*(one.about for one in ranked))
+        rows.append([(_sentence(place, one.about), one.value) for place, one in enumerate(in_order, 1)])
+        told.update(*(one.about for one in in_order))
     for port, image in maps.items():
         (folder / f"{port}.png").write_bytes(image.data)
         names.append(f"{port}.png")
     above = [(port, image) for port, images in given.items() for image in images] + list(maps.items())
     if above or rows:
         sheet = "contact-sheet.png" if "sheet" in maps else "sheet.png"
-        title = answer.values.get("caption") or answer.values.get("prompt") or name
+        title = answer.get("caption") or answer.get("prompt") or results.name
         contact_sheet(str(title), [above, *rows]).save(folder / sheet)
         names.insert(0, sheet)
     facts = {
-        "graph": name,
-        "bundle": embedded.bundle,
-        "parameters": parameters,
+        "graph": results.name,
+        **({"bundle": results.bundle} if results.bundle else {}),
+        "parameters": results.parameters,
         "answer": {port: value for port, value in new.items() if port not in {*maps, *lists, *told}},
         "pictures": pictures,
-        "seconds": timings,
+        "seconds": results.timings,
     }
     text = pydantic_core.to_json(_plain(facts), indent=2, inf_nan_mode="null")
     (folder / SUMMARY).write_bytes(text + b"\n")
@@ -123,15 +158,16 @@ def _write(
 
 
 def _write_pictures(
-    folder: Path, stem: str, pictures: Sequence[_Picture], record: Record
+    folder: Path, stem: str, pictures: Sequence[Picture], record: Record | None
 ) -> list[dict[str, Any]]:
     """Writes pictures with their provenance, and returns what is to be said of each."""
     written = []
     for place, one in enumerate(pictures, 1):
         file = "-".join([stem, f"{place:02}", *_label(one.about)]) + ".png"
-        own = record.model_copy(update={"port": one.port, "picture": one.place, "about": one.about})
-        (folder / file).write_bytes(provenance.stamp(one.image, own))
-        ours = {"file": file, "port": one.port, "picture": one.place}
+        about = {"port": one.port, "picture": one.index, "about": one.about}
+        own = record.model_copy(update=about) if record else None
+        (folder / file).write_bytes(provenance.stamp(one.value, own))
+        ours = {"file": file, "port": one.port, "picture": one.index}
         written.append({**ours, **one.about, **ours})  # ours come first, and count
     return written
 
@@ -150,10 +186,6 @@ def _images(value: Any) -> list[Image]:
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Image)]
 
 
-def _is_list_of_images(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and len(_images(value)) == len(value)
-
-
 def _sources(folder: Path, port: str, images: Sequence[Image]) -> tuple[SourceFile, ...]:
     """Keeps the pictures of the request as they came, so that `replay` finds them."""
     files = []
@@ -164,22 +196,6 @@ def _sources(folder: Path, port: str, images: Sequence[Image]) -> tuple[SourceFi
         path.write_bytes(image.data)
         files.append(SourceFile(file=path.name, sha256=provenance.digest(image)))
     return tuple(files)
-
-
-def _ranked(
-    port: str, images: Sequence[Image], values: Mapping[str, Any], columns: Iterable[str]
-) -> list[_Picture]:
-    """Returns the pictures of a port, best first where the graph ranks so many."""
-    fitting = {name: value for name, value in values.items() if name in columns and isinstance(value, list)}
-    items = {name: value for name, value in fitting.items() if len(value) == len(images)}
-    order: Sequence[int] = range(len(images))
-    ranks = values.get(ORDER)
-    if isinstance(ranks, list) and sorted(one for one in ranks if isinstance(one, int)) == list(order):
-        order = ranks
-    return [
-        _Picture(port, index, images[index], {name: _plain(value[index]) for name, value in items.items()})
-        for index in order
-    ]
 
 
 def _singular(port: str, ports: Mapping[str, Any]) -> str:

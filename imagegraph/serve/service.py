@@ -11,6 +11,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Ite
 from dataclasses import dataclass, replace
 from functools import partial
 
+import orjson
+
 from imagegraph.calls.check import Check
 from imagegraph.calls.readiness import Watch
 from imagegraph.component import Combiner, Router
@@ -27,7 +29,7 @@ from imagegraph.spec.graph import Node
 from imagegraph.spec.interface import Interface
 from imagegraph.spec.traffic import share
 from imagegraph.wire import progress_frames
-from imagegraph.wire.v2_json import encode_pictures
+from imagegraph.wire.v2_json import TIMINGS, encode_pictures
 
 log = logging.getLogger("imagegraph.serve.service")
 
@@ -227,6 +229,9 @@ class Service:
             parameters = dict(answer.parameters)
             if context.cache_hits:
                 parameters["cache_hits"] = ",".join(context.cache_hits)
+            if parameters.get(TIMINGS) is True:
+                # As text: parameters have no objects in gRPC.
+                parameters[TIMINGS] = orjson.dumps(context.timings).decode()
             return Message(values, message.id or context.id, self.name, parameters, self.version)
 
     async def check(self, messages: Sequence[Message], entry: Entry) -> None:

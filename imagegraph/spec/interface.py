@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from imagegraph.picture import ORDER
 from imagegraph.ports import Port
 from imagegraph.signature import Signature
 from imagegraph.spec import graph
 from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.graph import Node
-
-ORDER = "order"  # the port by which a graph ranks its pictures
 
 
 @dataclass(frozen=True)

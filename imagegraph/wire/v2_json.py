@@ -22,6 +22,7 @@ from imagegraph.image import Image
 from imagegraph.message import Message, Tensor
 from imagegraph.wire import tensors
 
+TIMINGS = "timings"  # a request's parameter that asks for seconds by node, and the answer's that has them
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _LENGTH = re.compile(r"[0-9]{1,18}")  # of more digits Python makes no number
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imagegraph.client import Answer, AsyncClient, Client
-from imagegraph.errors import DeadlineExceeded, ImagegraphError, Unavailable
+from imagegraph.errors import DeadlineExceeded, ImagegraphError, InvalidInput, Unavailable, UnknownName
 from imagegraph.image import Image
 from imagegraph.spec.catalogue import ROOT
 from tests.serve.conftest import Server
@@ -77,6 +78,47 @@ def test_metadata_say_what_is_no_text_and_which_pixels_are_a_picture(echo: str) 
         assert known.items() <= inputs[name]["parameters"].items()
 
 
+def test_pictures_are_taken_as_programs_have_them(paint: str, tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(PHOTO.data)
+    photo = PHOTO.rgb()
+    with Client(paint) as client:
+        for one in (path, str(path), PHOTO.data, photo, np.asarray(photo)):
+            assert client.infer("paint", image=one)["pictures"][0].size == PHOTO.size
+        answer = client.infer("paint", image=path, pictures=[path, photo])
+        assert len(answer.pictures) == 4
+        with pytest.raises(InvalidInput, match="image: expected a file with a picture, got 'no.png"):
+            client.infer("paint", image="no.png")
+
+
+def test_a_picture_has_what_its_entry_says_of_it(paint: str) -> None:
+    with Client(paint) as client:
+        answer = client.infer("paint", seed=3)
+    assert [(one.index, one.seed, one.steered_by, one.scores) for one in answer.pictures] == [
+        (1, 4, "combined", {"numbers": 1.5}),
+        (0, 3, "depth", {"numbers": 0.5}),
+    ]
+    assert answer.timings.keys() == {"paint"}
+
+
+def test_what_was_read_is_not_read_again(start: Callable[..., Server]) -> None:
+    with Client(f"http://127.0.0.1:{start('--graph', 'sum').http_port}") as client:
+        answer = client.infer("sum", number=1)
+        assert dict(answer.priors) == {"doubled": 2}
+        again = client.infer("sum", number=1, **answer.priors)
+        assert again == answer
+        assert again.parameters["cache_hits"] == "double"
+        assert again.timings["double"] < 1
+
+
+def test_the_client_without_async_works_where_a_loop_runs(paint: str) -> None:
+    async def main() -> list[int]:
+        with Client(paint) as client:
+            return [len(client.infer("paint", seed=3).pictures), len(list(client.stream("paint", seed=3)))]
+
+    assert asyncio.run(main()) == [2, 4]
+
+
 def test_several_answers_at_once(asleep: str) -> None:
     async def main() -> list[float]:
         async with AsyncClient(asleep) as client:
@@ -91,6 +133,10 @@ def test_errors_are_the_servers(asleep: str) -> None:
         with pytest.raises(ImagegraphError, match="seconds: expected a valid number") as caught:
             client.infer("m", seconds="soon")
         assert caught.value.status == 400
+        assert isinstance(caught.value, InvalidInput)
+        assert (caught.value.field, caught.value.got, caught.value.node) == ("seconds", "'4 bytes'", "asleep")
+        with pytest.raises(UnknownName, match="unknown predictor 'x'. Available: default"):
+            client.infer("m", seconds=0.0, predictor="x")
         with pytest.raises(DeadlineExceeded):
             client.infer("m", seconds=20.0, timeout_s=0.3)
     with Client("http://127.0.0.1:1") as nowhere:
