@@ -20,13 +20,21 @@ from pocket.data import Scenes, load
 from pocket.measure_segment import iou, measure
 from pocket.pictures import HALF, roughen
 from pocket.prompts import ask, regions
-from pocket.training import DEVICE, WEIGHTS, arguments, model_card, save, train
+from pocket.training import (
+    DEVICE,
+    ON_GPU,
+    arguments,
+    model_card,
+    save,
+    train,
+    write_quality_section,
+)
 from pocket.world import SIZE
 
 STEPS = 8000
 # Pictures of a step, and prompts of each kind for each of them.
-PICTURES, PROMPTS = (32, 4) if DEVICE.type == "cuda" else (6, 3)
-LEARNING_RATE = 1e-3
+PICTURES, PROMPTS = (32, 4) if ON_GPU else (6, 3)
+LEARNING_RATE = 1.5e-3 if ON_GPU else 1e-3
 WIDTH, PATCH = 64, 4
 VISION = dict(
     hidden_size=96,
@@ -124,7 +132,7 @@ def main() -> None:
     options = arguments(__doc__)
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = True
-    shown, held_out = show(load("train")), load("validation")
+    shown, held_out = show(load("train", options.scenes)), load("validation")
     model = build()
     trained = train(
         model,
@@ -134,8 +142,6 @@ def main() -> None:
         steps=STEPS,
         learning_rate=LEARNING_RATE,
     )
-    quality = measure(trained, held_out)
-    print(quality)
     card = model_card(
         "pocket: segment",
         "mask-generation",
@@ -144,7 +150,7 @@ def main() -> None:
         f"{PROMPTS} by boxes each; cross entropy and Dice loss of the best of three masks, squared error of "
         "the foreseen IoU; objects, groups of objects, wall and floor; mirrored, recoloured, blurred and "
         "noisy pictures (`pocket/pictures.py`).",
-        quality,
+        {},
     )
     images = SamImageProcessor(
         size={"longest_edge": SIZE},
@@ -154,8 +160,10 @@ def main() -> None:
         image_mean=HALF,
         image_std=HALF,
     )
-    save({"": trained}, "segment", card)
-    SamProcessor(images).save_pretrained(WEIGHTS / "segment")
+    SamProcessor(images).save_pretrained(save({"": trained}, "segment", card))
+    quality = measure(trained, held_out)
+    print(quality)
+    write_quality_section("segment", dict(quality))
 
 
 def build() -> SamModel:
