@@ -74,14 +74,17 @@ class Step:
         return cls(kind, **known, preview=preview, outputs=outputs)
 
 
-class _Model(NamedTuple):
-    """What a client knows of a model.
+class Model(NamedTuple):
+    """What is known of a model before it is asked.
 
     Attributes:
+        inputs, outputs: their names.
         tensors: what the metadata say of each, by name.
         pictures: the names of what a request may bring as pictures, and whether it is a list of them.
     """
 
+    inputs: Sequence[str]
+    outputs: Sequence[str]
     tensors: Mapping[str, Mapping[str, Any]]
     pictures: Mapping[str, bool]
     facts: Facts
@@ -93,7 +96,13 @@ class _Model(NamedTuple):
         brought = [one for one in metadata["outputs"] if one["name"] in facts.priors]
         holding = [one for one in [*brought, *metadata["inputs"]] if _content_type(one) == "image/*"]
         tensors = {one["name"]: one for one in [*metadata["inputs"], *metadata["outputs"]]}
-        return cls(tensors, {one["name"]: one["shape"] != [1] for one in holding}, facts)
+        inputs, outputs = ([one["name"] for one in metadata[kind]] for kind in ("inputs", "outputs"))
+        return cls(inputs, outputs, tensors, {one["name"]: one["shape"] != [1] for one in holding}, facts)
+
+    def is_text(self, name: str) -> bool:
+        """Whether a value is one text."""
+        tensor = self.tensors[name]
+        return (tensor["datatype"], tensor["shape"], _content_type(tensor)) == ("BYTES", [1], None)
 
     def answer(self, message: Message, request: Mapping[str, Any]) -> Answer:
         """Makes the answer to a request of what came."""
@@ -111,7 +120,7 @@ class AsyncClient:
         """Takes the base URL, such as http://localhost:8080."""
         self._url = url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
-        self._known: dict[str, _Model] = {}
+        self._known: dict[str, Model] = {}
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession()
@@ -226,11 +235,11 @@ class AsyncClient:
             raise as_raised(error(answer.status, content))
         return content
 
-    async def _about(self, model: str, timeout_s: float | None) -> _Model:
+    async def _about(self, model: str, timeout_s: float | None) -> Model:
         """Returns what the server says of a model, asked once."""
         if model not in self._known:
             try:
-                self._known[model] = _Model.read(await asyncio.wait_for(self.metadata(model), timeout_s))
+                self._known[model] = Model.read(await asyncio.wait_for(self.metadata(model), timeout_s))
             except TimeoutError as cause:
                 raise DeadlineExceeded(f"no answer from {self._url} in time") from cause
         return self._known[model]

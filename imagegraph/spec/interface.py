@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagegraph.picture import ORDER
-from imagegraph.ports import Port
+from imagegraph.ports import RAW, Port
 from imagegraph.signature import Signature
 from imagegraph.spec import graph
 from imagegraph.spec.catalogue import Catalogue
@@ -58,6 +58,35 @@ class Interface:
         )
         inputs = {name: offered(one, one.required, defaults) for name, one in signature.inputs.items()}
         return cls(inputs, signature.outputs, columns=columns([signature]))
+
+    def describe(self) -> dict[str, list[dict[str, Any]]]:
+        """Returns inputs and outputs as V2 metadata have them.
+
+        What no text is says so among a tensor's parameters: `content_type` and, of pictures, which `pixels`
+        are one. Of an output, `prior` says that a request may bring it instead of having it read, and `of`
+        names the lists of pictures of each of which it says something.
+        """
+
+        def output(port: Port) -> dict[str, Any]:
+            described = _describe(port)
+            of = sorted(pictures for pictures, names in self.columns.items() if port.name in names)
+            told = {"prior": port.name in self.priors, "of": of}
+            described["parameters"] |= {name: value for name, value in told.items() if value}
+            return described
+
+        return {
+            "inputs": [_describe(port) for port in self.inputs.values()],
+            "outputs": [output(port) for port in self.outputs.values()],
+        }
+
+
+def _describe(port: Port) -> dict[str, Any]:
+    facts = dict(port.facts)
+    if port.content_type:
+        facts["content_type"] = port.content_type
+    if port.holds_images:
+        facts["pixels"] = RAW
+    return {"name": port.name, "datatype": port.datatype, "shape": list(port.shape), "parameters": facts}
 
 
 def offered(port: Port, required: bool, defaults: Mapping[str, Any]) -> Port:

@@ -134,7 +134,7 @@ def test_errors_are_the_servers(asleep: str) -> None:
             client.infer("m", seconds="soon")
         assert caught.value.status == 400
         assert isinstance(caught.value, InvalidInput)
-        assert (caught.value.field, caught.value.got, caught.value.node) == ("seconds", "'4 bytes'", "asleep")
+        assert (caught.value.field, caught.value.got, caught.value.node) == ("seconds", "4 bytes", "asleep")
         with pytest.raises(UnknownName, match="unknown predictor 'x'. Available: default"):
             client.infer("m", seconds=0.0, predictor="x")
         with pytest.raises(DeadlineExceeded):

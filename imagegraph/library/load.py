@@ -1,0 +1,65 @@
+"""From a graph's name, file or URL to what can be called.
+
+import imagegraph
+
+reimagine = imagegraph.load("reimagine")
+answer = reimagine("photo.jpg", prompt="a red cone")
+answer.best.image.show()
+"""
+
+from __future__ import annotations
+
+import re
+from os import PathLike, fspath
+from pathlib import Path
+
+from imagegraph.deploy.render import DEFAULT_BUNDLE
+from imagegraph.engine.context import Context
+from imagegraph.errors import InvalidInput
+from imagegraph.library.graph import Graph
+from imagegraph.library.local import LocalGraph
+from imagegraph.library.served import ServedGraph
+from imagegraph.run.embedded import Embedded
+from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.seldon import SeldonDeployment
+
+_URL = re.compile(r"(?P<base>https?://.+?)(/v2/models/(?P<model>[^/]+).*)?/?")
+
+
+def load(
+    graph: str | PathLike[str],
+    *,
+    bundle: str | None = None,
+    device: str = "auto",
+    catalogue: Catalogue | None = None,
+) -> Graph:
+    """Returns a graph to call; the weights load in the background, and calls wait for them.
+
+    Graphs of one process share the models that they have in common. Close it, or use it as a context manager,
+    to let go of them.
+
+    Args:
+        graph: a name of the catalogue (a graph or a component), a manifest's file (.yaml), or the URL of a
+            served graph: `http://localhost:8080`, with or without `/v2/models/NAME`.
+        bundle: the weights: pocket (the default), sd15, …
+        device: cpu, cuda or auto (cuda if there is one).
+        catalogue: by default the project's, or the one that IMAGEGRAPH_CATALOGUE names.
+
+    Raises:
+        UnknownName: there is no such graph, or not in that bundle.
+        Unavailable: nothing answers at the URL.
+    """
+    name = fspath(graph)
+    if url := _URL.fullmatch(name):
+        if bundle is not None:
+            raise InvalidInput("bundle", "none beside a URL: the server has chosen", bundle)
+        return ServedGraph(url["base"], url["model"] or "graph")
+    catalogue = catalogue or Catalogue.read()
+    if name.endswith((".yaml", ".yml")):
+        if bundle is not None:
+            raise InvalidInput("bundle", "none beside a manifest, which names its own", bundle)
+        deployment = SeldonDeployment.read(Path(name))
+        predictor = deployment.choose(Context().id)
+        return LocalGraph(deployment.metadata.name, Embedded.of(predictor, catalogue, device))
+    root = catalogue.graph(name).root
+    return LocalGraph(name, Embedded(root, bundle or DEFAULT_BUNDLE, catalogue, device))
