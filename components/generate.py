@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Container, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
@@ -22,6 +24,7 @@ from components.plan import (
     choose_pictures,
     count_up,
 )
+from components.pretrained import pretrained, shared
 from imagegraph.component import Batched, Progress, Weights
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image, working_size
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     import torch
 
     from components.denoise import Conditioning, Steering
+    from components.prompts import PromptReader
 
 
 class Drawn(TypedDict):
@@ -44,6 +48,16 @@ class Drawn(TypedDict):
     steered_by: list[str]
     seeds: list[int]
     prompt: NotRequired[str]
+
+
+@dataclass(eq=False)
+class _Base:
+    """What entries with the same `base` have in common; each keeps it, so that the next one finds it."""
+
+    scheduler: Any
+    prompts: PromptReader
+    unet: Any
+    vae: Any
 
 
 class Generate(Batched):
@@ -105,30 +119,33 @@ class Generate(Batched):
 
         dtype = torch.float16 if weights.device.startswith("cuda") else torch.float32
 
-        def place(model: Any) -> Any:
-            return model.to(weights.device).eval()
+        own_vae = {"vae": None} if "vae" in weights else {}
 
-        parts: dict[str, Any] = {}
-        if "vae" in weights:
-            parts["vae"] = AutoencoderKL.from_pretrained(weights["vae"], dtype=dtype)
-        base = DiffusionPipeline.from_pretrained(weights["base"], dtype=dtype, **parts)
-        self._scheduler = base.scheduler
-        self._prompts = PromptReader(base, weights.device)
-        self._unet = place(base.unet)
-        self._vae = place(base.vae)
+        def load_base() -> _Base:
+            pipeline = DiffusionPipeline.from_pretrained(weights["base"], dtype=dtype, **own_vae)
+            vae = pipeline.vae and pipeline.vae.to(weights.device).eval()
+            unet = pipeline.unet.to(weights.device).eval()
+            return _Base(pipeline.scheduler, PromptReader(pipeline, weights.device), unet, vae)
+
+        def load_net(role: str) -> Any:
+            net = ControlNetModel.from_pretrained(weights[role], dtype=dtype).to(weights.device).eval()
+            # What a control says is the same at every step, so it is embedded once a request and not,
+            # as the net would do it, once a step.
+            net.embed, net.controlnet_cond_embedding = net.controlnet_cond_embedding, torch.nn.Identity()
+            return net
+
+        self._base: _Base = shared(load_base, weights["base"], weights.device, *own_vae)
+        self._scheduler, self._unet = self._base.scheduler, self._base.unet
+        self._prompts: PromptReader = self._base.prompts
+        self._vae = pretrained(AutoencoderKL, weights, "vae") if own_vae else self._base.vae
         # One picture at a time: less memory, and no picture depends on what else is decoded.
         self._vae.enable_slicing()
-        self._codec = VaeImageProcessor(vae_scale_factor=base.vae_scale_factor)
+        self._codec = VaeImageProcessor(vae_scale_factor=2 ** (len(self._vae.config.block_out_channels) - 1))
         self._nets = {
-            role: place(ControlNetModel.from_pretrained(weights[role], dtype=dtype))
+            role: shared(functools.partial(load_net, role), weights[role], "embeds", weights.device)
             for role in weights
             if role not in ("base", "vae")
         }
-        # What a control says is the same at every step, so it is embedded once a request and not,
-        # as the nets would do it, once a step.
-        self._embedders = {role: net.controlnet_cond_embedding for role, net in self._nets.items()}
-        for net in self._nets.values():
-            net.controlnet_cond_embedding = torch.nn.Identity()
         self._device = torch.device(weights.device)
 
     def prepare(
@@ -355,7 +372,7 @@ class Generate(Batched):
 
         pixels = np.asarray(control.rgb(), np.float32) / 255
         one = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-        embedded: torch.Tensor = self._embedders[role](one.to(self._device, self._unet.dtype))
+        embedded: torch.Tensor = self._nets[role].embed(one.to(self._device, self._unet.dtype))
         return embedded
 
     def _encode(self, plans: Sequence[Plan]) -> Conditioning:
