@@ -65,6 +65,11 @@ class Priors(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def __eq__(self, other: object) -> bool:
+        return _equal(self, other) if isinstance(other, Priors) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         return f"Priors({', '.join(self)})"
 
@@ -171,9 +176,7 @@ class Answer(Mapping[str, Any]):
         return [*super().__dir__(), *self.values_by_name]
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Answer):
-            return NotImplemented
-        return self.keys() == other.keys() and all(same(value, other[name]) for name, value in self.items())
+        return _equal(self, other) if isinstance(other, Answer) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -185,6 +188,10 @@ class Answer(Mapping[str, Any]):
         told = {name for port in lists for name in self.facts.columns.get(port, ())}
         rest = {name: value for name, value in self.items() if name not in told and name not in lists}
         return _html(rest) + "".join(one._repr_html_() for one in self.pictures)
+
+
+def _equal(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
 
 
 def _holds_pictures(value: Any) -> bool:
