@@ -30,8 +30,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "out"
     run = imagegraph("run", "reimagine", SCENE, "seed=3", "steps=6", "--out", folder, "--device", "cpu")
     assert run.returncode == 0, run.stderr
-    written = {str(path) for path in folder.iterdir() if not path.name.startswith("source-")}
-    assert written <= {line.strip() for line in run.stdout.splitlines()}, "every result is printed"
+    written = {path.name for path in folder.iterdir() if not path.name.startswith("source-")}
+    assert written <= set(run.stdout.split()), "every result is printed"
     return folder
 
 
@@ -100,8 +100,9 @@ def test_it_runs_on_a_photograph_of_another_shape(tmp_path: Path) -> None:
 def test_the_deadline_ends_a_run_and_names_the_node(tmp_path: Path) -> None:
     run = imagegraph("run", "draw", "prompt=a cone", "steps=200", "--timeout", "0.01", "-o", tmp_path)
     assert run.returncode == 1
-    assert run.stderr.startswith("error: ")
-    assert "time" in run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "time" in last
 
 
 def test_an_interrupt_ends_a_run_at_once(tmp_path: Path) -> None:

@@ -7,34 +7,55 @@ import signal
 import sys
 import warnings
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from imagegraph import __version__
 from imagegraph.cli import canary
+from imagegraph.cli.command import RunCommand
 from imagegraph.cli.generate import generate
-from imagegraph.cli.run import replay, run
+from imagegraph.cli.options import exit_code
+from imagegraph.cli.replay import replay
+from imagegraph.cli.run import run
 from imagegraph.cli.serve import serve
 from imagegraph.cli.show import list_, show
 from imagegraph.errors import ImagegraphError
 
-INTERRUPTED = 130  # what shells expect of whom SIGINT ended
+INTERRUPTED, TERMINATED = 130, 143  # what shells expect of whom SIGINT or SIGTERM ended
 
 # Every option can be given by the environment, too: `IMAGEGRAPH_SERVE_GRACE=60` is `serve --grace 60`.
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Runs and serves graphs of image models (see `list`).",
     context_settings={"auto_envvar_prefix": "IMAGEGRAPH"},
 )
-for command in (run, serve, show, generate, replay):
+app.command(cls=RunCommand)(run)
+for command in (serve, show, generate, replay):
     app.command()(command)
 app.command(name="list")(list_)
 app.add_typer(canary.commands, name="canary")
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"imagegraph {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def imagegraph(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version")
+    ] = False,
+) -> None:
+    """Runs and serves graphs of image models (see `list`)."""
+
+
 def _end(number: int, frame: FrameType | None) -> None:
-    os._exit(128 + number)
+    """Ends in order, so that no empty folder is left; whoever asks again does not wait for that."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + number))
+    raise SystemExit(128 + number)
 
 
 def _leave(code: Any) -> None:
@@ -54,7 +75,7 @@ def command_line() -> None:
         app()
     except ImagegraphError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if 400 <= error.status < 499 else 1)
+        sys.exit(exit_code(error))
 
 
 def main() -> None:
@@ -68,6 +89,6 @@ def main() -> None:
     try:
         command_line()
     except SystemExit as end:
-        if end.code == INTERRUPTED or isinstance(end.__context__, ImagegraphError):
+        if end.code in (INTERRUPTED, TERMINATED) or isinstance(end.__context__, ImagegraphError):
             _leave(end.code)
         raise

@@ -1,7 +1,8 @@
-"""What several commands share: options, the console, and which graph they run."""
+"""What several commands share: options, consoles, what shells complete, and which graph they run."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,25 +10,79 @@ import typer
 from rich.console import Console
 
 from imagegraph.deploy import render
-from imagegraph.errors import InvalidInput
+from imagegraph.errors import ImagegraphError, InvalidInput
 from imagegraph.observe import logs
 from imagegraph.observe.logs import LogFormat, LogLevel
 from imagegraph.spec import strict_yaml
 from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.interface import Interface
 from imagegraph.spec.seldon import SeldonDeployment
 
-console = Console(markup=False)  # what users and components say is no markup
+UNBROKEN = 10_000  # characters in a line of a table that nobody looks at on a screen
+
+# What users and components say is no markup.
+console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else UNBROKEN)
+# What happens meanwhile is none of the results.
+progress = Console(markup=False, highlight=False, stderr=True)
 
 DEFAULT_BUNDLE = render.DEFAULT_BUNDLE
 
-GraphName = Annotated[str, typer.Argument(help="A graph or a component of the catalogue")]
+
+def complete_graph(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Returns what of the catalogue begins so, with its summary; nothing where it cannot be read."""
+    try:
+        catalogue = Catalogue.read(ctx.params.get("catalogue") or [])
+    except ImagegraphError:
+        return []
+    names = [name for name in {**catalogue.graphs, **catalogue.entries} if name.startswith(incomplete)]
+    return [(name, catalogue.graph(name).summary) for name in sorted(names)]
+
+
+def complete_bundle(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Returns the bundles that begin so, those in which the graph exists."""
+    try:
+        catalogue = Catalogue.read(ctx.params.get("catalogue") or [])
+        name = ctx.params.get("name") or ctx.params.get("component") or ctx.params.get("graph_name")
+        names = [name] if name else [*catalogue.entries]
+        found = [bundle for one in names for bundle in catalogue.bundles(catalogue.graph(one).root)]
+    except ImagegraphError:
+        return []
+    return sorted({bundle for bundle in found if bundle.startswith(incomplete)})
+
+
+def complete_input(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Returns the inputs of the graph that begin so; nothing, so that shells offer files, of no beginning."""
+    if not incomplete:
+        return []
+    try:
+        catalogue, bundle = Catalogue.read(ctx.params.get("catalogue") or []), ctx.params.get("bundle")
+        root = catalogue.graph(ctx.params["name"]).root
+        ports = Interface.of_graph(root, bundle or DEFAULT_BUNDLE, catalogue).inputs
+    except (ImagegraphError, KeyError):
+        return []
+    return [(f"{name}=", one.description) for name, one in ports.items() if name.startswith(incomplete)]
+
+
+def exit_code(error: ImagegraphError) -> int:
+    """Returns 2 where who asked can do something about an error, 1 where not."""
+    return 2 if 400 <= error.status < 499 else 1
+
+
+GraphName = Annotated[
+    str, typer.Argument(help="A graph or a component of the catalogue", autocompletion=complete_graph)
+]
 Added = Annotated[
     list[Path] | None,
     typer.Option(
         "--catalogue", help="Entries and graphs of your own, beside the project's; can be given several times"
     ),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
+Bundle = Annotated[
+    str | None, typer.Option(help="Weights to use: pocket, photo, sd15, …", autocompletion=complete_bundle)
+]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda or auto", autocompletion=lambda: ["auto", "cpu", "cuda"])
+]
 
 
 def _show_log(debug: bool) -> bool:

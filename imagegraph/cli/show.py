@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import json as _json
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from imagegraph.cli.options import DEFAULT_BUNDLE, Added, GraphName, console
+from imagegraph.cli import words
+from imagegraph.cli.inputs import Reader, taken
+from imagegraph.cli.options import DEFAULT_BUNDLE, Added, GraphName, complete_bundle, console
+from imagegraph.deploy import render
+from imagegraph.errors import InvalidInput
 from imagegraph.spec import graph
-from imagegraph.spec.catalogue import Catalogue
-from imagegraph.spec.graph import Input
+from imagegraph.spec.catalogue import Catalogue, Graph
+from imagegraph.spec.interface import Interface
 
 
 def list_(catalogue: Added = None) -> None:
@@ -28,25 +33,56 @@ def list_(catalogue: Added = None) -> None:
 
 
 def show(
-    name: GraphName, bundle: Annotated[str, typer.Option()] = DEFAULT_BUNDLE, catalogue: Added = None
+    name: GraphName,
+    bundle: Annotated[
+        str, typer.Option(help="Weights to say it for", autocompletion=complete_bundle)
+    ] = DEFAULT_BUNDLE,
+    catalogue: Added = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON, with the JSON schema of every port")] = False,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Its flowchart alone, for Mermaid")] = False,
+    manifest: Annotated[
+        bool, typer.Option("--manifest", help="The SeldonDeployment that runs it, alone")
+    ] = False,
 ) -> None:
-    """Show a graph: its tree, what goes in and out, and a Mermaid flowchart."""
+    """Show a graph or a component: its tree, what it takes and what it answers."""
+    if json + mermaid + manifest > 1:
+        raise InvalidInput("show", "one of --json, --mermaid and --manifest", "several")
     known = Catalogue.read(catalogue or [])
     item = known.graph(name)
-    signatures = known.signatures(item.root, bundle)
+    if manifest:
+        typer.echo(render.manifest(name, bundle, known), nl=False)
+    elif mermaid:
+        typer.echo(graph.mermaid(item.root))
+    elif json:
+        _print_json(name, item, bundle, Interface.of_graph(item.root, bundle, known))
+    else:
+        _print(name, item, Interface.of_graph(item.root, bundle, known))
+
+
+def _print(name: str, item: Graph, interface: Interface) -> None:
     console.print(Text(name, "bold"), f" {item.summary}\n")
-    console.print(graph.tree(item.root), highlight=False)
-    table = Table("input", "type", "default", "meaning", box=None)
-    for port_name, one in graph.inputs(item.root, signatures).items():
-        defaults = known.entry(one.entry).variant(bundle).defaults
-        default = _default_text(one, defaults.get(port_name, one.port.default))
-        table.add_row(port_name, f"{one.port.datatype}{list(one.port.shape)}", default, one.port.description)
+    console.print(graph.tree(item.root))
+    table = Table("input", "takes", "by default", "meaning", box=None, pad_edge=False)
+    for port in interface.inputs.values():
+        table.add_row(port.name, words.takes(port), words.default(port), port.description)
     console.print("", table, "")
-    console.print("answers:", ", ".join(sorted(graph.outputs(item.root, signatures))), "\n")
-    console.print(graph.mermaid(item.root), highlight=False)
+    table = Table("answer", "is", "", box=None, pad_edge=False)
+    for port in interface.outputs.values():
+        also = "can be given instead of having it read" if port.name in interface.priors else ""
+        table.add_row(port.name, words.gives(port), also)
+    console.print(table, "")
+    reader, ports = Reader(name, interface), taken(interface)
+    unnamed = [ports[port] for port in [*reader.photo_ports, *reader.word_ports]]
+    usage = (port.name.upper() if port.required else f"[{port.name.upper()}]" for port in unnamed)
+    console.print("imagegraph run", name, *usage, "[NAME=VALUE]...")
 
 
-def _default_text(one: Input, default: Any) -> str:
-    if one.required:
-        return "required"
-    return "" if default in (None, "", {}) else str(default)
+def _print_json(name: str, item: Graph, bundle: str, interface: Interface) -> None:
+    inputs = {port.name: {**port.facts, "takes": words.takes(port)} for port in interface.inputs.values()}
+    outputs = {
+        port.name: {"is": words.gives(port), "prior": port.name in interface.priors, "schema": port.schema}
+        for port in interface.outputs.values()
+    }
+    root = item.root.model_dump(mode="json", exclude_defaults=True)
+    about = {"name": name, "summary": item.summary, "bundle": bundle, "graph": root}
+    typer.echo(_json.dumps({**about, "inputs": inputs, "outputs": outputs}, indent=2, ensure_ascii=False))

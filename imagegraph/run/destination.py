@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from imagegraph.errors import ImagegraphError, InvalidInput
@@ -15,17 +15,26 @@ PARENT = Path("out")
 LONGEST_NAME = 200  # bytes; file systems take 255, and a number follows
 _STAGED = ".imagegraph-"
 
+# Names the files of a folder that new results may take the place of.
+Replaced = Callable[[Path], Collection[str]]
+
+
+def nothing(folder: Path) -> Collection[str]:
+    """Names no file: whatever is in a folder stays."""
+    return ()
+
 
 @contextlib.contextmanager
-def new_folder(asked: Path | None, stem: str) -> Iterator[Path]:
+def new_folder(asked: Path | None, stem: str, replaced: Replaced = nothing) -> Iterator[Path]:
     """Makes the folder of a run before its work, and removes it if the work fails.
 
     Args:
-        asked: a folder that is not there yet, or holds nothing but hidden files. None makes one in
-            `out`, called by `stem` and the first number that is free.
+        asked: a folder that is not there yet, or holds nothing but hidden files and what is to be replaced.
+            None makes one in `out`, called by `stem` and the first number that is free.
+        replaced: what `fill` will replace; nothing is touched before.
 
     Raises:
-        InvalidInput: there is something in it already, or it cannot be written to.
+        InvalidInput: there is something else in it, or it cannot be written to.
     """
     made: list[Path] = []
     try:
@@ -34,8 +43,11 @@ def new_folder(asked: Path | None, stem: str) -> Iterator[Path]:
             place = asked or _claim(PARENT / (_fitting(stem) or "run"))
             made = [place, *made] if asked is None else made
             tempfile.TemporaryDirectory(prefix=_STAGED, dir=place).cleanup()
-            if taken := _taken(place):
-                raise InvalidInput("out", "a folder that is new or empty", f"{place} with {taken} in it")
+            if taken := _taken(place, replaced(place)):
+                expected = "a folder that is new or empty"
+                if replaced is not nothing:
+                    expected += ", or holds nothing but an earlier run's results as it wrote them"
+                raise InvalidInput("out", expected, f"{place} with {taken} in it")
         except OSError as error:
             got = f"{asked or PARENT} ({error.strerror})"
             raise InvalidInput("out", "a folder that can be written to", got) from error
@@ -84,13 +96,14 @@ def write(place: Path, data: bytes) -> None:
         raise ImagegraphError(f"cannot write {place}: {error.strerror or error}") from error
 
 
-def fill(folder: Path, write: Callable[[Path], Sequence[str]]) -> list[Path]:
+def fill(folder: Path, write: Callable[[Path], Sequence[str]], replaced: Replaced = nothing) -> list[Path]:
     """Lets `write` write to a hidden folder, then moves its files to their place, the last one last.
 
     Where somebody else has put something into `folder` meanwhile, they go to one beside it.
 
     Args:
         write: returns the names of the files that are to be returned as paths.
+        replaced: names the files of `folder` that go once all new ones are written.
 
     Raises:
         ImagegraphError: the folder cannot be written to any more.
@@ -99,10 +112,14 @@ def fill(folder: Path, write: Callable[[Path], Sequence[str]]) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         with tempfile.TemporaryDirectory(prefix=_STAGED, dir=folder) as staged:
             names = write(Path(staged))
-            if _taken(folder):
-                folder = _claim(folder)
+            old = set(replaced(folder))
+            if _taken(folder, old):
+                folder, old = _claim(folder), set()
             for path in sorted(Path(staged).iterdir(), key=lambda path: path.name == names[-1]):
                 shutil.move(path, folder / path.name)
+                old.discard(path.name)
+            for name in old:
+                (folder / name).unlink()
     except OSError as error:
         raise ImagegraphError(f"cannot write results to {folder}: {error.strerror or error}") from error
     return [folder / name for name in names]
@@ -130,6 +147,7 @@ def _claim(place: Path) -> Path:
     raise AssertionError("numbers do not end")
 
 
-def _taken(place: Path) -> str | None:
-    """Returns the name of something in a folder; hidden files are nothing."""
-    return next((one.name for one in place.iterdir() if not one.name.startswith(".")), None)
+def _taken(place: Path, replaced: Collection[str]) -> str | None:
+    """Returns the name of something in a folder that stays; hidden files are nothing."""
+    names = sorted(one.name for one in place.iterdir() if not one.name.startswith("."))
+    return next((name for name in names if name not in replaced), None)

@@ -88,6 +88,17 @@ class Embedded(Closing):
                 read[name] = item.port.default
         return read
 
+    async def ready(self, timeout_s: float | None = None) -> None:
+        """Waits until every component is loaded.
+
+        Raises:
+            ImagegraphError: one cannot be loaded, or not in time.
+        """
+        try:
+            await asyncio.wait_for(self._call.ready(), timeout_s)
+        except TimeoutError as error:
+            raise DeadlineExceeded("out of time while models were loading") from error
+
     async def run(self, values: Mapping[str, Any], context: Context | None = None) -> Message:
         """Answers one request.
 
@@ -96,11 +107,7 @@ class Embedded(Closing):
         """
         context = context or Context()
         read = self.parameters(values)
-        seconds = None if context.deadline is None else context.deadline - time.monotonic()
-        try:
-            await asyncio.wait_for(self._call.ready(), seconds)
-        except TimeoutError as error:
-            raise DeadlineExceeded("out of time while models were loading") from error
+        await self.ready(None if context.deadline is None else context.deadline - time.monotonic())
         given = {name: read[name] for name in values}
         call = checked(self._call, self._check)
         return await walk.run(self.root, Message(given, id=context.id), call, context)

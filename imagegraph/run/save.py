@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +17,7 @@ from imagegraph.image import Image
 from imagegraph.message import Message, Tensor, same
 from imagegraph.picture import Picture, lists_of_pictures, ranked
 from imagegraph.run import destination, provenance
+from imagegraph.run.destination import Replaced
 from imagegraph.run.embedded import Embedded
 from imagegraph.run.provenance import Record, SourceFile
 from imagegraph.run.sheet import contact_sheet
@@ -33,6 +36,7 @@ def save(
     values: Mapping[str, Any],
     answer: Message,
     timings: Mapping[str, float],
+    replaced: Replaced = destination.nothing,
 ) -> list[Path]:
     """Writes all that a graph answered and returns the files, the most telling first.
 
@@ -41,11 +45,26 @@ def save(
         name: of the graph.
         values: the request.
         timings: seconds by node.
+        replaced: as `new_folder` had it.
 
     Raises:
         ImagegraphError: it cannot be written to any more.
     """
-    return write(folder, _results(name, embedded, values, answer, timings))
+    return write(folder, _results(name, embedded, values, answer, timings), replaced)
+
+
+def earlier_results(folder: Path) -> frozenset[str]:
+    """Names the files of a folder that a run wrote there and nobody has changed since, by its summary."""
+    try:
+        written = json.loads((folder / SUMMARY).read_bytes())["files"]
+        ours = {
+            name: hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+            for name, digest in written.items()
+            if name == Path(name).name and (folder / name).is_file() and not (folder / name).is_symlink()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return frozenset()  # no summary of ours
+    return frozenset([SUMMARY, *(name for name, same in ours.items() if same)])
 
 
 @dataclass(frozen=True)
@@ -103,9 +122,9 @@ def _results(
     return Results(name, read, parameters, answer.values, said, timings, embedded.bundle, record)
 
 
-def write(folder: Path, results: Results) -> list[Path]:
+def write(folder: Path, results: Results, replaced: Replaced = destination.nothing) -> list[Path]:
     """Writes all of it, as `save` does."""
-    return destination.fill(folder, lambda staged: _write(staged, results))
+    return destination.fill(folder, lambda staged: _write(staged, results), replaced)
 
 
 def _write(folder: Path, results: Results) -> list[str]:
@@ -151,6 +170,9 @@ def _write(folder: Path, results: Results) -> list[str]:
         "answer": {port: value for port, value in new.items() if port not in {*maps, *lists, *told}},
         "pictures": pictures,
         "seconds": results.timings,
+        "files": {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())
+        },
     }
     text = pydantic_core.to_json(_plain(facts), indent=2, inf_nan_mode="null")
     (folder / SUMMARY).write_bytes(text + b"\n")

@@ -1,0 +1,102 @@
+"""Photos that arguments name: files, folders, patterns of names, and what is piped in."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from imagegraph.errors import InvalidInput
+from imagegraph.image import Image
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
+PIPED = "-"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture that is read when its turn comes; of many, no more than one is held.
+
+    Attributes:
+        path: "-" is what is piped in.
+    """
+
+    path: str
+    piped: bytes = b""
+
+    @property
+    def stem(self) -> str:
+        """What its results are called by; nothing where it has no name."""
+        return "" if self.path == PIPED else Path(self.path).stem
+
+    def read(self, port: str) -> Image:
+        """Reads it, and looks at all of it: what no node could read shall not wait for the weights.
+
+        Raises:
+            InvalidInput: there is no such file, or no picture in it.
+        """
+        try:
+            data = self.piped if self.path == PIPED else Path(self.path).read_bytes()
+        except OSError as error:
+            raise InvalidInput(port, "a file with a picture", f"{self.path} ({error.strerror})") from error
+        looked_at = Image(data)
+        looked_at.check(port)
+        looked_at.own()
+        return Image(data)  # without the pixels, which nobody needs while models load
+
+
+def find(text: str, port: str) -> list[Photo]:
+    """Returns the photos that an argument names: a file, or all of a folder or of a pattern of names.
+
+    Raises:
+        InvalidInput: a folder or pattern without pictures.
+    """
+    path = Path(text).expanduser()
+    if not names_many(text):
+        return [Photo(str(path))]
+    files = map(str, path.iterdir()) if path.is_dir() else glob.glob(str(path), recursive=True)
+    named = [one for one in files if one.lower().endswith(ENDINGS) and not Path(one).name.startswith(".")]
+    found = [Photo(one) for one in sorted(named) if Path(one).is_file()]
+    if not found:
+        what = "folder with" if path.is_dir() else "pattern that fits"
+        raise InvalidInput(port, f"a {what} pictures ({' '.join(ENDINGS)})", text)
+    return found
+
+
+def names_many(text: str) -> bool:
+    """Whether an argument is a folder or a pattern of names, however many photos that may be now."""
+    path = Path(text).expanduser()
+    return path.is_dir() or (glob.has_magic(text) and not is_there(path))
+
+
+def looks_like_one(text: str) -> bool:
+    """Whether an argument names photos rather than says something: it is there, or is written like it."""
+    if is_there(Path(text).expanduser()) or text.lower().endswith(ENDINGS):
+        return True
+    return "/" in text and not any(map(str.isspace, text))
+
+
+def read_pipe() -> bytes:
+    """Returns all that is piped in."""
+    return sys.stdin.buffer.read()
+
+
+def names(photos: Iterable[Photo], default: str) -> list[str]:
+    """Returns a folder's name for each photo, no two alike."""
+    taken: dict[str, int] = {}
+    found = []
+    for photo in photos:
+        stem = photo.stem or default
+        number = taken[stem] = taken.get(stem, 0) + 1
+        found.append(stem if number == 1 else f"{stem}-{number}")
+    return found
+
+
+def is_there(path: Path) -> bool:
+    """Whether a path leads to something; a text that cannot be one does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,96 @@
+"""Ports in words: what they take, within which limits, and what stands in where nothing is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from imagegraph.ports import Port
+
+_KINDS = {"boolean": "yes or no", "integer": "whole number", "number": "number", "string": "text"}
+
+
+def takes(port: Port) -> str:
+    """Returns what an input takes, such as "photo", "choice of a, b" or "whole number, 1 to 16"."""
+    return _said(port, "photo")
+
+
+def gives(port: Port) -> str:
+    """Returns what an answer is, such as "pictures"."""
+    return _said(port, "picture")
+
+
+def _said(port: Port, picture: str) -> str:
+    schema = port.schema
+    if "dtype" in schema:
+        return (
+            f"array of {schema['dtype']}, {' x '.join('any' if n == -1 else str(n) for n in schema['shape'])}"
+        )
+    if not port.is_list:
+        return ", ".join([picture if port.holds_images else _kind(schema), *_limits(schema)])
+    item = schema.get("items", {})
+    kind = f"{picture if port.holds_images else _kind(item)}s"
+    if "enum" in item:
+        kind = f"some of {_names(item['enum'])}"
+    count = _range(schema.get("minItems"), schema.get("maxItems"), "of them")
+    return ", ".join([kind, *_limits(item), *count])
+
+
+def placeholder(port: Port) -> str:
+    """Returns what stands for a port's value in a line of usage, such as PHOTO."""
+    if port.holds_images:
+        return "PHOTO"
+    schema = port.schema.get("items", {}) if port.is_list else port.schema
+    if "dtype" in port.schema or _kind(schema) == "JSON":
+        return "JSON"
+    return "NAME" if "enum" in schema else {"string": "TEXT", "boolean": "YES"}.get(schema["type"], "NUMBER")
+
+
+def default(port: Port) -> str:
+    """Returns what stands in for an input, "required" where nothing can, and nothing for nothing."""
+    if port.required:
+        return "required"
+    return "" if port.default in (None, "", {}) else str(port.default)
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return f"choice of {_names(schema['enum'])}"
+    if "additionalProperties" in schema or "properties" in schema or "$ref" in schema:
+        return "JSON"
+    return _KINDS.get(schema.get("type", ""), "value")
+
+
+def _limits(schema: Mapping[str, Any]) -> list[str]:
+    if "maxLength" in schema or "minLength" in schema:
+        return _range(schema.get("minLength"), schema.get("maxLength"), "characters")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if "exclusiveMaximum" in schema and schema.get("type") == "integer":
+        high = schema["exclusiveMaximum"] - 1
+    unit = schema.get("unit", "")
+    if "exclusiveMinimum" in schema:
+        said = [f"above {schema['exclusiveMinimum']}", *_range(None, high, unit)]
+    else:
+        said = _range(low, high, unit)
+    if "exclusiveMaximum" in schema and schema.get("type") != "integer":
+        said.append(f"below {schema['exclusiveMaximum']}")
+    if "multipleOf" in schema:
+        said.append(f"in steps of {schema['multipleOf']}")
+    return said
+
+
+def _range(low: Any, high: Any, unit: str) -> list[str]:
+    """Returns a range in words, if there is one."""
+    if low is None and high is None:
+        return []
+    if low is None:
+        text = f"up to {high}"
+    elif high is None:
+        text = f"{low} or more"
+    else:
+        text = f"{low} to {high}"
+    return [f"{text} {unit}".rstrip()]
+
+
+def _names(choices: list[Any]) -> str:
+    return ", ".join(map(str, choices))
