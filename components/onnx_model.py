@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from components.pretrained import shared
+
 
 class OnnxModel:
     """A folder with `model.onnx` and `config.json`.
@@ -18,16 +20,22 @@ class OnnxModel:
     """
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        """Opens a session on `device`: "cuda" where this onnxruntime can, or on the CPU."""
+        """Opens a session on `device`: "cuda" where this onnxruntime can, or on the CPU.
+
+        All that open the same model share it: a session computes for several at once.
+        """
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        # Idle threads of one model must not take the cores from the others of this process.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-        there = onnxruntime.get_available_providers()
-        providers = [name for name in (*wanted, "CPUExecutionProvider") if name in there]
-        self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers)
+        def open_session() -> Any:
+            options = onnxruntime.SessionOptions()
+            # Idle threads of one model must not take the cores from the others of this process.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
+            there = onnxruntime.get_available_providers()
+            providers = [name for name in (*wanted, "CPUExecutionProvider") if name in there]
+            return onnxruntime.InferenceSession(folder / "model.onnx", options, providers)
+
+        self._session = shared(open_session, folder, "onnx", device)
         self._input = self._session.get_inputs()[0].name
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text())
 

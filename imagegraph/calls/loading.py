@@ -114,5 +114,6 @@ class Loader:
             raise copy.copy(error) from error
 
     def close(self) -> None:
-        """Gives up what has not begun."""
+        """Gives up what has not begun, and lets go of what is loaded, whoever still holds this."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        self._components = {}
