@@ -81,6 +81,11 @@ def schedule(scheduler: Any, steps: int, strength: float | None, device: Any) ->
     return scheduler, timesteps
 
 
+def guidance_copies(guidance: float) -> int:
+    """Returns how often each picture is in a batch: without its prompt, and with it."""
+    return 2 if guidance > 1 else 1
+
+
 def denoise(
     unet: Any,
     scheduler: Any,
@@ -112,14 +117,14 @@ def denoise(
     Source: Ho and Salimans 2022 (classifier-free guidance); Zhang et al. 2023 (ControlNet).
     """
     pictures, steps = len(latents), len(timesteps)
-    copies = 2 if guidance > 1 else 1
-    prompts = prompts[-copies * pictures :]
+    twice = guidance_copies(guidance) == 2
+    prompts = prompts[-guidance_copies(guidance) * pictures :]
     accepted = inspect.signature(scheduler.step).parameters
     extra = {"generator": list(generators)} if "generator" in accepted else {}
     clean = None
     for step, timestep in enumerate(timesteps):
         report(step, clean)
-        batch = scheduler.scale_model_input(torch.cat([latents] * copies), timestep)
+        batch = scheduler.scale_model_input(torch.cat([latents] * guidance_copies(guidance)), timestep)
         acting = [steering for steering in steerings if steering.acts(step, steps)]
         down, mid = control_residuals(acting, batch, timestep, prompts, pictures)
         noise = unet(
@@ -129,7 +134,7 @@ def denoise(
             down_block_additional_residuals=down,
             mid_block_additional_residual=mid,
         ).sample
-        if copies == 2:
+        if twice:
             without, with_prompt = noise.chunk(2)
             noise = without + guidance * (with_prompt - without)
         result = scheduler.step(noise, timestep, latents, **extra)

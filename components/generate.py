@@ -12,6 +12,7 @@ from pydantic import Field
 
 from components.plan import (
     MOST_PICTURES,
+    AdapterStrength,
     Control,
     ControlName,
     PictureName,
@@ -28,11 +29,12 @@ from components.pretrained import pretrained, shared
 from imagegraph.component import Batched, Progress, Weights
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image, working_size
-from imagegraph.ports import NegativePrompt, Prompt, Seed, Unit
+from imagegraph.ports import AdapterName, NegativePrompt, Prompt, Seed, Unit
 
 if TYPE_CHECKING:
     import torch
 
+    from components.adapters import Adapter
     from components.denoise import Conditioning, Steering
     from components.prompts import PromptReader
 
@@ -72,10 +74,16 @@ class Generate(Batched):
 
     roles = ("base", "vae")
     opens = "control"
+    adapts = True
 
-    def __init__(self, size: int) -> None:
-        """Takes the shorter side in px for which the base model is made."""
+    def __init__(self, size: int, most_adapters: int = 8) -> None:
+        """Takes the shorter side in px for which the base model is made.
+
+        Args:
+            most_adapters: that stay in memory; of more, the ones used last.
+        """
         self._size = size
+        self._most_adapters = most_adapters
 
     @classmethod
     def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Set[str]) -> None:
@@ -115,6 +123,7 @@ class Generate(Batched):
         from diffusers import AutoencoderKL, ControlNetModel, DiffusionPipeline
         from diffusers.image_processor import VaeImageProcessor
 
+        from components.adapters import Adapters
         from components.prompts import PromptReader
 
         dtype = torch.float16 if weights.device.startswith("cuda") else torch.float32
@@ -144,8 +153,13 @@ class Generate(Batched):
         self._nets = {
             role: shared(functools.partial(load_net, role), weights[role], "embeds", weights.device)
             for role in weights
-            if role not in ("base", "vae")
+            if role not in {*self.roles, *weights.adapters}
         }
+        self._adapters = Adapters(
+            {role: weights[role] for role in sorted(weights.adapters)},
+            {"unet": self._unet, **self._prompts.encoders},
+            self._most_adapters,
+        )
         self._device = torch.device(weights.device)
 
     def prepare(
@@ -165,6 +179,10 @@ class Generate(Batched):
         controls: Annotated[
             dict[ControlName, Control],
             Field(description='How each prior steers: {"depth": {"strength": 0.8, "end": 0.6}}'),
+        ] = {},  # noqa: B006  (never changed)
+        adapters: Annotated[
+            dict[Annotated[str, AdapterName()], AdapterStrength],
+            Field(description='Adapters (LoRA) to add, and how strongly: {"watercolour": 0.8}'),
         ] = {},  # noqa: B006  (never changed)
         combined_strength: Annotated[
             Strength, Field(description="Factor of all strengths in the picture steered by all")
@@ -214,6 +232,7 @@ class Generate(Batched):
             seeds=seeds,
             pieces=[own for own in pieces for _ in range(pictures)],
             # In the size in which they are looked at: while the plan waits, it holds nothing larger.
+            adapters={name: strength for name, strength in adapters.items() if strength},
             maps={name: Image(pixels=one.map_rgb().resize(shape)) for name, one in maps.items()},
             controls=controls,
             combined_strength=combined_strength,
@@ -224,6 +243,8 @@ class Generate(Batched):
             image_strength=image_strength or 1.0,
         )
         self._check_parts(plan)
+        for name in plan.adapters:
+            self._adapters.read(name)  # read now, while others are drawn
         return plan
 
     def _check_parts(self, plan: Plan) -> None:
@@ -280,9 +301,12 @@ class Generate(Batched):
         """Draws the pictures of plans whose prompts are equally long; it is loop `index` of `loops`."""
         import torch
 
-        from components.denoise import denoise, schedule
+        from components.adapters import adapted
+        from components.denoise import denoise, guidance_copies, schedule
 
         first = plans[0]
+        adapters = {name: self._adapters.read(name) for plan in plans for name in plan.adapters}
+        rows = [plan.adapters for plan in plans for _ in plan.names]
         scheduler, timesteps = schedule(self._scheduler, first.steps, first.start, self._device)
         # Noise is drawn on the CPU, so that a seed means the same picture on every device.
         generators = [[torch.Generator().manual_seed(seed) for seed in plan.seeds] for plan in plans]
@@ -297,17 +321,19 @@ class Generate(Batched):
                 self._start(plan, own, scheduler, timesteps[:1])
                 for plan, own in zip(plans, generators, strict=True)
             ]
-            latents = denoise(
-                self._unet,
-                scheduler,
-                timesteps,
-                torch.cat(starts),
-                self._encode(plans),
-                self._steerings(plans),
-                first.guidance,
-                [generator for own in generators for generator in own],
-                report,
-            )
+            prompts, steerings = self._encode(plans, adapters), self._steerings(plans)
+            with adapted(adapters, rows * guidance_copies(first.guidance), starts[0]):
+                latents = denoise(
+                    self._unet,
+                    scheduler,
+                    timesteps,
+                    torch.cat(starts),
+                    prompts,
+                    steerings,
+                    first.guidance,
+                    [generator for own in generators for generator in own],
+                    report,
+                )
             return iter(self._decode(latents))
 
     def _start(
@@ -375,8 +401,11 @@ class Generate(Batched):
         embedded: torch.Tensor = self._nets[role].embed(one.to(self._device, self._unet.dtype))
         return embedded
 
-    def _encode(self, plans: Sequence[Plan]) -> Conditioning:
-        """Encodes all prompts, a row a picture, the negative ones first."""
+    def _encode(self, plans: Sequence[Plan], adapters: Mapping[str, Adapter]) -> Conditioning:
+        """Encodes all prompts, a row a picture, the negative ones first; each with its own adapters."""
+        from components.adapters import adapted
+
+        rows = [plan.adapters for plan in plans]
         texts = [plan.negative_prompt for plan in plans]
         negative = [index for index, plan in enumerate(plans) for _ in plan.names]
         positive: list[int] = []
@@ -384,7 +413,9 @@ class Generate(Batched):
             own = list(dict.fromkeys(plan.prompts))
             positive += [len(texts) + own.index(prompt) for prompt in plan.prompts]
             texts += own
-        return self._prompts.encode(texts, plans[0].shape, self._unet.dtype)[negative + positive]
+            rows += [plan.adapters] * len(own)
+        with adapted(adapters, rows, next(self._unet.parameters())):
+            return self._prompts.encode(texts, plans[0].shape, self._unet.dtype)[negative + positive]
 
     def _decode(self, latents: torch.Tensor) -> list[Image]:
         import torch

@@ -18,6 +18,7 @@ COMBINED = "combined"
 MOST_PICTURES = 256
 
 ControlName = Annotated[str, OpenName()]
+AdapterStrength = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
 PictureName = Annotated[str, OpenName(("caption", "prompt", COMBINED))]
 
 Strength = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
@@ -46,6 +47,7 @@ class Plan:
         prompts, names, seeds: one a picture; a name is a prior, `combined`, or where no control steers
             `caption` or `prompt`.
         pieces: for each, how often the text encoders have to read until the end of the longer prompt.
+        adapters: strengths of those that change the base, by name.
         maps: the controls by prior, in `shape`.
         shape: width and height in px.
         photo: what to start from in `shape`, noised by `image_strength` (0..1); None starts from noise.
@@ -56,6 +58,7 @@ class Plan:
     names: Sequence[str]
     seeds: Sequence[int]
     pieces: Sequence[int]
+    adapters: Mapping[str, float]
     maps: Mapping[str, Image]
     controls: Mapping[str, Control]
     combined_strength: float

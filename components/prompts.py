@@ -24,6 +24,11 @@ class PromptReader:
         encoders = [pipeline.text_encoder, *filter(None, [getattr(pipeline, "text_encoder_2", None)])]
         self._encoders = [encoder.to(device).eval() for encoder in encoders]
 
+    @property
+    def encoders(self) -> dict[str, Any]:
+        """The text encoders by the names that pipelines have for them."""
+        return dict(zip(("text_encoder", "text_encoder_2"), self._encoders, strict=False))
+
     def pieces(self, texts: Sequence[str]) -> int:
         """Returns how often the encoders have to read until the end of the longest text."""
         return len(_pieces(self._tokenizers[0], texts))

@@ -36,10 +36,12 @@ class Component:
         roles: the names by which it reads its weights.
         opens: where the names of its open ports come from, if its method has some (`**name: Type`): the
             roles of that kind in the catalogue, or what the components answer that it uses.
+        adapts: whether the catalogue may give it any number of roles of kind `adapter`.
     """
 
     roles: ClassVar[tuple[str, ...]] = ("model",)
     opens: ClassVar[Literal["control", "uses"] | None] = None
+    adapts: ClassVar[bool] = False
 
     max_cost: ClassVar[float] = 16
     pure: ClassVar[bool] = True
@@ -57,7 +59,7 @@ class Component:
         Args:
             known: arguments of `predict` that the request and the defaults give, as they will come.
             coming: names of the others, which earlier nodes write or may write.
-            roles: of the weights, and of the other components, that it has.
+            roles: of the weights but adapters, and of the other components, that it has.
 
         Raises:
             InvalidInput: whatever comes, `predict` would raise it.
@@ -152,10 +154,12 @@ class Weights(Mapping[str, Path]):
 
     Attributes:
         choice: "cpu", "cuda" or "auto" (cuda if there is one).
+        adapters: roles of kind `adapter` among them.
     """
 
     paths: Mapping[str, Path]
     choice: str = "cpu"
+    adapters: frozenset[str] = frozenset()
 
     @functools.cached_property
     def device(self) -> str:

@@ -7,7 +7,6 @@ import math
 import operator
 import types
 import typing
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, get_args, get_origin
 
@@ -90,13 +89,40 @@ class OpenName:
     others: tuple[str, ...] = ()
 
 
-def _close(annotation: Any, names: Sequence[str]) -> Any:
-    """Puts the names of open ports where an annotation has `OpenName`."""
+@dataclass(frozen=True)
+class AdapterName:
+    """Annotation of a text that names an adapter of its component: `Annotated[str, AdapterName()]`."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """What an entry has by names of its own: open ports, and adapters."""
+
+    opened: tuple[str, ...] = ()
+    adapters: tuple[str, ...] = ()
+
+    def choice(self, mark: Any) -> Any:
+        """Returns the type of the texts that a mark of an annotation allows; None if it marks none."""
+        if isinstance(mark, OpenName):
+            return _one_of((*self.opened, *mark.others))
+        return _one_of(self.adapters) if isinstance(mark, AdapterName) else None
+
+
+def _one_of(names: tuple[str, ...]) -> Any:
+    def refuse(name: str) -> str:
+        raise ValueError("no name, since there is none")
+
+    none = Annotated[str, pydantic.AfterValidator(refuse), Field(json_schema_extra={"enum": []})]
+    return typing.Literal[names] if names else none
+
+
+def _close(annotation: Any, names: Names) -> Any:
+    """Puts the names that there are where an annotation has `OpenName` or `AdapterName`."""
     if get_origin(annotation) is Annotated:
         inner, *extras = get_args(annotation)
         for extra in extras:
-            if isinstance(extra, OpenName):
-                return typing.Literal[(*names, *extra.others)]
+            if choice := names.choice(extra):
+                return choice
         return Annotated[(_close(inner, names), *extras)]
     parts = get_args(annotation)
     if get_origin(annotation) in (typing.Union, types.UnionType):
@@ -192,8 +218,8 @@ class Port:
             facts["default"] = self.plain(self.default)
         return facts
 
-    def closed(self, names: Sequence[str]) -> Port:
-        """Returns the port of a component whose open ports have these names; see `OpenName`."""
+    def closed(self, names: Names) -> Port:
+        """Returns the port of an entry that has these names; see `OpenName` and `AdapterName`."""
         return replace(self, annotation=_close(self.annotation, names))
 
     def read(self, value: Any) -> Any:

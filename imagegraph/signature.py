@@ -7,13 +7,13 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NotRequired, Required, get_args, get_origin
 
 from imagegraph.component import Batched, Combiner, Component, Progress, Router
 from imagegraph.errors import InvalidDocument, InvalidInput, UnknownName
-from imagegraph.ports import Port
+from imagegraph.ports import Names, Port
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Signature:
     open: Any = None
     opened: frozenset[str] = frozenset()
 
-    def closed(self, ports: Mapping[str, Port]) -> Signature:
-        """Returns the signature with these for its open ports.
+    def closed(self, ports: Mapping[str, Port], adapters: Iterable[str] = ()) -> Signature:
+        """Returns the signature with these for its open ports, and with the names of adapters.
 
         Raises:
             InvalidDocument: an open port has the name of another one.
@@ -44,7 +44,8 @@ class Signature:
         for name in ports:
             if name in self.inputs:
                 raise InvalidDocument(f"'{name}' is a port of its own, and cannot be an open one, too")
-        inputs = {name: port.closed(list(ports)) for name, port in self.inputs.items()}
+        names = Names((*ports,), (*adapters,))
+        inputs = {name: port.closed(names) for name, port in self.inputs.items()}
         return replace(self, inputs={**inputs, **ports}, opened=frozenset(ports))
 
     @classmethod

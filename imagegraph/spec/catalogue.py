@@ -77,7 +77,7 @@ class Entry(Strict):
                 if source.kind in ("base", "vae"):
                     if role not in kind.roles:
                         raise ValueError(str(UnknownName(f"role (bundle '{bundle}')", role, kind.roles)))
-                elif source.kind != kind.opens:
+                elif source.kind != kind.opens and not (source.kind == "adapter" and kind.adapts):
                     name = kind.__name__
                     raise ValueError(f"bundle '{bundle}', role '{role}': {name} takes no {source.kind}")
         return self
@@ -136,7 +136,7 @@ class Entry(Strict):
                 if source.project_folder:
                     remedy = "bring that folder back, by git lfs pull where it is a checkout"
                 raise MissingWeights(f"{error}; {remedy}") from error
-        return Weights(folders, device)
+        return Weights(folders, device, frozenset(_adapters(self.variant(bundle).weights)))
 
     def version(self, bundle: str, weights: Weights, uses: Mapping[str, str]) -> str:
         """Returns the version of the component as it is loaded, or nothing where it has none.
@@ -160,6 +160,10 @@ class Entry(Strict):
         return version(kind, facts)
 
 
+def _adapters(sources: Mapping[str, Source]) -> list[str]:
+    return [role for role, source in sources.items() if source.kind == "adapter"]
+
+
 def imported(component: str) -> type[Component]:
     """Returns the class that an import string names.
 
@@ -177,7 +181,7 @@ def imported(component: str) -> type[Component]:
 
 
 class Parts(NamedTuple):
-    """What an entry has where it runs: its own defaults, and the roles of its weights and of what it uses."""
+    """What an entry has where it runs: defaults; roles of weights but adapters, and of what it uses."""
 
     defaults: Mapping[str, Any]
     roles: frozenset[str]
@@ -274,18 +278,18 @@ class Catalogue(Strict):
         entry = self.entry(name)
         kind = entry.kind_in(bundle)
         signature = Signature.of(kind)
-        if kind.opens is None:
+        if kind.opens is None and not kind.adapts:
             return signature
+        sources = entry.variant(bundle).weights
         if kind.opens == "uses":
             answers = [self.signature(other, bundle).outputs for other in self.uses(name, bundle).values()]
             ports = {
                 port: replace(one, required=False) for outputs in answers for port, one in outputs.items()
             }
         else:
-            sources = entry.variant(bundle).weights
-            controls = [role for role, source in sources.items() if source.kind == kind.opens]
-            ports = {role: Port(role, signature.open, False) for role in controls}
-        return signature.closed(ports)
+            opened = [role for role, source in sources.items() if source.kind == kind.opens]
+            ports = {role: Port(role, signature.open, False) for role in opened}
+        return signature.closed(ports, _adapters(sources))
 
     def signatures(self, root: Node, bundle: str) -> dict[str, Signature]:
         """Returns the signature of every entry that the graph names.
@@ -360,7 +364,8 @@ class Catalogue(Strict):
                 alone = node.name in elsewhere
                 uses = self.uses(node.entry, bundle).items()
                 used = [role for role, other in uses if alone or other in graph]
-                found[node.entry] = Parts(variant.defaults, frozenset(variant.weights).union(used))
+                roles = frozenset(variant.weights).difference(_adapters(variant.weights))
+                found[node.entry] = Parts(variant.defaults, roles.union(used))
         return found
 
     def bundles(self, root: Node) -> list[str]:
