@@ -10,6 +10,7 @@ answer.best.image.show()
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def load(
     *,
     bundle: str | None = None,
     device: str = "auto",
-    catalogue: Catalogue | None = None,
+    catalogue: Catalogue | str | PathLike[str] | Sequence[str | PathLike[str]] = (),
 ) -> Graph:
     """Returns a graph to call; the weights load in the background, and calls wait for them.
 
@@ -43,7 +44,7 @@ def load(
             served graph: `http://localhost:8080`, with or without `/v2/models/NAME`.
         bundle: the weights: pocket (the default), sd15, …
         device: cpu, cuda or auto (cuda if there is one).
-        catalogue: by default the project's, or the one that IMAGEGRAPH_CATALOGUE names.
+        catalogue: files with entries and graphs of your own beside the project's, or a whole catalogue.
 
     Raises:
         UnknownName: there is no such graph, or not in that bundle.
@@ -54,7 +55,9 @@ def load(
         if bundle is not None:
             raise InvalidInput("bundle", "none beside a URL: the server has chosen", bundle)
         return ServedGraph(url["base"], url["model"] or "graph")
-    catalogue = catalogue or Catalogue.read()
+    if not isinstance(catalogue, Catalogue):
+        added = [catalogue] if isinstance(catalogue, (str, PathLike)) else catalogue
+        catalogue = Catalogue.read([Path(one) for one in added])
     if name.endswith((".yaml", ".yml")):
         if bundle is not None:
             raise InvalidInput("bundle", "none beside a manifest, which names its own", bundle)

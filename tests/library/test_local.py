@@ -224,6 +224,21 @@ def test_an_answer_is_saved_as_the_command_line_saves_it(catalogue: Catalogue, t
     assert (tmp_path / "out" / "source-image.jpg").read_bytes() == PHOTO.read_bytes()
 
 
+def test_a_component_of_ones_own_is_found_beside_its_entry(tmp_path: Path) -> None:
+    (tmp_path / "louder.py").write_text(
+        "from typing import TypedDict\n"
+        "from imagegraph.component import Component\n"
+        "class Loud(TypedDict):\n    loud: str\n"
+        "class Louder(Component):\n"
+        "    def predict(self, text: str) -> Loud:\n        return {'loud': text.upper()}\n"
+    )
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("entries: {louder: {component: louder:Louder, summary: Shouts, bundles: {pocket: {}}}}\n")
+    for catalogue in (mine, str(mine), [mine]):
+        with imagegraph.load("louder", catalogue=catalogue) as louder:
+            assert louder("hey").loud == "HEY"
+
+
 def test_a_manifest_runs(catalogue: Catalogue) -> None:
     path = ROOT / "manifests" / "graphs" / "upscale.yaml"
     with pytest.raises(InvalidInput, match="bundle: expected none beside a manifest"):
