@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Annotated, Any, TypedDict
 
 import numpy as np
@@ -56,7 +56,7 @@ class Concepts(Component):
         self._backdrop = red, green, blue
 
     @classmethod
-    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Set[str]) -> None:
+    def check(cls, known: Mapping[str, Any], coming: Mapping[str, bool], roles: Set[str]) -> None:
         """Refuses boxes outside the picture before any node has run."""
         image, boxes = known.get("image"), known.get("boxes")
         if image is not None and boxes is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
 
@@ -86,7 +86,7 @@ class Generate(Batched):
         self._most_adapters = most_adapters
 
     @classmethod
-    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Set[str]) -> None:
+    def check(cls, known: Mapping[str, Any], coming: Mapping[str, bool], roles: Set[str]) -> None:
         """Refuses what `prepare` would, as far as it follows from what the request brings and what comes."""
 
         def comes(name: str) -> bool:
@@ -103,13 +103,15 @@ class Generate(Batched):
             return
         if known.get("seeds") is None and known.get("seed") is not None and "variants" in known:
             count_up(known["seed"], known["variants"] * texts)
-        asked, maps = known.get("priors"), [name for name in sorted(roles - {*cls.roles}) if comes(name)]
+        asked = known.get("priors")
+        maps = [name for name in roles if name not in cls.roles and comes(name)]
         if "prompt" in coming or "priors" in coming:
             return
         unsteered = "prompt" if comes("prompt") or comes("prompts") else "caption"
         names = choose_pictures(asked, maps, unsteered)
-        # A map that may come need not: only what is asked for by name is sure to be drawn.
-        if "variants" in known and (asked or not maps):
+        # Of a map that only may come, what is asked for by name alone is sure to be drawn.
+        sure = all(coming.get(name, True) for name in maps)
+        if "variants" in known and (asked or sure):
             check_count(names * known["variants"] * texts)
             if known.get("seeds") is not None:
                 check_seeds(known["seeds"], names * known["variants"] * texts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
@@ -50,7 +50,7 @@ class Rank(Component):
             self._readers[name] = one
 
     @classmethod
-    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Set[str]) -> None:
+    def check(cls, known: Mapping[str, Any], coming: Mapping[str, bool], roles: Set[str]) -> None:
         """Refuses a `rank_by` whose score no answer to this request can have."""
 
         def comes(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Container, Mapping, Set
+from collections.abc import Mapping, Set
 from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
@@ -50,7 +50,7 @@ class Segment(Component):
     """
 
     @classmethod
-    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Set[str]) -> None:
+    def check(cls, known: Mapping[str, Any], coming: Mapping[str, bool], roles: Set[str]) -> None:
         """Refuses prompts that are none of the picture before it is embedded."""
         image = known.get("image")
         if image is not None and not any(name in coming for name in ("points", "labels", "boxes")):

@@ -61,7 +61,7 @@ class Upscale(Component):
         self._tile = tile
 
     @classmethod
-    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Container[str]) -> None:
+    def check(cls, known: Mapping[str, Any], coming: Mapping[str, bool], roles: Container[str]) -> None:
         """Refuses a request without a picture."""
         if all(known.get(name) is None and name not in coming for name in ("pictures", "image")):
             raise InvalidInput("pictures", "pictures, or an image", "neither")

@@ -12,7 +12,7 @@ import functools
 import threading
 import time
 import typing
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -51,15 +51,16 @@ class Component:
         predict: ClassVar[Callable[..., Mapping[str, Any]]]
 
     @classmethod
-    def check(cls, known: Mapping[str, Any], coming: Container[str], roles: Set[str]) -> None:
+    def check(cls, known: Mapping[str, Any], coming: Mapping[str, bool], roles: Set[str]) -> None:
         """Refuses a request that cannot be answered, before any node of its graph has run.
 
         Subclasses say here what the types of the ports cannot: which values need which others.
 
         Args:
             known: arguments of `predict` that the request and the defaults give, as they will come.
-            coming: names of the others, which earlier nodes write or may write.
-            roles: of the weights but adapters, and of the other components, that it has.
+            coming: names of the others, which earlier nodes write or may write; whether they surely do.
+            roles: of the weights but adapters, and of the other components, that it has, in the catalogue's
+                order.
 
         Raises:
             InvalidInput: whatever comes, `predict` would raise it.

@@ -7,7 +7,7 @@ and what has to be read and looked at is kept; of values, a plan knows nothing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, NamedTuple, NoReturn
 
 from imagegraph.calls.worker import contained
@@ -165,7 +165,7 @@ class Walk:
         kind = signature.kind
         if kind and parts is not None and _looks(kind):
             look = functools.partial(contained, kind.check)
-            about = (known.written, parts.roles)
+            about = ({name: name in known.new for name in known.written}, parts.roles)
             self._steps.append(functools.partial(_look, look, brought, fixed, about, node.name))
 
     def _read(self, node: Node, port: Port) -> _Read:
@@ -208,7 +208,7 @@ def _look(
     look: Callable[..., None],
     brought: Mapping[str, _Read],
     fixed: Mapping[str, Any],
-    about: tuple[frozenset[str], frozenset[str]],
+    about: tuple[Mapping[str, bool], Set[str]],
     node: str,
     values: Mapping[str, Any],
     read: dict[_Read, Any],

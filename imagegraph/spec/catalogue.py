@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -184,7 +184,7 @@ class Parts(NamedTuple):
     """What an entry has where it runs: defaults; roles of weights but adapters, and of what it uses."""
 
     defaults: Mapping[str, Any]
-    roles: frozenset[str]
+    roles: Set[str]
 
 
 class Graph(Strict):
@@ -364,8 +364,8 @@ class Catalogue(Strict):
                 alone = node.name in elsewhere
                 uses = self.uses(node.entry, bundle).items()
                 used = [role for role, other in uses if alone or other in graph]
-                roles = frozenset(variant.weights).difference(_adapters(variant.weights))
-                found[node.entry] = Parts(variant.defaults, roles.union(used))
+                roles = [role for role, source in variant.weights.items() if source.kind != "adapter"]
+                found[node.entry] = Parts(variant.defaults, dict.fromkeys([*roles, *used]).keys())
         return found
 
     def bundles(self, root: Node) -> list[str]:

@@ -17,7 +17,7 @@ from imagegraph.spec.weights import Manifest, cache_folder
 from model_init import clean
 from model_init.errors import Busy, Failure, Incomplete
 from model_init.lease import LEASE_S, hold
-from model_init.origins import Folder
+from model_init.origins import Folder, Hub
 from model_init.plan import Catalogue, named
 from model_init.pull import Pull, Settings, survey
 from model_init.report import Report, human, leave_message, write_metrics
@@ -110,6 +110,11 @@ def hash_(options: argparse.Namespace) -> str:
     return Folder(options.address).version()
 
 
+def pin(options: argparse.Namespace) -> str:
+    """Print the commit that a repository of the hub is at now, by which a catalogue pins it."""
+    return Hub(options.repository, options.revision).commit()
+
+
 def _parser() -> argparse.ArgumentParser:
     everywhere = argparse.ArgumentParser(add_help=False)
     option = everywhere.add_argument
@@ -148,6 +153,9 @@ def _parser() -> argparse.ArgumentParser:
     option("--delete", action="store_true", help="do it")
     command("ls", ls)
     command("hash", hash_)("address", help="a folder, or a url such as gs://bucket/folder")
+    option = command("pin", pin)
+    option("repository", help="owner/name, as the hub calls it")
+    option("--revision", default="main", help="branch or tag (default: main)")
     return parser
 
 

@@ -89,28 +89,44 @@ class Origin(Protocol):
 
 def origin_of(source: Source) -> Origin:
     """Returns the origin that a source names."""
-    return Hub(source) if source.repo else Folder(source.url or str(weights.ROOT / str(source.path)))
+    if source.repo:
+        return Hub(source.repo, str(source.revision))
+    return Folder(source.url or str(weights.ROOT / str(source.path)))
 
 
 class Hub:
-    """A repository of the hub at a commit, read by the hub's own client."""
+    """A repository of the hub at a revision, read by the hub's own client."""
 
-    def __init__(self, source: Source) -> None:
-        """Takes a source with `repo`."""
-        self._repo, self._revision = str(source.repo), str(source.revision)
+    def __init__(self, repo: str, revision: str) -> None:
+        """Takes a commit, or a branch or tag, which may be another commit tomorrow.
+
+        Raises:
+            WrongPin: no repository can have that name.
+        """
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+            raise WrongPin(f"expected a repository as owner/name, got {shorten(repo)}")
+        self._repo, self._revision = repo, revision
         self._api = _hub_api()
 
-    def files(self) -> list[Remote]:
-        """Lists the files that `from_pretrained` reads."""
-        from huggingface_hub import constants, get_hf_file_metadata
-        from huggingface_hub.hf_api import RepoFile
+    def commit(self) -> str:
+        """Returns the commit that the revision is now."""
+        return str(self._info().sha)
 
-        # Asked first since it fails at once, while listings try again and again on their own.
-        self._ask(
+    def _info(self) -> Any:
+        from huggingface_hub import constants
+
+        return self._ask(
             lambda: self._api.model_info(
                 self._repo, revision=self._revision, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
             )
         )
+
+    def files(self) -> list[Remote]:
+        """Lists the files that `from_pretrained` reads."""
+        from huggingface_hub import get_hf_file_metadata
+        from huggingface_hub.hf_api import RepoFile
+
+        self._info()  # first, since it fails at once, while listings try again and again on their own
         tree = self._ask(
             lambda: [
                 item

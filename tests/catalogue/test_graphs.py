@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from imagegraph.calls.check import Check
 from imagegraph.engine.context import Context
+from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
 from imagegraph.run.embedded import Embedded
 from imagegraph.spec import graph
@@ -56,3 +58,15 @@ def test_committed_manifest_is_the_graph_of_the_catalogue(name: str) -> None:
     deployment = SeldonDeployment.read(ROOT / "manifests" / "graphs" / f"{name}.yaml")
     assert deployment.spec.predictors[0].root == CATALOGUE.graph(name).root
     assert deployment.spec.predictors[0].bundle == BUNDLE
+
+
+@pytest.mark.parametrize(("variants", "pictures"), [(1, 6), (2, 12)])
+def test_seeds_that_do_not_fit_the_pictures_are_refused_before_a_model_is_loaded(variants, pictures) -> None:
+    root = CATALOGUE.graph("reimagine").root
+    check = Check(root, CATALOGUE.signatures(root, BUNDLE), CATALOGUE.parts(root, BUNDLE))
+    asked = {**REQUESTS["with a photo"], "variants": variants}
+    named = "caption, depth, pose, segmentation, edges, combined"
+    with pytest.raises(InvalidInput, match=rf"seeds: expected {pictures} seeds, .*\({named}.*, got \[1, 2\]"):
+        check({**asked, "seeds": [1, 2]})
+    check({**asked, "seeds": [*range(pictures)]})
+    check({**asked, "priors": ["depth"], "seeds": [*range(variants)]})

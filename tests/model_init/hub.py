@@ -158,7 +158,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             repo = hub.repos.get(name)
             if repo is None:
                 self.answer(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-            elif repo.revision != revision:
+            elif revision not in (repo.revision, "main"):
                 self.answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
             else:
                 return repo
@@ -167,7 +167,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
         def info(self, name: str, revision: str) -> None:
             if repo := self.repo(name, revision):
                 siblings = [{"rfilename": path} for path in repo.files]
-                facts = {"id": name, "sha": revision, "gated": repo.gated, "siblings": siblings}
+                facts = {"id": name, "sha": repo.revision, "gated": repo.gated, "siblings": siblings}
                 self.answer(200, json.dumps(facts).encode(), {})
 
         def tree(self, name: str, revision: str, cursor: int) -> None:

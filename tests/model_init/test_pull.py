@@ -221,3 +221,26 @@ def test_it_runs_where_nobody_says_which_cores_are_ours(machine: Machine):
 def test_a_wrong_catalogue_is_said_with_file_and_line(machine: Machine):
     machine.catalogue.write_text(machine.catalogue.read_text().replace("revision", "revisoin", 1))
     assert "catalogue.yaml:5: " in machine.pull(code=2)
+
+
+def test_pin_prints_the_commit_that_a_repository_is_at(machine: Machine, hub: Hub):
+    assert machine.run("pin", DEPTH).strip() == COMMITS[DEPTH]
+    assert machine.run("pin", DEPTH, "--revision", COMMITS[DEPTH][:40]).strip() == COMMITS[DEPTH]
+    assert "error 5: nobody/nothing does not exist" in machine.run("pin", "nobody/nothing", code=5)
+    assert f"error 5: {DEPTH} has no revision v2" in machine.run("pin", DEPTH, "--revision=v2", code=5)
+    assert "error 2: expected a repository as owner/name" in machine.run("pin", "depth", code=2)
+
+
+def test_catalogues_of_ones_own_are_pulled_with_the_projects(machine: Machine):
+    own = machine.home / "own.yaml"
+    own.write_text(
+        "entries:\n"
+        "  sketch: {like: generate, bundles: {real: {weights: {edges: null}}}}\n"
+        f"  seen: {{bundles: {{real: {{weights: {{m: {{repo: {DEPTH}, revision: {COMMITS[DEPTH]}}}}}}}}}}}\n"
+    )
+    given = ["--bundle=real", f"--catalogue={own}"]
+    assert "complete: 1 repositories" in machine.run("pull", *given, "--entry=sketch")
+    assert machine.snapshot(BASE).is_dir()
+    assert not machine.snapshot(NET).exists()
+    assert "complete: 3 repositories" in machine.run("pull", *given)
+    assert "would free 0 B" in machine.run("gc", f"--catalogue={own}")
