@@ -37,8 +37,7 @@ run: $(READY) ## The main job: reimagine a scene and a photograph (PHOTO=…, BU
 ifdef PHOTO
 	$(BIN)/imagegraph run reimagine "$(PHOTO)" $(if $(OUT),--out "$(OUT)") $(if $(BUNDLE),--bundle $(BUNDLE))
 else
-	$(BIN)/imagegraph run reimagine pocket/examples/scene.png $(if $(OUT),--out "$(OUT)/scene") $(if $(BUNDLE),--bundle $(BUNDLE))
-	$(BIN)/imagegraph run reimagine pocket/examples/photo.jpg $(if $(OUT),--out "$(OUT)/photo") $(if $(BUNDLE),--bundle $(BUNDLE))
+	$(BIN)/python pocket/examples/reimagine.py $(if $(OUT),--out "$(OUT)") $(if $(BUNDLE),--bundle $(BUNDLE))
 endif
 
 # Where no cluster can run, a sentence says that it was left out, but continuous integration fails.

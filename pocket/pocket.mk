@@ -9,11 +9,14 @@ READERS := clip depth normals segmentation people pose caption upscale segment v
 FINE := edges pose
 LATER := normals lineart scribble
 
-.PHONY: pocket pocket-eval
+.PHONY: pocket pocket-eval picture
 pocket: $(FINE:%=$(DONE)/controlnet-%) $(LATER:%=$(DONE)/controlnet-%) $(READERS:%=$(DONE)/%) ## Train every pocket model from nothing
 
 pocket-eval: $(READY) ## Measure every pocket model: pocket/QUALITY.md, pocket/samples.png
 	$(PYTHON) -m pocket.evaluate
+
+picture: $(READY) ## Draw the README's first picture, of what `make run` shows
+	$(PYTHON) -m pocket.examples.picture
 
 $(DATA): | $(READY)
 	$(PYTHON) -m pocket.data

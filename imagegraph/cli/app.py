@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated, Any
 
@@ -65,21 +66,21 @@ def _leave(code: Any) -> None:
     os._exit(code)
 
 
-def command_line() -> None:
-    """Runs the command that `sys.argv` names.
+def command_line(arguments: Sequence[str]) -> None:
+    """Runs a command.
 
     Raises:
-        SystemExit: with 2 where who asked can do something about it, with 1 where not.
+        SystemExit: with 0 where it went well, 2 where who asked can do something about it, 1 where not.
     """
     try:
-        app()
+        app(arguments, prog_name="imagegraph")
     except ImagegraphError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(exit_code(error))
 
 
-def main() -> None:
-    """Runs the command line as a process of its own."""
+def main(*commands: Sequence[str]) -> None:
+    """Runs commands one after the other, in a process of their own; by default that of `sys.argv`."""
     # As the first process of a container, one without a handler would ignore the signal.
     signal.signal(signal.SIGTERM, _end)
     # Libraries warn of their own old habits; the user of a command can do nothing about it.
@@ -87,7 +88,12 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=UserWarning)
     os.environ.setdefault("TQDM_DISABLE", "1")  # their bars would tear ours apart
     try:
-        command_line()
+        for command in commands or [sys.argv[1:]]:
+            try:
+                command_line(command)
+            except SystemExit as end:
+                if end.code:
+                    raise
     except SystemExit as end:
         if end.code in (INTERRUPTED, TERMINATED) or isinstance(end.__context__, ImagegraphError):
             _leave(end.code)

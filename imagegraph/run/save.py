@@ -149,10 +149,16 @@ def _write(folder: Path, results: Results) -> list[str]:
             replace(one, about={name: _plain(value) for name, value in one.about.items()})
             for one in ranked(port, new, results.columns.get(port, ()))
         ]
-        written = _write_pictures(folder, _singular(port, new), in_order, record)
+        labels = _labels(in_order)
+        written = _write_pictures(folder, _singular(port, new), in_order, labels, record)
         names += [one["file"] for one in written]
         pictures += written
-        rows.append([(_sentence(place, one.about), one.value) for place, one in enumerate(in_order, 1)])
+        rows.append(
+            [
+                (_sentence(place, label, one.about), one.value)
+                for place, (label, one) in enumerate(zip(labels, in_order, strict=True), 1)
+            ]
+        )
         told.update(*(one.about for one in in_order))
     for port, image in maps.items():
         (folder / f"{port}.png").write_bytes(image.data)
@@ -180,12 +186,16 @@ def _write(folder: Path, results: Results) -> list[str]:
 
 
 def _write_pictures(
-    folder: Path, stem: str, pictures: Sequence[Picture], record: Record | None
+    folder: Path,
+    stem: str,
+    pictures: Sequence[Picture],
+    labels: Sequence[Sequence[str]],
+    record: Record | None,
 ) -> list[dict[str, Any]]:
     """Writes pictures with their provenance, and returns what is to be said of each."""
     written = []
-    for place, one in enumerate(pictures, 1):
-        file = "-".join([stem, f"{place:02}", *_label(one.about)]) + ".png"
+    for place, (one, label) in enumerate(zip(pictures, labels, strict=True), 1):
+        file = "-".join([stem, f"{place:02}", *_fit(label, one.about)]) + ".png"
         about = {"port": one.port, "picture": one.index, "about": one.about}
         own = record.model_copy(update=about) if record else None
         (folder / file).write_bytes(provenance.stamp(one.value, own))
@@ -226,17 +236,22 @@ def _singular(port: str, ports: Mapping[str, Any]) -> str:
     return one if one and one not in ports else port
 
 
-def _label(about: Mapping[str, Any]) -> list[str]:
-    """Returns what tells pictures apart, fit for a file's name: words, then whole numbers."""
-    words = [value for value in about.values() if isinstance(value, str)]
+def _labels(pictures: Sequence[Picture]) -> list[list[str]]:
+    """Returns the words that tell pictures apart: of several, not those that are said of all."""
+    said = [{name: value for name, value in one.about.items() if isinstance(value, str)} for one in pictures]
+    shared = dict(set.intersection(*(set(words.items()) for words in said))) if len(said) > 1 else {}
+    return [[value for name, value in words.items() if name not in shared] for words in said]
+
+
+def _fit(label: Sequence[str], about: Mapping[str, Any]) -> list[str]:
+    """Returns what tells a picture apart, fit for a file's name: words, then whole numbers."""
     numbers = [value for value in about.values() if type(value) is int]
-    cleaned = (re.sub(r"[^\w.]+", "-", str(one)).strip("-.") for one in [*words, *numbers])
+    cleaned = (re.sub(r"[^\w.]+", "-", str(one)).strip("-.") for one in [*label, *numbers])
     return [one.encode()[:LONGEST_LABEL].decode(errors="ignore") for one in cleaned if one][:3]
 
 
-def _sentence(place: int, about: Mapping[str, Any]) -> str:
-    words = [value for value in about.values() if isinstance(value, str)]
+def _sentence(place: int, label: Sequence[str], about: Mapping[str, Any]) -> str:
     scores = [
         f"{name.rpartition('_')[2]} {value:.2f}" for name, value in about.items() if isinstance(value, float)
     ]
-    return f"{place}. {' '.join(words)[:LINE]}\n{'  '.join(scores)[:LINE]}"
+    return f"{place}. {' '.join(label)[:LINE]}\n{'  '.join(scores)[:LINE]}"

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -5,8 +6,10 @@ from pathlib import Path
 import pytest
 import typer
 
+import imagegraph
 from imagegraph.cli import app
 from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput, UnknownName
+from tests import tiny
 from tests.cli.commands import run
 
 
@@ -55,7 +58,7 @@ import threading, time
 from imagegraph.cli import app as program
 from imagegraph.errors import ImagegraphError, InvalidInput
 
-def app():
+def app(arguments, prog_name):
     threading.Thread(target=time.sleep, args=(3600,)).start()  # a component that still loads
     raise {error}
 
@@ -91,3 +94,14 @@ def test_every_option_can_be_given_by_the_environment(monkeypatch, command, path
     variable = "_".join([*words, option.removeprefix("--")]).replace("-", "_").upper()
     monkeypatch.setenv(variable, "1")
     assert parameter.resolve_envvar_value(context) == "1"
+
+
+def test_several_commands_run_in_one_process_until_one_fails():
+    program = "from imagegraph.cli.app import main; main(['--version'], ['show', 'nothing'], ['--version'])"
+    variables = {**os.environ, "PYTHONPATH": str(Path(tiny.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, env=variables
+    )
+    assert done.stdout == f"imagegraph {imagegraph.__version__}\n"
+    assert "unknown graph or component 'nothing'" in done.stderr
+    assert done.returncode == 2
