@@ -13,13 +13,13 @@ from components.pretrained import shared
 
 
 class OnnxModel:
-    """A folder with `model.onnx` and `config.json`.
+    """A network of a folder with `config.json`.
 
     Attributes:
         config: what `config.json` says.
     """
 
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
+    def __init__(self, folder: Path, device: str = "cpu", file: str = "model.onnx") -> None:
         """Opens a session on `device`: "cuda" where this onnxruntime can, or on the CPU.
 
         All that open the same model share it: a session computes for several at once.
@@ -33,13 +33,14 @@ class OnnxModel:
             wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
             there = onnxruntime.get_available_providers()
             providers = [name for name in (*wanted, "CPUExecutionProvider") if name in there]
-            return onnxruntime.InferenceSession(folder / "model.onnx", options, providers)
+            return onnxruntime.InferenceSession(folder / file, options, providers)
 
-        self._session = shared(open_session, folder, "onnx", device)
-        self._input = self._session.get_inputs()[0].name
+        self._session = shared(open_session, folder, "onnx", file, device)
+        self._inputs = [one.name for one in self._session.get_inputs()]
         self.config: dict[str, Any] = json.loads((folder / "config.json").read_text())
 
-    def __call__(self, values: NDArray[Any]) -> list[NDArray[np.float32]]:
-        """Returns the model's outputs for its only input."""
-        outputs: list[NDArray[np.float32]] = self._session.run(None, {self._input: values})
+    def __call__(self, *values: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """Returns the model's outputs for all of its inputs, in their order."""
+        named = dict(zip(self._inputs, values, strict=True))
+        outputs: list[NDArray[np.float32]] = self._session.run(None, named)
         return outputs

@@ -41,6 +41,7 @@ class Card:
         grounds: where that licence is stated.
         conversion: what was done to the original.
         packages: the weights' first.
+        quality: where its measured quality is told.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Card:
     grounds: str
     conversion: str
     packages: tuple[Package, ...]
+    quality: str = "On photographs with truth made by hand: `photo/QUALITY.md`."
 
     def write(self, folder: Path, differences: Mapping[str, float]) -> None:
         """Write README.md; `differences` are measured, by what was compared."""
@@ -66,7 +68,7 @@ class Card:
             + f"\n## Licence\n\n{fill(self.licence + ': ' + self.grounds)}\n\n"
             f"## Conversion\n\n{fill(self.conversion)}\n\nLargest difference from the original{checked}:\n\n"
             f"| compared | difference |\n|---|---|\n{compared}\n\n"
-            "## Measured quality\n\nOn photographs with truth made by hand: `photo/QUALITY.md`.\n"
+            f"## Measured quality\n\n{fill(self.quality)}\n"
         )
 
 

@@ -4,13 +4,15 @@ import importlib
 import json
 import subprocess
 
+import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from imagegraph.spec.catalogue import ROOT, Catalogue
-from photo import conversion, human_models
+from photo import conversion, convert_style, human_models, paint_gallery
 from photo.conversion import WEIGHTS
 
 FOLDERS = ("classes", "objects", "person", "pose", "style", "subject", "upscale")
@@ -82,6 +84,24 @@ def test_the_package_converts_to_the_very_weights_that_are_committed(name):
 
 
 @pytest.mark.usefixtures("network")
+def test_the_package_converts_to_the_very_painters_that_are_committed():
+    models, differences = convert_style.convert()
+    assert models == {name: onnx.load(WEIGHTS / "style" / name) for name in models}
+    assert len(differences) > len(models)
+    original = (convert_style.path(convert_style.READER)).read_bytes()
+    assert original == (WEIGHTS / "style" / "style.onnx").read_bytes()
+
+
+def test_the_gallery_is_what_its_painters_paint(tmp_path):
+    assert {file.stem for file in paint_gallery.GALLERY.iterdir()} == set(paint_gallery.PAINTERS)
+    for name in ("marble", "swirls"):
+        paint_gallery.save(tmp_path, name)
+        painted, kept = (Image.open(folder / f"{name}.jpg") for folder in (tmp_path, paint_gallery.GALLERY))
+        # Versions of the libraries may round differently.
+        assert np.abs(np.asarray(painted, int) - np.asarray(kept, int)).mean() < 1
+
+
+@pytest.mark.usefixtures("network")
 def test_a_conversion_from_the_package_is_checked_and_gives_the_committed_files(tmp_path, monkeypatch):
     monkeypatch.setattr(conversion, "WEIGHTS", tmp_path)
     monkeypatch.setattr(conversion, "HERE", tmp_path / "photo")
@@ -99,6 +119,6 @@ def test_answers_that_differ_are_refused_by_name():
         conversion.difference({"mask": [float("nan")]}, {"mask": [0.6]})
 
 
-@pytest.mark.parametrize("name", ["objects", "person", "pose", "subject", "upscale"])
+@pytest.mark.parametrize("name", ["objects", "person", "pose", "style", "subject", "upscale"])
 def test_a_configuration_names_its_network(name):
     assert json.loads((WEIGHTS / name / "config.json").read_text())["model_type"]
