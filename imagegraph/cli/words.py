@@ -27,7 +27,7 @@ def _said(port: Port, picture: str) -> str:
             f"array of {schema['dtype']}, {' x '.join('any' if n == -1 else str(n) for n in schema['shape'])}"
         )
     if not port.is_list:
-        return ", ".join([picture if port.holds_images else _kind(schema), *_limits(schema)])
+        return ", ".join([picture if port.holds_images else _kind(schema), *_limits(schema), *_keys(schema)])
     item = schema.get("items", {})
     kind = f"{picture if port.holds_images else _kind(item)}s"
     if "enum" in item:
@@ -59,6 +59,12 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if "additionalProperties" in schema or "properties" in schema or "$ref" in schema:
         return "JSON"
     return _KINDS.get(schema.get("type", ""), "value")
+
+
+def _keys(schema: Mapping[str, Any]) -> list[str]:
+    """Returns the names that a mapping may have, if they are known."""
+    names = schema.get("propertyNames", {}).get("enum")
+    return [] if names is None else [f"by {_names(names) or 'name, of which there is none'}"]
 
 
 def _limits(schema: Mapping[str, Any]) -> list[str]:
