@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from imagegraph.image import Image as Image
     from imagegraph.library.graph import Graph as Graph
     from imagegraph.library.load import load as load
+    from imagegraph.library.stream import Event as Event
 
 __version__ = "0.1.0"
 
@@ -27,11 +28,12 @@ _HOMES = {
     "Answer": "imagegraph.answer",
     "AsyncClient": "imagegraph.client",
     "Client": "imagegraph.client",
+    "Event": "imagegraph.library.stream",
     "Graph": "imagegraph.library.graph",
     "Image": "imagegraph.image",
     "load": "imagegraph.library.load",
 }
-__all__ = ["Answer", "AsyncClient", "Client", "Graph", "Image", "__version__", "errors", "load"]
+__all__ = ["Answer", "AsyncClient", "Client", "Event", "Graph", "Image", "__version__", "errors", "load"]
 
 # Who uses the library says where its log goes; without that, it goes nowhere.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -180,6 +180,10 @@ class Image:
             return f"Image({len(self._data)} bytes)"
         return "Image({} {}x{})".format(self._decoded().mode, *self.size)
 
+    def _repr_png_(self) -> bytes:
+        """Returns what notebooks show."""
+        return self.data if self.data.startswith(b"\x89PNG") else encode_png(self.rgb())
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):
             return False

@@ -248,3 +248,9 @@ def test_the_working_size_keeps_the_aspect_in_multiples_of_64(size, expected):
 def test_decode_names_the_field():
     with pytest.raises(InvalidInput, match="^depth: "):
         decode(b"", "depth")
+
+
+def test_a_notebook_shows_any_picture_as_png():
+    pixels = Pillow.new("RGB", (32, 16), "red")
+    for one in (Image(encoded(pixels, "JPEG")), Image(encoded(pixels)), Image(pixels=pixels)):
+        assert Pillow.open(io.BytesIO(one._repr_png_())).size == (32, 16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from typing import Any, Self
 import numpy as np
 
 from imagegraph.answer import Answer, Priors
-from imagegraph.client import Model
 from imagegraph.codecs.anything import pictures
 from imagegraph.engine.background import background
 from imagegraph.errors import InvalidInput
 from imagegraph.library.stream import Event, Stream, Tell
+from imagegraph.model import Model
 
 
 @dataclass(frozen=True)
@@ -159,6 +160,17 @@ class Graph(ABC):
     ) -> None:
         self.close()
 
+    def _repr_html_(self) -> str:
+        rows = [(name, one, one.get("schema", {})) for name, one in self.inputs.items()]
+        cells = [
+            (name, schema.get("type", one["datatype"]), _default(one), schema.get("description", ""))
+            for name, one, schema in rows
+        ]
+        head = "".join(f"<th>{word}</th>" for word in ("input", "type", "default", "meaning"))
+        body = ["".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in cells]
+        lines = "".join(f"<tr>{row}</tr>" for row in [head, *body])
+        return f"<b>{html.escape(self.name)}</b><table>{lines}</table>"
+
     def __repr__(self) -> str:
         return f"{self.name}({', '.join(self.inputs)}) -> {', '.join(self.outputs)}"
 
@@ -166,6 +178,11 @@ class Graph(ABC):
 def _facts(tensor: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what is known of an input or output, in one mapping."""
     return {"datatype": tensor["datatype"], "shape": tensor["shape"], **tensor.get("parameters", {})}
+
+
+def _default(facts: Mapping[str, Any]) -> Any:
+    """Returns what holds where an input is not given, in a word."""
+    return "required" if facts.get("required") else facts.get("default", "")
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from imagegraph.answer import Answer
-from imagegraph.client import Model, plain
 from imagegraph.engine import context as engine
 from imagegraph.engine.background import background
 from imagegraph.engine.context import Context
@@ -19,6 +18,7 @@ from imagegraph.image import Image
 from imagegraph.library.graph import Asked, Graph
 from imagegraph.library.stream import Event, Tell
 from imagegraph.message import Message
+from imagegraph.model import Model, plain
 from imagegraph.run import save
 from imagegraph.run.embedded import Embedded
 from imagegraph.spec.catalogue import entry_names
@@ -45,6 +45,18 @@ class LocalGraph(Graph):
         """Lets go of the models that no other graph uses."""
         self._embedded = None
         self._end()
+
+    def _read(
+        self, given: Any, inputs: Mapping[str, Any], timeout_s: float | None, previews: bool = False
+    ) -> Asked:
+        """Reads a request, and looks at all of its pictures: what is broken shall not wait for weights."""
+        asked = super()._read(given, inputs, timeout_s, previews)
+        for name, value in asked.values.items():
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, Image):
+                    one.check(name)
+                    one.own()
+        return asked
 
     async def _answer(self, asked: Asked, tell: Tell | None) -> Answer:
         embedded = self._embedded

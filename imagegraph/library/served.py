@@ -6,11 +6,12 @@ import weakref
 from contextlib import aclosing
 
 from imagegraph.answer import Answer
-from imagegraph.client import AsyncClient, Model, Step
+from imagegraph.client import AsyncClient, Step
 from imagegraph.engine.background import background
 from imagegraph.image import Image
 from imagegraph.library.graph import Asked, Graph
 from imagegraph.library.stream import Event, Tell
+from imagegraph.model import Model
 
 
 class ServedGraph(Graph):

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from imagegraph.client import plain
+from imagegraph.model import plain
 from imagegraph.wire import v2_json
 from tests.cluster.images import of_binary
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually

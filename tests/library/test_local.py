@@ -65,6 +65,9 @@ def test_a_value_without_a_name_is_the_first_picture_or_text(catalogue: Catalogu
         assert len(paint([PHOTO, PHOTO]).pictures) == 4
         with pytest.raises(InvalidInput, match="image: expected one value, got 'a second one"):
             paint(PHOTO, image=PHOTO)
+        broken = PHOTO.read_bytes()[:9000]
+        with pytest.raises(InvalidInput, match="image: expected a whole picture"):
+            paint(broken)
         with pytest.raises(InvalidInput, match="image: expected a picture: a path, bytes"):
             paint(7)
     with (
@@ -85,6 +88,7 @@ def test_it_says_what_it_takes_and_answers(catalogue: Catalogue) -> None:
             "schema": {"type": "integer"},
         }
         assert paint.outputs["seeds"]["of"] == ["pictures"]
+        assert paint._repr_html_().count("<tr>") == 5
         assert repr(paint).startswith("paint(image, pictures, seed, prompt) -> ")
 
 

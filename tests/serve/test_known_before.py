@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import grpc
 import pytest
 
+from imagegraph.client import Client
 from imagegraph.message import Message
 from imagegraph.wire.grpc_messages import stubs
 from imagegraph.wire.v2_grpc import encode_request
+from tests import tiny
 from tests.serve.conftest import Server, request
+from tests.serve.test_manifest import manifest, predictor
 
 INFER = "/v2/models/m/infer"
 # Only the last node of the graph refuses it.
@@ -81,6 +85,18 @@ def test_what_a_request_brings_is_not_read_again(server: Server) -> None:
     refused = server.http.post(INFER, json=request(number=1, doubled="x"))
     assert refused.status_code == 400
     assert refused.json()["error"].startswith("node 'double': doubled: expected a valid integer")
+
+
+def test_a_pod_is_not_asked_for_what_a_request_brings(start: Callable[..., Server], tmp_path: Path) -> None:
+    pod = start("--component", "double")
+    graph = tiny.catalogue(tmp_path).graph("sum").root
+    engine = start("--manifest", str(manifest(tmp_path / "m.yaml", predictor(graph, {"double": pod}))))
+    with Client(f"http://127.0.0.1:{engine.http_port}") as client:
+        brought = client.infer("sum", number=1, doubled=40)
+        assert "imagegraph_requests_total{" not in pod.http.get("/metrics").text
+        asked = client.infer("sum", number=1)
+    assert (brought.number, asked.number) == (51, 13)
+    assert brought.timings.keys() == asked.timings.keys() == {"source", "double", "unite", "add"}
 
 
 def test_metadata_say_what_a_request_may_bring(server: Server) -> None:
