@@ -63,7 +63,8 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 def _keys(schema: Mapping[str, Any]) -> list[str]:
     """Returns the names that a mapping may have, if they are known."""
-    names = schema.get("propertyNames", {}).get("enum")
+    keys = schema.get("propertyNames", {})
+    names = [keys["const"]] if "const" in keys else keys.get("enum")
     return [] if names is None else [f"by {_names(names) or 'name, of which there is none'}"]
 
 
