@@ -1,6 +1,7 @@
 """docs/kubernetes.md is tested: values and settings render, commands exist, links lead somewhere."""
 
 import base64
+import itertools
 import json
 import re
 import shlex
@@ -130,9 +131,10 @@ def test_its_settings_render(setting: str) -> None:
 def test_its_commands_of_ours_exist() -> None:
     lines = [shlex.split(line)[1:] for line in SHELL.splitlines() if line.startswith("imagegraph ")]
     assert lines
-    for group, command, *options in lines:
-        shown = CliRunner().invoke(app.app, [group, command, "--help"], env={"COLUMNS": "200"}).output
-        for option in options:
+    for words in lines:
+        command = [*itertools.takewhile(lambda word: not word.startswith("-"), words[:2])]
+        shown = CliRunner().invoke(app.app, [*command, "--help"], env={"COLUMNS": "200"}).output
+        for option in words[len(command) :]:
             assert not option.startswith("-") or option in shown
 
 
