@@ -150,6 +150,9 @@ class Port:
 
     @functools.cached_property
     def _adapter(self) -> TypeAdapter[Any]:
+        bare = get_args(self.annotation)[0] if get_origin(self.annotation) is Annotated else self.annotation
+        if isinstance(bare, type) and issubclass(bare, pydantic.BaseModel):
+            return TypeAdapter(self.annotation)  # it has a configuration of its own
         return TypeAdapter(self.annotation, config={"arbitrary_types_allowed": True})
 
     @functools.cached_property

@@ -268,3 +268,11 @@ def test_the_facts_of_a_port_are_enough_to_make_a_form_of():
     assert Port("prompt", Prompt, True).facts["required"] is True
     outer = Port("seed", Annotated[Seed | None, Field(description="Of the first")], False)
     assert outer.facts["schema"]["description"] == "Of the first", "the port's own before that of its type"
+
+
+@pytest.mark.parametrize("annotation", [How, Annotated[How, Field(description="how")], How | None])
+def test_a_model_is_a_port_by_itself_too(annotation):
+    port = Port("how", annotation, True)
+    assert port.datatype == "BYTES"
+    assert port.content_type == "application/json"
+    assert isinstance(port.read("{}"), How)

@@ -11,10 +11,9 @@ from typing import Any
 
 from imagegraph.cli import photos
 from imagegraph.cli.photos import PIPED, Photo, is_there
-from imagegraph.codecs import json_text
 from imagegraph.errors import InvalidInput, UnknownName
 from imagegraph.image import Image
-from imagegraph.ports import MAX_LISTS, Port
+from imagegraph.ports import Port
 from imagegraph.spec.interface import Interface
 
 _BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")  # of pictures
@@ -71,6 +70,7 @@ class Reader:
                 said.append(word)
             else:
                 given.setdefault(name, []).append(text)
+        self._look_for_a_photo(given, said)
         if said:
             name = self._one_of(self.word_ports, " ".join(said))
             one = not self._ports[name].is_list and not any(" " in word for word in said)
@@ -83,7 +83,6 @@ class Reader:
                 request.several = len(request.photos) > 1 or any(map(photos.names_many, texts))
             else:
                 request.values[name] = self._value(name, texts)
-        self._look_for_a_photo(given, said)
         return request
 
     def _named(self, word: str) -> tuple[str | None, str]:
@@ -93,11 +92,16 @@ class Reader:
             if match[1] not in self._ports:
                 raise UnknownName("input", match[1], self._ports)
             return match[1], match[2]
-        if word == PIPED and self.photo_ports and self._piped.startswith(_BEGINNINGS):
+        if word == PIPED and self._pipes_a_photo():
             return self._one_of(self.photo_ports, "photos"), word
         if word != PIPED and (photos.looks_like_one(word) or not self.word_ports):
             return self._one_of(self.photo_ports, word), word
         return None, word
+
+    def _pipes_a_photo(self) -> bool:
+        """Whether what is piped in is a photo: where one must be given it is, else it is looked at."""
+        needed = any(self._ports[name].required for name in self.photo_ports)
+        return needed or (bool(self.photo_ports) and self._piped.startswith(_BEGINNINGS))
 
     @functools.cached_property
     def _piped(self) -> bytes:
@@ -154,8 +158,6 @@ class Reader:
             read = [photo.read(name) for text in items for photo in self._photos(text, name)]
         else:
             read = [self._text(item) if item == PIPED else item for item in items]
-            if "dtype" in port.schema:
-                read = [json_text.parse(item, name, MAX_LISTS) for item in read]
         if not port.is_list and len(read) > 1:
             raise InvalidInput(name, "one picture", f"{len(read)} in {texts[0]}")
         value = read if port.is_list else read[0]

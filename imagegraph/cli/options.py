@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -29,13 +30,30 @@ DEFAULT_BUNDLE = render.DEFAULT_BUNDLE
 
 
 def complete_graph(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Returns what of the catalogue begins so, with its summary; nothing where it cannot be read."""
+    """Returns the graphs that begin so, with their summaries; nothing where the catalogue cannot be read."""
+    return _complete(ctx, incomplete, lambda known: known.graphs)
+
+
+def complete_component(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Returns the components that begin so, as `complete_graph` does."""
+    return _complete(ctx, incomplete, lambda known: known.entries)
+
+
+def complete_either(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Returns graphs and components that begin so."""
+    return _complete(ctx, incomplete, lambda known: {**known.graphs, **known.entries})
+
+
+def _complete(
+    ctx: typer.Context, incomplete: str, choose: Callable[[Catalogue], Iterable[str]]
+) -> list[tuple[str, str]]:
     try:
-        catalogue = Catalogue.read(ctx.params.get("catalogue") or [])
+        known = Catalogue.read(ctx.params.get("catalogue") or [])
     except ImagegraphError:
         return []
-    names = [name for name in {**catalogue.graphs, **catalogue.entries} if name.startswith(incomplete)]
-    return [(name, catalogue.graph(name).summary) for name in sorted(names)]
+    return [
+        (name, known.graph(name).summary) for name in sorted(choose(known)) if name.startswith(incomplete)
+    ]
 
 
 def complete_bundle(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -69,7 +87,7 @@ def exit_code(error: ImagegraphError) -> int:
 
 
 GraphName = Annotated[
-    str, typer.Argument(help="A graph or a component of the catalogue", autocompletion=complete_graph)
+    str, typer.Argument(help="A graph or a component of the catalogue", autocompletion=complete_either)
 ]
 Added = Annotated[
     list[Path] | None,

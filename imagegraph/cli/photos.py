@@ -53,6 +53,8 @@ def find(text: str, port: str) -> list[Photo]:
     Raises:
         InvalidInput: a folder or pattern without pictures.
     """
+    if not text:
+        raise InvalidInput(port, "a file with a picture", "no name")
     path = Path(text).expanduser()
     if not names_many(text):
         return [Photo(str(path))]
@@ -73,7 +75,7 @@ def names_many(text: str) -> bool:
 
 def looks_like_one(text: str) -> bool:
     """Whether an argument names photos rather than says something: it is there, or is written like it."""
-    if is_there(Path(text).expanduser()) or text.lower().endswith(ENDINGS):
+    if (text and is_there(Path(text).expanduser())) or text.lower().endswith(ENDINGS):
         return True
     return "/" in text and not any(map(str.isspace, text))
 

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from imagegraph.cli.options import DEFAULT_BUNDLE, Added, Device, deployment
+from imagegraph.cli.options import (
+    DEFAULT_BUNDLE,
+    Added,
+    Bundle,
+    Device,
+    complete_component,
+    complete_graph,
+    deployment,
+)
 from imagegraph.errors import InvalidInput
 from imagegraph.observe import logs
 from imagegraph.observe.logs import LogFormat, LogLevel
@@ -17,12 +25,20 @@ from imagegraph.spec.graph import NodeType
 
 
 def serve(
-    component: Annotated[str | None, typer.Option(help="Serve one component")] = None,
+    component: Annotated[
+        str | None, typer.Option(help="Serve one component", autocompletion=complete_component)
+    ] = None,
     graph_name: Annotated[
-        str | None, typer.Option("--graph", envvar="IMAGEGRAPH_SERVE_GRAPH", help="Serve a whole graph")
+        str | None,
+        typer.Option(
+            "--graph",
+            envvar="IMAGEGRAPH_SERVE_GRAPH",
+            help="Serve a whole graph",
+            autocompletion=complete_graph,
+        ),
     ] = None,
     manifest: Annotated[Path | None, typer.Option(help="Serve the graphs of a SeldonDeployment")] = None,
-    bundle: Annotated[str | None, typer.Option(help="Weights to use")] = None,
+    bundle: Bundle = None,
     catalogue: Added = None,
     name: Annotated[str | None, typer.Option(help="By default the component's or the graph's")] = None,
     type_: Annotated[
