@@ -34,6 +34,11 @@ class Background:
                 self._thread.start()
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this runs on the loop's own thread, which must not wait for itself."""
+        return threading.current_thread() is self._thread
+
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Returns what the work does; who interrupts the wait (Ctrl-C) cancels it.
 
@@ -41,7 +46,7 @@ class Background:
             RuntimeError: asked for on the very loop that would do it.
             Exception: whatever the work raises.
         """
-        if threading.current_thread() is self._thread:
+        if self.is_here:
             work.close()
             raise RuntimeError("this runs on the loop that would have to answer: await it instead")
         future = self.submit(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from contextlib import aclosing
 
@@ -12,6 +13,8 @@ from imagegraph.image import Image
 from imagegraph.library.graph import Asked, Graph
 from imagegraph.library.stream import Event, Tell
 from imagegraph.model import Model
+
+CLOSE_S = 1.0
 
 
 class ServedGraph(Graph):
@@ -26,7 +29,6 @@ class ServedGraph(Graph):
         self._client = AsyncClient(url)
         background.run(self._client.__aenter__())
         self._end = weakref.finalize(self, _leave, self._client)
-        self._end.atexit = False
         try:
             super().__init__(model, Model.read(background.run(self._client.metadata(model))))
         except BaseException:
@@ -57,4 +59,8 @@ class ServedGraph(Graph):
 
 
 def _leave(client: AsyncClient) -> None:
-    background.submit(client.__aexit__(None, None, None))
+    """Closes the connections, also at the end of the process, which would end before the loop has done so."""
+    closing = background.submit(client.__aexit__(None, None, None))
+    if not background.is_here:
+        with contextlib.suppress(TimeoutError):
+            closing.result(CLOSE_S)

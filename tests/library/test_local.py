@@ -170,8 +170,16 @@ def test_who_stops_looking_or_has_no_time_stops_the_work(catalogue: Catalogue) -
             await asyncio.wait([running])
             assert running.cancelled()
 
+        async def look_away() -> bool:
+            tiny.Slow.stopped.clear()
+            async for one in slow.stream():
+                if isinstance(one, Event) and one.kind == "progress":
+                    break
+            return await asyncio.to_thread(tiny.Slow.stopped.wait, 8)
+
         asyncio.run(leave())
         assert tiny.Slow.stopped.wait(8)
+        assert asyncio.run(look_away())
 
 
 INTERRUPTED = """

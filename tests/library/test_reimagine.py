@@ -1,6 +1,8 @@
 """The main job from Python: answers from a server are equal, and what was read is read no more."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -154,3 +156,9 @@ def test_a_served_answer_is_saved_too(url: str, tmp_path: Path) -> None:
         files = served(SCENE, **SHORT).save(tmp_path / "out")
     assert files[-1].name == "results.json"
     assert {"depth.png", "source-image.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_who_closes_nothing_leaves_no_complaint(url: str) -> None:
+    code = f"import imagegraph; graph = imagegraph.load('{url}'); print(graph.name)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "graph\n", "")
