@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from safetensors.torch import save_file
 
 RANK, ALPHA = 4, 6.0
@@ -23,10 +23,9 @@ Pairs = dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 def pairs(base: Path, seed: int, size: float = 0.3, texts: bool = True) -> Pairs:
     """Random matrices down and up for layers of every kind, by the layer's path in the pipeline."""
-    pipeline = StableDiffusionPipeline.from_pretrained(base)
-    models = {"unet": (pipeline.unet, UNET)} | (
-        {"text_encoder": (pipeline.text_encoder, TEXT)} if texts else {}
-    )
+    pipeline = DiffusionPipeline.from_pretrained(base)
+    encoders = [name for name in ("text_encoder", "text_encoder_2") if name in pipeline.components and texts]
+    models = {"unet": (pipeline.unet, UNET), **{name: (getattr(pipeline, name), TEXT) for name in encoders}}
     generator = torch.Generator().manual_seed(seed)
     found: Pairs = {}
     for part, (model, ends) in models.items():
@@ -59,7 +58,7 @@ def write_diffusers(folder: Path, found: Pairs) -> Path:
     for path, (down, up) in found.items():
         kind = "lora" if path.startswith("unet") else "lora_linear_layer"
         state |= {f"{path}.{kind}.down.weight": down, f"{path}.{kind}.up.weight": up}
-    config = {f"{part}.lora_alpha": ALPHA for part in ("unet", "text_encoder")}
+    config = {f"{part}.lora_alpha": ALPHA for part in ("unet", "text_encoder", "text_encoder_2")}
     folder.mkdir()
     save_file(
         state, folder / "pytorch_lora_weights.safetensors", {"lora_adapter_metadata": json.dumps(config)}
@@ -84,7 +83,7 @@ def write_kohya(folder: Path, found: Pairs) -> Path:
 
 def worked_in(base: Path, folder: Path, *adapters: tuple[Pairs, float]) -> Path:
     """Saves a base whose layers are changed by adapters of these strengths for good."""
-    pipeline = StableDiffusionPipeline.from_pretrained(base)
+    pipeline = DiffusionPipeline.from_pretrained(base)
     for found, strength in adapters:
         for path, (down, up) in found.items():
             part, _, rest = path.partition(".")

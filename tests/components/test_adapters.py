@@ -1,6 +1,7 @@
 """Adapters (LoRA) of `generate`: as if worked into the base, row by row, in and out of memory."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,16 @@ def test_a_picture_is_that_of_a_base_into_which_the_adapter_was_worked(base, tmp
     assert difference(draw(generate, adapters={"own": 0.7}), draw(generate)) > 10, "it changes something"
 
 
+def test_the_parts_of_sdxl_have_adapters_too(xl_folders, tmp_path) -> None:
+    base = xl_folders["base"]
+    pairs = lora.pairs(base, 4)
+    assert any(path.startswith("text_encoder_2.") for path in pairs)
+    generate = load(base, {"own": lora.write_diffusers(tmp_path / "own", pairs)})
+    changed = load(lora.worked_in(base, tmp_path / "base", (pairs, 0.5)))
+    assert difference(draw(generate, adapters={"own": 0.5}), draw(changed)) <= TOLERANCE
+    assert difference(draw(generate, adapters={"own": 0.5}), draw(generate)) > 10
+
+
 def test_several_adapters_are_added_up(base, two, tmp_path) -> None:
     stacked = [(two["pairs"]["ink"], 0.5), (two["pairs"]["oil"], -0.4)]
     changed = load(lora.worked_in(base, tmp_path / "base", *stacked))
@@ -94,6 +105,15 @@ def test_who_shares_the_base_without_adapters_draws_as_before(base, two) -> None
     before = draw(plain)
     draw(two["generate"], adapters={"ink": 1.0})
     assert draw(plain).data == before.data
+
+
+def test_who_share_a_base_draw_at_the_same_time_and_each_with_its_own(base, two) -> None:
+    other = load(base, two["folders"])
+    asked = [(two["generate"], {"ink": 0.7}), (other, {"oil": 0.7}), (load(base), {})] * 3
+    alone = [draw(generate, adapters=adapters) for generate, adapters in asked]
+    with ThreadPoolExecutor(3) as threads:
+        drawn = list(threads.map(lambda one: draw(one[0], adapters=one[1]), asked))
+    assert [one.data for one in drawn] == [one.data for one in alone]
 
 
 def test_without_guidance_each_picture_has_its_adapters_too(base, two, tmp_path) -> None:
