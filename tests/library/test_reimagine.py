@@ -151,6 +151,17 @@ def test_words_are_drawn_by_the_priors_of_another_graphs_answer(answer: Answer) 
         assert {one.steered_by for one in steered.pictures} == {"depth", "combined"}
 
 
+def test_graphs_that_share_models_answer_together_as_alone(reimagine: Graph, answer: Answer) -> None:
+    with imagegraph.load("draw", device="cpu") as draw:
+        alone = draw("a red cone", steps=3)
+
+        async def both() -> list[Answer]:
+            return await asyncio.gather(reimagine.run(SCENE, **SHORT), draw.run("a red cone", steps=3))
+
+        for _ in range(3):
+            assert asyncio.run(both()) == [answer, alone]
+
+
 def test_a_served_answer_is_saved_too(url: str, tmp_path: Path) -> None:
     with imagegraph.load(url) as served:
         files = served(SCENE, **SHORT).save(tmp_path / "out")
