@@ -3,19 +3,15 @@
 import asyncio
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from imagegraph.component import Combiner, Router
-from imagegraph.image import Image
 from imagegraph.message import same
 from imagegraph.run.embedded import Embedded
 from imagegraph.signature import Signature
-from imagegraph.spec import strict_yaml
-from imagegraph.spec.catalogue import ROOT, Catalogue
+from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.graph import Node
-from imagegraph.spec.seldon import SeldonDeployment, seldon_deployment
 from tests.catalogue.conftest import BUNDLE, SHIPPED
 
 CATALOGUE = Catalogue.read()
@@ -90,50 +86,3 @@ def test_equal_ports_of_different_entries_have_equal_types(name: str, bundle: st
     signature = CATALOGUE.signature(name, bundle)
     for port in (*signature.inputs.values(), *signature.outputs.values()):
         assert (port.datatype, port.shape) == known[port.name], port.name
-
-
-NEW_COMPONENT = '''
-from typing import TypedDict
-
-from imagegraph.component import Component
-from imagegraph.image import Image
-
-
-class Size(TypedDict):
-    width: int
-    height: int
-
-
-class Measure(Component):
-    """Says how large a picture is."""
-
-    def predict(self, image: Image) -> Size:
-        width, height = image.size
-        return {"width": width, "height": height}
-'''
-NEW_ENTRY = """
-entries:
-  measure:
-    component: measure:Measure
-    summary: How large a picture is
-    smoke: {image: pocket/examples/scene.png}
-    bundles: {pocket: {}}
-graphs:
-  sizes:
-    summary: How large a picture is
-    root: {name: measure}
-"""
-
-
-def test_one_file_and_one_entry_are_all_that_a_new_model_needs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "measure.py").write_text(NEW_COMPONENT)
-    monkeypatch.syspath_prepend(tmp_path)
-    catalogue = strict_yaml.parse(NEW_ENTRY, Catalogue, "new.yaml")
-    document = strict_yaml.dump(seldon_deployment("sizes", catalogue.graph("sizes").root, BUNDLE, "image"))
-    predictor = strict_yaml.parse(document, SeldonDeployment, "manifest").spec.predictors[0]
-    with Embedded.of(predictor, catalogue, "cpu") as embedded:
-        photo = Image((ROOT / "pocket/examples/scene.png").read_bytes())
-        answer = asyncio.run(embedded.run({"image": photo}))
-    assert answer.values == {"width": photo.size[0], "height": photo.size[1]}
