@@ -87,6 +87,8 @@ class Catalogues:
             for key, value in part.document.data.items():
                 if key == PRIORS and isinstance(value, list):
                     for place, prior in enumerate(value):
+                        if not isinstance(prior, str):
+                            raise part.document.fault([PRIORS, place], f"expected a name, got {prior!r}")
                         if prior in priors:
                             raise part.document.fault([PRIORS, place], f"{prior} is a prior already")
                         priors.append(prior)

@@ -106,6 +106,7 @@ def test_an_added_document_changes_an_entry_that_says_it_is_like_itself(read):
             "graphs:\n  each: {summary: s, root: {name: add}}\n",
             "1/own.yaml:2: graphs.each: .*0/own.yaml has a graph of that name",
         ),
+        ("priors:\n  - [x]\n", r"1/own.yaml:2: priors.0: expected a name, got \['x'\]"),
         ("priors: [double]\n", "1/own.yaml:1: priors.0: double is a prior already"),
         (
             "entries:\n  one:\n    like: add\n    colour: red\n",
