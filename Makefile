@@ -25,7 +25,7 @@ $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml
 	  --editable . --editable model-init
 	touch $@
 
-.PHONY: help setup run test lint tools unit fuzz cluster-test on-cluster interop-seldon bench generate lock clean
+.PHONY: help setup run test lint tools unit fuzz cluster-test on-cluster interop-seldon interop-triton bench generate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -81,6 +81,10 @@ on-cluster:
 # Nothing here builds or fetches Seldon Core: whoever has its binaries gives their paths.
 interop-seldon: $(READY) cluster-tools ## Test with Seldon Core 1.17.1 (SELDON_EXECUTOR=… SELDON_OPERATOR=…)
 	$(BIN)/pytest --durations 10 -rs tests/interop
+
+# The environment that TRITON_PYTHON belongs to has nvidia-pytriton 0.7.0, numpy 1.26.4 and onnxruntime.
+interop-triton: $(READY) ## Test with Triton itself (TRITON_PYTHON=…)
+	$(BIN)/pytest -rs tests/interop/test_triton.py
 
 bench: $(READY) ## Measure, and write docs/performance.md (needs h2load)
 	$(BIN)/python load-tests/report.py

@@ -15,6 +15,7 @@ import typer
 from imagegraph import __version__
 from imagegraph.cli import canary
 from imagegraph.cli.command import RunCommand
+from imagegraph.cli.export import export
 from imagegraph.cli.generate import generate
 from imagegraph.cli.options import exit_code
 from imagegraph.cli.replay import replay
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "IMAGEGRAPH"},
 )
 app.command(cls=RunCommand)(run)
-for command in (serve, show, generate, replay):
+for command in (serve, show, export, generate, replay):
     app.command()(command)
 app.command(name="list")(list_)
 app.add_typer(canary.commands, name="canary")
