@@ -12,7 +12,7 @@ from pocket.data import MOST_OBJECTS, Scenes
 from pocket.world import SIZE
 
 REGIONS = 2 + MOST_OBJECTS  # wall, floor and the objects: the labels of `regions`
-GROUPS, GROUND = 0.1, 0.15  # of the prompts mean several objects, and the wall or the floor
+GROUPS, GROUND = 0.15, 0.15  # of the prompts mean several objects, and the wall or the floor
 SHARE = 0.7  # of a scene's objects belong to such a group
 POSITIVE = 0.6  # of the points after the first are in what is meant
 JITTER = 1.5  # px; how far the sides of a box stray

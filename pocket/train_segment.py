@@ -54,44 +54,35 @@ PROMPT = dict(hidden_size=WIDTH, image_size=SIZE, patch_size=PATCH)
 DECODER = dict(hidden_size=WIDTH, mlp_dim=2 * WIDTH, num_attention_heads=4, iou_head_hidden_dim=WIDTH)
 
 MOST_POINTS = 4
-CROWDED = 0.75  # of the pictures have several objects: with one, a prompt need not be understood
-SURE = 0.4  # of the steps train the one mask for prompts without doubt instead of the three
+UNSURE = 0.2  # of the steps train the one mask for prompts without doubt instead of the three
 DICE_WEIGHT, IOU_WEIGHT = 1.0, 1.0
-FREQUENCIES = 0.8  # spread of those that code a place, in turns over half of the picture
-ALIGNED = 0.2  # spread of the weights that compare places in the beginning
+FREQUENCIES = 1.5  # spread of those that code a place, in turns over the picture
 
 
 class Shown(NamedTuple):
-    """Scenes on the device: pictures uint8 [N, 3, H, W] and maps uint8 [N, H, W] of `regions`.
-
-    `crowded` are the indices of those with several objects.
-    """
+    """Scenes on the device: pictures uint8 [N, 3, H, W] and maps uint8 [N, H, W] of `regions`."""
 
     images: Tensor
     maps: Tensor
-    crowded: Tensor
 
 
 def show(scenes: Scenes) -> Shown:
     """Put scenes on the device, once."""
     images = torch.from_numpy(np.array(scenes.images)).permute(0, 3, 1, 2)
-    crowded = torch.tensor([i for i, objects in enumerate(scenes.objects) if len(objects) > 1])
-    return Shown(images.to(DEVICE), torch.from_numpy(regions(scenes)).to(DEVICE), crowded.to(DEVICE))
+    return Shown(images.to(DEVICE), torch.from_numpy(regions(scenes)).to(DEVICE))
 
 
 def loss(model: SamModel, shown: Shown, rng: np.random.Generator) -> Tensor:
     """Return the loss of a random batch: points alone, then boxes with points and without."""
     generator = torch.Generator(DEVICE).manual_seed(int(rng.integers(2**31)))
     chosen = torch.from_numpy(rng.integers(len(shown.images), size=PICTURES)).to(DEVICE)
-    crowded = round(CROWDED * PICTURES)
-    chosen[:crowded] = shown.crowded[chosen[:crowded] % len(shown.crowded)]
     images, maps = shown.images[chosen].float() / 127.5 - 1, shown.maps[chosen]
     if rng.random() < 0.5:
         images, maps = images.flip(-1), maps.flip(-1)
     if rng.random() < 0.5:  # no shape may hang on a colour
         images = images[:, torch.from_numpy(rng.permutation(3)).to(DEVICE)]
     embeddings = model.vision_encoder(roughen(images, rng)).last_hidden_state
-    three = bool(rng.random() >= SURE)
+    three = bool(rng.random() >= UNSURE)
 
     points = int(rng.integers(1, MOST_POINTS + 1))
     by_point, by_box = (ask(maps, PROMPTS, points, generator) for _ in range(2))
@@ -186,19 +177,7 @@ def build() -> SamModel:
     model = SamModel(config)
     # As in the paper's code: `transformers` draws frequencies for pictures of 1024 px.
     nn.init.normal_(model.shared_image_embedding.positional_embedding, std=FREQUENCIES)
-    # Prompts look at where they are from the beginning, and places at the prompts near them: to learn
-    # that equal places are equal takes long.
-    for layer in model.mask_decoder.transformer.layers:
-        _align(layer.cross_attn_token_to_image)
-        _align(layer.cross_attn_image_to_token)
-    _align(model.mask_decoder.transformer.final_attn_token_to_image)
     return model
-
-
-def _align(attention: nn.Module) -> None:
-    """Let queries and keys start with equal weights."""
-    nn.init.normal_(attention.q_proj.weight, std=ALIGNED)
-    attention.k_proj.load_state_dict(attention.q_proj.state_dict())
 
 
 if __name__ == "__main__":
