@@ -28,18 +28,18 @@ class EmbedPicture(Component):
     """
 
     def load(self, weights: Weights) -> None:
-        """Loads SAM and its processor, and keeps the vision encoder."""
+        """Loads SAM and its processor."""
         from transformers import AutoProcessor, SamModel
 
         self._processor = AutoProcessor.from_pretrained(weights["model"])
-        self._encoder = pretrained(SamModel, weights).vision_encoder
+        self._model = pretrained(SamModel, weights)
 
     def predict(self, image: Image) -> Embedded:
         """Answers the embedding of a picture."""
         import torch
 
         pixels = self._processor(image.rgb(), return_tensors="pt")["pixel_values"]
-        parameter = next(self._encoder.parameters())
+        pixels = pixels.to(self._model.device, self._model.dtype)
         with torch.inference_mode():
-            embedded: Any = self._encoder(pixels.to(parameter.device, parameter.dtype)).last_hidden_state
+            embedded: Any = self._model.vision_encoder(pixels).last_hidden_state
         return {"picture_embedding": embedded.flatten().half().cpu().numpy()}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydantic import Field
 
-from components.embed_picture import Embedding
+from components.embed_picture import Embedding, EmbedPicture
 from components.masks import BATCH, Limits, boxes_around, everything, grid, outline
 from components.picture_prompts import Labels, PicturePrompts, Points, read_prompts
 from components.pretrained import pretrained
@@ -43,8 +43,8 @@ class Segments(TypedDict):
 class Segment(Component):
     """Cuts out what prompts mean: points, boxes or both, an object each; without prompts, everything.
 
-    The picture itself is embedded by `embed-picture`, a node before this one, whose answer is kept
-    by its cache: a further click decodes and embeds nothing.
+    Where `embed-picture` is a node before this one, its answer is kept like that of any node, as it
+    reads no prompts: a further click costs the mask decoder alone. Without it, the picture is embedded here.
 
     Source: Kirillov et al. 2023, Segment Anything.
     """
@@ -57,18 +57,22 @@ class Segment(Component):
             read_prompts(known.get("points"), known.get("labels"), known.get("boxes"), image.size)
 
     def load(self, weights: Weights) -> None:
-        """Loads SAM and its processor, and drops the vision encoder."""
+        """Loads SAM and its processor."""
         from transformers import AutoProcessor, SamModel
 
+        self._encoder = EmbedPicture()
+        self._encoder.load(weights)
         self._processor = AutoProcessor.from_pretrained(weights["model"]).image_processor
         self._model = pretrained(SamModel, weights)
-        del self._model.vision_encoder
 
     def predict(
         self,
         progress: Progress,
         image: Image,
-        picture_embedding: Embedding,
+        picture_embedding: Annotated[
+            Embedding | None,
+            Field(description="The picture as `embed-picture` of the same bundle answers it"),
+        ] = None,
         points: Annotated[
             Points | None, Field(description="Of an object a row: x and y, [objects, points, 2]")
         ] = None,
@@ -112,6 +116,8 @@ class Segment(Component):
         import torch
 
         prompts = read_prompts(points, labels, boxes, image.size)
+        if picture_embedding is None:
+            picture_embedding = self._encoder.predict(image)["picture_embedding"]
         with torch.inference_mode():
             embedding = self._embedding(picture_embedding)
             if prompts is None:

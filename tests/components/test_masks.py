@@ -30,13 +30,15 @@ def test_a_grid_is_in_the_middle_of_its_cells():
 
 
 def drawn(polygons, shape):
-    """Fills polygons as their rings say: with their own outermost pixels, also around holes."""
+    """Fills polygons, each with its outermost pixels, also with those around its holes."""
     mask = np.zeros(shape, np.uint8)
     for outer, *holes in polygons:
-        cv2.fillPoly(mask, [np.array(outer)], 1)
+        part = np.zeros(shape, np.uint8)
+        cv2.fillPoly(part, [np.array(outer)], 1)
         for hole in holes:
-            cv2.fillPoly(mask, [np.array(hole)], 0)
-            cv2.polylines(mask, [np.array(hole)], True, 1)
+            cv2.fillPoly(part, [np.array(hole)], 0)
+            cv2.polylines(part, [np.array(hole)], True, 1)
+        mask |= part
     return mask > 0
 
 
