@@ -17,6 +17,7 @@ from transformers import (
     AutoProcessor,
     BlipForConditionalGeneration,
     CLIPModel,
+    SamModel,
     Swin2SRForImageSuperResolution,
     VitPoseForPoseEstimation,
 )
@@ -29,6 +30,7 @@ BATCH = 12  # pictures drawn at once
 CONTROLS = ("segmentation", "depth", "edges", "pose")
 READERS: dict[str, Any] = {
     "segmentation": AutoModelForSemanticSegmentation,
+    "segment": SamModel,
     "depth": AutoModelForDepthEstimation,
     "people": AutoModelForObjectDetection,
     "pose": VitPoseForPoseEstimation,
@@ -50,7 +52,7 @@ def reader(name: str) -> Any:
 @functools.cache
 def processor(name: str) -> Any:
     """Load the processor of weights/<name>: for pictures alone, or for pictures and words."""
-    auto = AutoProcessor if name in ("clip", "caption") else AutoImageProcessor
+    auto = AutoProcessor if name in ("clip", "caption", "segment") else AutoImageProcessor
     return auto.from_pretrained(WEIGHTS / name)
 
 

@@ -61,11 +61,11 @@ def measure(
             cut = cut_up(model, embedding)
             recalled += (iou(cut[None], masks[:, None]) >= LEAST_IOU).any(1).tolist()
     return {
-        "box: mIoU": float(np.mean(found["box"])),
-        "one point: mIoU": float(np.mean(found["click"])),
-        "any pixel: mIoU": float(np.mean(found["any pixel"])),
-        f"automatic: recall at IoU {LEAST_IOU}": float(np.mean(recalled)),
-        "foreseen IoU: Pearson": float(np.corrcoef(np.array(pairs).T)[0, 1]),
+        "mIoU by box": float(np.mean(found["box"])),
+        "mIoU by one point": float(np.mean(found["click"])),
+        "mIoU by any pixel": float(np.mean(found["any pixel"])),
+        f"recall without prompts (IoU {LEAST_IOU})": float(np.mean(recalled)),
+        "Pearson of foreseen and true IoU": float(np.corrcoef(np.array(pairs).T)[0, 1]),
     }
 
 

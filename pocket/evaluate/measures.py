@@ -21,6 +21,7 @@ MEASURES: dict[str, Callable[[str], Scores]] = {
     "CLIP": readers.clip,
     "depth": readers.depth,
     "segmentation": readers.segmentation,
+    "segment": readers.segment,
     "pose": readers.pose,
     "people": readers.people,
     "caption": readers.caption,

@@ -3,6 +3,7 @@
 from PIL import Image
 
 from pocket import (
+    measure_segment,
     photographs,
     train_caption,
     train_clip,
@@ -21,6 +22,12 @@ def segmentation(split: str) -> Scores:
     """Measure the Segformer."""
     model = reader("segmentation")
     return {"segmentation: mIoU": Score(train_segmentation.measure(model, scenes_of(split), SCENES)["mIoU"])}
+
+
+def segment(split: str) -> Scores:
+    """Measure Segment Anything."""
+    found = measure_segment.measure(reader("segment"), scenes_of(split), SCENES)
+    return {f"segment: {name}": Score(value) for name, value in found.items()}
 
 
 def depth(split: str) -> Scores:

@@ -36,7 +36,7 @@ def test_graph_answers_all_that_it_promises(name: str, bundle: str, request_: st
     signatures = CATALOGUE.signatures(root, bundle)
     asked = graph.inputs(root, signatures)
     # Quickly, and of another shape than the photo.
-    settings = {"steps": 2, "width": 192}
+    settings = {"steps": 2, "width": 192, "texts": ["a red sphere", "a blue cube"]}
     values = {**REQUESTS[request_], **{port: value for port, value in settings.items() if port in asked}}
     if "caption" in asked:  # nobody in the graph says what the photo shows
         values["prompt"] = "a red sphere"
