@@ -37,6 +37,10 @@ entries:
   film: {component: tests.tiny:Film, summary: Frames, bundles: {pocket: {settings: {side: 32}}}}
   together: {component: tests.tiny:Together, summary: Doubles several at once, bundles: {pocket: {}}}
   hostile: {component: tests.tiny:Hostile, summary: Does what it is told, bundles: {pocket: {}}}
+  switch:
+    component: tests.tiny:Switch
+    summary: Says loud or low
+    bundles: {pocket: {defaults: {loud: true}}}
   user: {component: tests.tiny:User, summary: Uses double, uses: {twice: double}, bundles: {pocket: {}}}
 graphs:
   sum:
@@ -181,6 +185,15 @@ class Faulty(Component):
 class BySize(Router):
     def route(self, number: int = 0) -> int:
         return 0 if number < 10 else 1
+
+
+class Switched(TypedDict):
+    said: str
+
+
+class Switch(Component):
+    def predict(self, loud: bool = False) -> Switched:
+        return {"said": "loud" if loud else "low"}
 
 
 class User(Component):

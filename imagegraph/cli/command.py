@@ -40,7 +40,7 @@ class RunCommand(TyperCommand):
             if not ctx.resilient_parsing and not set(args) & set(ctx.help_option_names):
                 raise
         rest: list[str] = super().parse_args(ctx, args)
-        ctx.meta[_GIVEN] = {option.name: ctx.params.pop(option.name) or [] for option in ctx.meta[_OPTIONS]}
+        ctx.meta[_GIVEN] = {option.name: ctx.params.pop(option.name) for option in ctx.meta[_OPTIONS]}
         return rest
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -76,7 +76,12 @@ class RunCommand(TyperCommand):
 
 def given(ctx: typer.Context) -> dict[str, list[str]]:
     """Returns what was given by the options of a graph's inputs, by port."""
-    return {name: values for name, values in ctx.meta[_GIVEN].items() if values}
+    texts = {True: ["yes"], False: ["no"]}  # of switches
+    return {
+        name: texts[value] if isinstance(value, bool) else list(value)
+        for name, value in ctx.meta[_GIVEN].items()
+        if value is not None and value != ()
+    }
 
 
 def flag(port: str) -> str:
@@ -113,11 +118,13 @@ def _annotation(panel: str, name: str, port: Port) -> Any:
     facts = "; ".join(filter(None, [words.takes(port), stands_in]))
     schema = port.schema
     choices = [str(choice) for choice in (schema.get("items", {}) | schema).get("enum", ())]
+    about: dict[str, Any] = {"help": f"{port.description} ({facts})".strip(), "rich_help_panel": panel}
+    if port.kind is bool:
+        return Annotated[bool | None, typer.Option(f"{flag(name)}/{flag(f'no_{name}')}", **about)]
     option = typer.Option(
         flag(name),
-        help=f"{port.description} ({facts})".strip(),
+        **about,
         metavar=words.placeholder(port),
-        rich_help_panel=panel,
         autocompletion=lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)],
     )
     return Annotated[list[str] | None, option]

@@ -31,6 +31,11 @@ class Photo:
         """What its results are called by; nothing where it has no name."""
         return "" if self.path == PIPED else Path(self.path).stem
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a file of that name, or something was piped in."""
+        return self.path == PIPED or is_there(Path(self.path))
+
     def read(self, port: str) -> Image:
         """Reads it, and looks at all of it: what no node could read shall not wait for the weights.
 

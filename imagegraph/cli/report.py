@@ -136,7 +136,7 @@ def _print_best(runs: Sequence[Done]) -> None:
         )
     )
     table = _table(["photo", *told], bests)
-    table.add_column("best" if any(bests) else "results")
+    table.add_column("best" if any(bests) else "results", overflow="fold")
     for run, best, answer in zip(runs, bests, answers, strict=True):
         place = run.folder / best["file"] if best else run.folder
         values = (_short(answer.get(name)) for name in told)

@@ -60,11 +60,14 @@ class Runs:
                 several photos is kept in `failed`.
         """
         request = self._request
+        if not request.several:
+            await self._one(next(iter(request.photos), None), out, timeout_s)
+            return
         stems = photos.names(request.photos, self._name)
-        for number, (photo, stem) in enumerate(zip(request.photos, stems, strict=True), 1):
-            if not request.several:
-                continue
-            self._shown.begin(photo.path, number, len(stems))
+        # Those that are not there are told of first: who has misspelt a name shall not wait for the others.
+        jobs = sorted(zip(request.photos, stems, strict=True), key=lambda job: job[0].is_there)
+        for number, (photo, stem) in enumerate(jobs, 1):
+            self._shown.begin(photo.path, number, len(jobs))
             try:
                 await self._one(photo, None if out is None else out / stem, timeout_s)
             except ImagegraphError as error:
@@ -72,8 +75,6 @@ class Runs:
                     raise
                 self.failed.append(error)
                 self._report.failed(photo.path, error, self._shown)
-        if not request.several:
-            await self._one(next(iter(request.photos), None), out, timeout_s)
 
     async def _one(self, photo: Photo | None, out: Path | None, timeout_s: float | None) -> None:
         begun = time.monotonic()

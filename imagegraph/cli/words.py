@@ -50,7 +50,11 @@ def default(port: Port) -> str:
     """Returns what stands in for an input, "required" where nothing can, and nothing for nothing."""
     if port.required:
         return "required"
-    return "" if port.default in (None, "", {}) else str(port.default)
+    if port.default in (None, "", {}):
+        return ""
+    if isinstance(port.default, list):
+        return ", ".join(map(str, port.default))
+    return {True: "yes", False: "no"}[port.default] if port.kind is bool else str(port.default)
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

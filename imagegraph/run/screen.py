@@ -100,7 +100,7 @@ class Bars(Screen):
             TimeElapsedColumn(),
         )
         self._display = Progress(*columns, console=console, transient=True)
-        self._photos: TaskID | None = None
+        self._photos = self._display.add_task("", visible=False)
         self._loading = self._display.add_task("loading", total=None)
         self._nodes: dict[str, TaskID] = {}
 
@@ -122,10 +122,8 @@ class Bars(Screen):
         for task in self._nodes.values():
             self._display.remove_task(task)
         self._nodes.clear()
-        if self._photos is None:
-            self._photos = self._display.add_task("", total=total)
         said = shorten(f"{number}/{total} {name}", WIDTH)
-        self._display.update(self._photos, description=said, completed=number - 1)
+        self._display.update(self._photos, description=said, completed=number - 1, total=total, visible=True)
 
     def load(self, name: str, done: int, total: int) -> None:
         """Moves the bar of what loads."""

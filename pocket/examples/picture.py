@@ -9,22 +9,26 @@ from imagegraph.run.sheet import contact_sheet
 from pocket.examples.reimagine import BUNDLES, EXAMPLES
 
 PICTURE = Path("docs/reimagine.png")
-BEST = 3  # pictures of each, beside the one that is steered by all priors
+BEST = 2  # pictures of each, beside the one that is steered by all priors
 CELL = 192  # px
 LETTERS = 26  # in a line below a cell
-TITLE = "read out of a scene and of a photograph, and drawn from what was read"
+STYLE = "swirls"
+TITLE = "what is read out of a scene and of a photograph, and pictures made of it"
 
 
 def row(picture: Path, bundle: str) -> list[tuple[str, imagegraph.Image]]:
-    """Reimagines a picture; returns it, its priors, and the best pictures drawn from them, with words."""
+    """Reimagines a picture; returns it, its priors, the best pictures drawn from them, and it as a painting."""
     with imagegraph.load("reimagine", bundle=bundle) as reimagine:
         answer = reimagine(picture)
+    with imagegraph.load("restyle", bundle=bundle) as restyle:
+        painted = restyle(picture, style_names=[STYLE]).best.value
     maps = [(name, value) for name, value in answer.priors.items() if isinstance(value, imagegraph.Image)]
     drawn = [one for one in answer.pictures if one.steered_by != "combined"][:BEST]
     drawn += [one for one in answer.pictures if one.steered_by == "combined"]
     source = textwrap.fill(answer.caption, LETTERS), imagegraph.Image(picture.read_bytes())
     words = (f"drawn from {one.steered_by.replace('combined', 'all')}" for one in drawn)
-    return [source, *maps, *zip(words, (one.value for one in drawn), strict=True)]
+    pictures = [*zip(words, (one.value for one in drawn), strict=True), (f"painted in {STYLE}", painted)]
+    return [source, *maps, *pictures]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make run`: reimagines the scene and the photograph, each with the bundle that can read it."""
+"""`make run`: reimagines the scene and the photograph, each with the bundle that can read it; paints the latter."""
 
 import argparse
 from pathlib import Path
@@ -7,20 +7,24 @@ from imagegraph.cli.app import main
 
 EXAMPLES = Path(__file__).parent
 BUNDLES = {"scene.png": "pocket", "photo.jpg": "photo"}
+PAINTED = "photo.jpg"
 
 
 def commands(out: Path | None, bundle: str | None) -> list[list[str]]:
     """Returns the commands, which run in one process so that libraries are imported once.
 
     Args:
-        out: folder for a folder of each picture; by default one in `out` for each run.
-        bundle: for both pictures, instead of their own.
+        out: folder for a folder of each; by default one in `out` for each.
+        bundle: for both pictures, instead of their own; nothing is painted then.
     """
-    return [
-        ["run", "reimagine", str(EXAMPLES / name), "--bundle", bundle or own]
-        + (["--out", str(out / Path(name).stem)] if out else [])
-        for name, own in BUNDLES.items()
-    ]
+
+    def command(graph: str, name: str, bundle: str, folder: str) -> list[str]:
+        where = ["--out", str(out / folder)] if out else []
+        return ["run", graph, str(EXAMPLES / name), "--bundle", bundle, *where]
+
+    reimagine = [command("reimagine", name, bundle or own, Path(name).stem) for name, own in BUNDLES.items()]
+    paint = [] if bundle else [command("stylize-fast", PAINTED, BUNDLES[PAINTED], "painted")]
+    return reimagine + paint
 
 
 if __name__ == "__main__":

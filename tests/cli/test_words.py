@@ -46,8 +46,9 @@ def test_what_a_port_takes_is_said_in_words(annotation: Any, said: str, placehol
 
 
 @pytest.mark.parametrize(
-    ("required", "default", "said"),
-    [(True, None, "required"), (False, None, ""), (False, "", ""), (False, 0, "0"), (False, [1], "[1]")],
+    ("annotation", "default", "said"),
+    [(int, None, ""), (str, "", ""), (int, 0, "0"), (list[str], ["a", "b"], "a, b"), (bool, False, "no")],
 )
-def test_what_stands_in_is_said(required: bool, default: Any, said: str) -> None:
-    assert words.default(Port("one", int, required, default)) == said
+def test_what_stands_in_is_said(annotation: Any, default: Any, said: str) -> None:
+    assert words.default(Port("one", annotation, False, default)) == said
+    assert words.default(Port("one", annotation, True)) == "required"
