@@ -32,7 +32,7 @@ help: ## List the targets
 
 setup: $(READY) ## Install everything into .venv
 
-run: $(READY) ## The main job: reimagine a scene and a photograph (PHOTO=…, BUNDLE=…, OUT=…)
+run: $(READY) ## The main job: reimagine a scene and a photograph, paint it (PHOTO=…, BUNDLE=…, OUT=…)
 	$(if $(filter-out pocket,$(BUNDLE)),$(BIN)/model-init pull --bundle $(BUNDLE))
 ifdef PHOTO
 	$(BIN)/imagegraph run reimagine "$(PHOTO)" $(if $(OUT),--out "$(OUT)") $(if $(BUNDLE),--bundle $(BUNDLE))

@@ -17,7 +17,7 @@ TITLE = "what is read out of a scene and of a photograph, and pictures made of i
 
 
 def row(picture: Path, bundle: str) -> list[tuple[str, imagegraph.Image]]:
-    """Reimagines a picture; returns it, its priors, the best pictures drawn from them, and it as a painting."""
+    """Returns a picture, its priors, the best pictures drawn from them, and it as a painting, with words."""
     with imagegraph.load("reimagine", bundle=bundle) as reimagine:
         answer = reimagine(picture)
     with imagegraph.load("restyle", bundle=bundle) as restyle:

@@ -1,4 +1,4 @@
-"""`make run`: reimagines the scene and the photograph, each with the bundle that can read it; paints the latter."""
+"""`make run`: reimagines a scene and a photograph, each with the bundle that reads it; paints the latter."""
 
 import argparse
 from pathlib import Path
