@@ -47,7 +47,7 @@ def test_its_blocks_run(
         assert re.search(".*".join(words), said), comment
     assert Path("best.png").exists()
     assert Path("results", "results.json").exists()
-    assert {one.steered_by for one in known["steered"].pictures} == {"depth", "combined"}
+    assert {one.steered_by for one in known["steered"].pictures} == {"prompt", "depth"}
     assert known["blue"].best.prompt == "a blue cone"
     for one in known.values():
         if isinstance(one, imagegraph.Graph):
