@@ -65,7 +65,12 @@ def run(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Run a graph or a component, and write what it answers to a folder for each photo."""
+    """Run a graph or a component, and write what it answers to a folder for each photo.
+
+    Beside these options there is one for each input of the graph; see `run NAME --help`.
+
+    Ends with 2 where you can do something about what went wrong, with 1 where not.
+    """
     if overwrite and out is None:
         raise InvalidInput("overwrite", "--out beside it: without, every run has a folder of its own", "none")
     known = Catalogue.read(catalogue or [])

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -51,9 +52,9 @@ def test_its_make_targets_exist() -> None:
 def test_its_commands_are_understood(line: str) -> None:
     if not line.startswith("imagegraph "):
         pytest.skip("not a command of ours")
-    command = line.split()[1]
+    arguments = shlex.split(line.partition("<")[0], comments=True)[1:]
     run = subprocess.run(
-        [sys.executable, "-m", "imagegraph.cli", command, "--help"],
+        [sys.executable, "-m", "imagegraph.cli", *arguments, "--help"],  # it knows all options of the line
         cwd=ROOT,
         capture_output=True,
         check=False,
