@@ -77,7 +77,8 @@ def pose_fidelity(control: NDArray[np.float32], again: NDArray[np.float32], thre
         control, again: [people, 17, 3], px and confidence. People are matched to the nearest; the
             score is lowered by people too many.
     """
-    from scipy.optimize import linear_sum_assignment
+    # Its package would bring all optimisers, which takes half a second.
+    from scipy.optimize._lsap import linear_sum_assignment
 
     if not len(control) or not len(again):
         return float(len(control) == len(again))
