@@ -41,6 +41,7 @@ entries:
     component: tests.tiny:Switch
     summary: Says loud or low
     bundles: {pocket: {defaults: {loud: true}}}
+  greet: {component: tests.tiny:Greet, summary: Greets somebody, bundles: {pocket: {}}}
   user: {component: tests.tiny:User, summary: Uses double, uses: {twice: double}, bundles: {pocket: {}}}
 graphs:
   sum:
@@ -194,6 +195,13 @@ class Switched(TypedDict):
 class Switch(Component):
     def predict(self, loud: bool = False) -> Switched:
         return {"said": "loud" if loud else "low"}
+
+
+class Greet(Component):
+    """Has inputs that are called like arguments and options of `run`."""
+
+    def predict(self, name: str, quiet: bool = False) -> Switched:
+        return {"said": f"{'hello' if quiet else 'HELLO'} {name}"}
 
 
 class User(Component):

@@ -69,9 +69,9 @@ class RunCommand(TyperCommand):
             Context().id
         )
         ports = taken(Interface.of_graph(predictor.root, predictor.bundle, catalogue))
-        own = {option for one in self.params for option in one.opts}
+        own = {name for one in self.params for name in (one.name, *one.opts)}
         panel = f"Inputs of {name} (bundle {predictor.bundle})"
-        return options(panel, {name: port for name, port in ports.items() if flag(name) not in own})
+        return options(panel, {port: one for port, one in ports.items() if not {port, flag(port)} & own})
 
 
 def given(ctx: typer.Context) -> dict[str, list[str]]:

@@ -150,6 +150,11 @@ def test_a_switch_is_an_option_or_a_word(arguments, said):
         assert f"said: {said}\n" in run("run", "switch", *arguments, "--device", "cpu")
 
 
+def test_an_input_that_is_called_like_an_option_is_given_by_its_name():
+    assert "said: hello you" in run("run", "greet", "name=you", "quiet=yes", "--device", "cpu")
+    assert "said: HELLO you" in run("run", "greet", "you", "--device", "cpu")
+
+
 def test_several_photos_are_run_with_models_that_are_loaded_once():
     photos("more/a.png", "more/b.jpg")
     Path("more/notes.txt").write_text("no picture")

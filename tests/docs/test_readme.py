@@ -14,6 +14,7 @@ from imagegraph.run.embedded import Embedded
 from imagegraph.spec import strict_yaml
 from imagegraph.spec.catalogue import ROOT, Catalogue
 from imagegraph.spec.graph import Node
+from pocket.examples.reimagine import commands
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = {
@@ -60,6 +61,12 @@ def test_its_commands_are_understood(line: str) -> None:
         check=False,
     )
     assert run.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [*commands(None, None), *commands(Path("out"), "sd15")], ids=" ".join)
+def test_make_run_asks_for_what_there_is(arguments: list[str]) -> None:
+    subprocess.run([sys.executable, "-m", "imagegraph.cli", *arguments, "--help"], cwd=ROOT, check=True)
+    assert (ROOT / arguments[2]).is_file()
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
