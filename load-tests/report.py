@@ -17,6 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPORT = HERE.parent / "docs" / "performance.md"
 BENCHMARKS = {
+    "bench_start.py": "Start: until a picture is there, until a process is ready",
     "bench_generate.py": "Pictures from all priors: one batched loop against pipelines",
     "bench_engine.py": "Engine: overhead and critical path",
     "bench_serving.py": "Serving: beside other servers, batches, and the engine in front of pods",
