@@ -198,14 +198,10 @@ class Segment(Component):
         self, progress: Progress, logits: Any, scores: Any, size: tuple[int, int], tolerance: float
     ) -> Segments:
         """Enlarges masks to the picture, one at a time: together they may be many gigabytes."""
-        width, height = self._seen(size)
         masks, boxes, areas, polygons = [], [], [], []
         for index, one in enumerate(logits):
             progress(index, len(logits))
-            (enlarged,) = self._processor.post_process_masks(
-                [one[None, None]], [size[::-1]], [(height, width)]
-            )
-            mask = enlarged[0, 0]
+            mask = self._enlarged(one, size) > 0
             masks.append(one_bit(mask.cpu().numpy()))
             boxes.append(boxes_around(mask).tolist())
             areas.append(int(mask.sum()))
@@ -217,6 +213,14 @@ class Segment(Component):
             "areas": np.array(areas, np.int64),
             "polygons": polygons,
         }
+
+    def _enlarged(self, logits: Any, size: tuple[int, int]) -> Any:
+        """Returns logits [h, w] of what the encoder saw, at the size of the picture."""
+        seen = self._seen(size)[::-1]
+        (enlarged,) = self._processor.post_process_masks(
+            [logits[None, None]], [size[::-1]], [seen], binarize=False
+        )
+        return enlarged[0, 0]
 
 
 def one_bit(mask: NDArray[np.bool_]) -> Image:
