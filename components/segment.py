@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Mapping, Set
 from typing import Annotated, Any, Literal, TypedDict
@@ -14,7 +13,7 @@ from PIL import Image as PillowImage
 from pydantic import Field
 
 from components.embed_picture import Embedding, EmbedPicture
-from components.masks import BATCH, Limits, boxes_around, everything, grid, outline
+from components.masks import BATCH, Limits, Polygon, boxes_around, everything, grid, outline
 from components.picture_prompts import Labels, PicturePrompts, Points, read_prompts
 from components.pretrained import pretrained
 from components.regions import Boxes
@@ -30,14 +29,14 @@ class Segments(TypedDict):
     iou_scores: the IoU with the truth that the model foresees.
     boxes: left, top, right, bottom in px, right and bottom exclusive; four zeros for an empty mask.
     areas: in px.
-    polygons: as JSON, of each part of it the outline, then those of its holes, as rings of [x, y] in px.
+    polygons: under "masks", of each of its parts the outline, then those of holes, as rings of [x, y] in px.
     """
 
     masks: list[Image]
     iou_scores: Annotated[NDArray[np.float32], Array("float32", (-1,))]
     boxes: Boxes
     areas: Annotated[NDArray[np.int64], Array("int64", (-1,))]
-    polygons: list[str]
+    polygons: dict[str, list[list[Polygon]]]
 
 
 class Segment(Component):
@@ -205,13 +204,13 @@ class Segment(Component):
             masks.append(one_bit(mask.cpu().numpy()))
             boxes.append(boxes_around(mask).tolist())
             areas.append(int(mask.sum()))
-            polygons.append(json.dumps(outline(mask.cpu().numpy(), tolerance)))
+            polygons.append(outline(mask.cpu().numpy(), tolerance))
         return {
             "masks": masks,
             "iou_scores": scores.cpu().numpy().astype(np.float32),
             "boxes": np.array(boxes, np.float32).reshape(-1, 4),
             "areas": np.array(areas, np.int64),
-            "polygons": polygons,
+            "polygons": {"masks": polygons},
         }
 
     def _enlarged(self, logits: Any, size: tuple[int, int]) -> Any:

@@ -25,6 +25,7 @@ from imagegraph.spec.interface import columns
 
 SUMMARY = "results.json"
 LONGEST_LABEL = 50  # bytes
+MOST_NUMBERS = 4096  # of an array in the summary; larger ones are files of NumPy
 LINE = 38  # characters that fit below a picture of a sheet
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
@@ -163,6 +164,13 @@ def _write(folder: Path, results: Results) -> list[str]:
     for port, image in maps.items():
         (folder / f"{port}.png").write_bytes(image.data)
         names.append(f"{port}.png")
+    arrays = {
+        port: value
+        for port, value in new.items()
+        if isinstance(value, np.ndarray) and value.size > MOST_NUMBERS and port not in told
+    }
+    for port, array in arrays.items():
+        np.save(folder / f"{port}.npy", array)
     above = [(port, image) for port, images in given.items() for image in images] + list(maps.items())
     if above or rows:
         sheet = "contact-sheet.png" if "sheet" in maps else "sheet.png"
@@ -173,7 +181,7 @@ def _write(folder: Path, results: Results) -> list[str]:
         "graph": results.name,
         **({"bundle": results.bundle} if results.bundle else {}),
         "parameters": results.parameters,
-        "answer": {port: value for port, value in new.items() if port not in {*maps, *lists, *told}},
+        "answer": {port: value for port, value in new.items() if port not in {*maps, *lists, *told, *arrays}},
         "pictures": pictures,
         "seconds": results.timings,
         "files": {

@@ -1,7 +1,6 @@
 """Segment Anything: equal to `transformers`, right about the pocket world, clear about bad prompts."""
 
 import io
-import json
 import time
 
 import cv2
@@ -118,12 +117,13 @@ def test_the_best_of_the_three_masks_is_that_with_the_best_score(segment, embedd
 
 def test_what_is_said_of_a_mask_is_true_of_it(segment, embedding):
     answer = ask(segment, embedding, answers="all", tolerance=0, **PROMPTS["a point each"])
-    facts = zip(answer["masks"], answer["boxes"], answer["areas"], answer["polygons"], strict=True)
+    outlines = answer["polygons"]["masks"]
+    facts = zip(answer["masks"], answer["boxes"], answer["areas"], outlines, strict=True)
     for mask, box, area, polygons in facts:
         own = pixels(mask)
         assert area == own.sum()
         assert box.tolist() == boxed(own)
-        np.testing.assert_array_equal(drawn(json.loads(polygons), own.shape), own)
+        np.testing.assert_array_equal(drawn(polygons, own.shape), own)
 
 
 def drawn(polygons: list, shape: tuple[int, ...]) -> np.ndarray:

@@ -8,6 +8,8 @@ import pytest
 from imagegraph.image import Image
 from imagegraph.run import provenance, save
 from imagegraph.run.embedded import Embedded
+from imagegraph.spec.catalogue import ROOT, Catalogue
+from imagegraph.spec.graph import Node
 from tests import tiny
 
 
@@ -91,3 +93,17 @@ def test_the_photo_is_kept_as_it_came(tmp_path, data, name):
     [file] = save._sources(tmp_path, "image", [Image(data)])
     assert file.file == f"source-image{name}"
     assert (tmp_path / file.file).read_bytes() == data
+
+
+def test_a_large_array_is_a_file_of_its_own(tmp_path):
+    catalogue = Catalogue.read()
+    photo = Image((ROOT / "pocket/examples/scene.png").read_bytes())
+    with Embedded(Node(name="embed-picture"), "pocket", catalogue, "cpu") as embedded:
+        answer = asyncio.run(embedded.run({"image": photo}))
+        save.save(tmp_path, "embed-picture", embedded, {"image": photo}, answer, {})
+    summary = json.loads((tmp_path / "results.json").read_text())
+    assert "picture_embedding" not in summary["answer"]
+    assert "picture_embedding.npy" in summary["files"]
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "picture_embedding.npy"), answer.values["picture_embedding"]
+    )
