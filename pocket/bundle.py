@@ -5,7 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ControlNetModel, StableDiffusionControlNetPipeline, StableDiffusionPipeline
+from diffusers import (
+    ControlNetModel,
+    StableDiffusionControlNetPipeline,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionPipeline,
+)
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import (
@@ -16,6 +21,7 @@ from transformers import (
     AutoModelForSemanticSegmentation,
     AutoProcessor,
     BlipForConditionalGeneration,
+    BlipForQuestionAnswering,
     CLIPModel,
     SamModel,
     Swin2SRForImageSuperResolution,
@@ -27,17 +33,20 @@ from pocket.world import SIZE
 
 STEPS, GUIDANCE = 10, 2.5
 BATCH = 12  # pictures drawn at once
-CONTROLS = ("segmentation", "depth", "edges", "pose")
+CONTROLS = ("segmentation", "depth", "edges", "pose", "normals", "lineart", "scribble")
 READERS: dict[str, Any] = {
     "segmentation": AutoModelForSemanticSegmentation,
     "segment": SamModel,
     "depth": AutoModelForDepthEstimation,
+    "normals": AutoModelForSemanticSegmentation,
     "people": AutoModelForObjectDetection,
     "pose": VitPoseForPoseEstimation,
     "caption": BlipForConditionalGeneration,
     "clip": CLIPModel,
     "upscale": Swin2SRForImageSuperResolution,
+    "vqa": BlipForQuestionAnswering,
     "judge": AutoModelForImageClassification,
+    "style-judge": AutoModelForImageClassification,
 }
 
 Picture = NDArray[np.uint8]
@@ -52,7 +61,7 @@ def reader(name: str) -> Any:
 @functools.cache
 def processor(name: str) -> Any:
     """Load the processor of weights/<name>: for pictures alone, or for pictures and words."""
-    auto = AutoProcessor if name in ("clip", "caption", "segment") else AutoImageProcessor
+    auto = AutoProcessor if name in ("clip", "caption", "vqa", "segment") else AutoImageProcessor
     return auto.from_pretrained(WEIGHTS / name)
 
 
@@ -90,6 +99,26 @@ def draw(captions: list[str], control: str | None = None, maps: list[Picture] | 
             generator=seeds,
             output_type="np",
             **extra,
+        )
+        drawn.append((answer.images * 255).round().astype(np.uint8))
+    return np.concatenate(drawn)
+
+
+def redraw(pictures: Picture, captions: list[str], strength: float) -> Picture:
+    """Draw pictures [N, H, W, 3] anew by captions, each with its own seed; a strength of 1 keeps nothing."""
+    pipe = StableDiffusionImg2ImgPipeline(**pipeline().components, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    drawn = []
+    for i in range(0, len(captions), BATCH):
+        some = captions[i : i + BATCH]
+        answer = pipe(
+            some,
+            image=[Image.fromarray(picture) for picture in pictures[i : i + BATCH]],
+            strength=strength,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE,
+            generator=[torch.Generator().manual_seed(i + k) for k in range(len(some))],
+            output_type="np",
         )
         drawn.append((answer.images * 255).round().astype(np.uint8))
     return np.concatenate(drawn)

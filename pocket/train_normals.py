@@ -5,6 +5,7 @@ Red is to the left, green up, blue towards the camera, each -1..1, as `world.Sce
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
@@ -53,10 +54,11 @@ def loss(model: nn.Module, facts: tuple[Tensor, Tensor, Tensor], rng: np.random.
     return (weight * ((guess - true).abs().mean(1) + angle)).mean() / weight.mean()
 
 
-def picture(guess: Tensor) -> np.ndarray:
-    """Return predicted vectors [N, 3, H, W] as `world.Scene.normals` has them, uint8 [N, H, W, 3]."""
-    unit = F.normalize(guess, dim=1).permute(0, 2, 3, 1)
-    return ((unit + 1) * 127.5).round().byte().cpu().numpy()
+def angles(guess: Tensor, scenes: Scenes, chosen: NDArray[np.intp] | slice) -> NDArray[np.float32]:
+    """Return the angles [N, H, W] in degrees of predicted vectors [N, 3, H, W] with the true normals."""
+    true = F.normalize(vectors(torch.from_numpy(scenes.normals[chosen])), dim=1)
+    cosine = (F.normalize(guess, dim=1).cpu() * true).sum(1).clamp(-1, 1)
+    return torch.rad2deg(cosine.acos()).numpy()
 
 
 @torch.no_grad()
@@ -65,11 +67,9 @@ def measure(model: nn.Module, scenes: Scenes, count: int = 500) -> dict[str, flo
     everywhere, on_objects = [], []
     for i in range(0, count, 50):
         part = slice(i, i + 50)
-        guess = F.normalize(predict(model, to_tensor(scenes.images[part])), dim=1).cpu().numpy()
-        true = F.normalize(vectors(torch.from_numpy(scenes.normals[part])), dim=1).numpy()
-        angles = np.degrees(np.arccos(np.clip((guess * true).sum(1), -1, 1)))
-        everywhere.append(angles.mean())
-        on_objects.append(angles[scenes.instances[part] > 0].mean())
+        off = angles(predict(model, to_tensor(scenes.images[part])), scenes, part)
+        everywhere.append(off.mean())
+        on_objects.append(off[scenes.instances[part] > 0].mean())
     return {"angle": float(np.mean(everywhere)), "angle on objects": float(np.mean(on_objects))}
 
 

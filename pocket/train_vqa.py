@@ -159,16 +159,21 @@ def chance_of_yes(
     return pair.softmax(1)[:, 1].cpu().numpy()
 
 
+def about_styles(
+    model: BlipForQuestionAnswering, tokenizer: BertTokenizer, pixels: Tensor
+) -> NDArray[np.float32]:
+    """Return the probability [N, styles] that pictures [N, 3, H, W] are in each style."""
+    asked = [[QUESTION.format(style)] * len(pixels) for style in STYLES]
+    return np.stack([chance_of_yes(model, tokenizer, pixels, questions) for questions in asked], axis=1)
+
+
 def measure(
     model: BlipForQuestionAnswering, tokenizer: BertTokenizer, scenes: Scenes, count: int = 400
 ) -> dict[str, float]:
     """Return how often yes and no about styled pictures are right, and how often their style has most yes."""
     pixels = to_tensor(scenes.styled[:count])
     truth = np.array([list(STYLES).index(style) for style in scenes.styles[:count]])
-    chances = [
-        chance_of_yes(model, tokenizer, pixels, [QUESTION.format(style)] * len(pixels)) for style in STYLES
-    ]
-    yes = np.stack(chances, axis=1)
+    yes = about_styles(model, tokenizer, pixels)
     own = np.arange(len(STYLES)) == truth[:, None]
     plain = to_tensor(scenes.images[:count])
     foreign = [chance_of_yes(model, tokenizer, plain, [q] * len(plain)) for q in questions()]

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pocket import train_judge, train_pose, train_segmentation
+from pocket import train_judge, train_normals, train_pose, train_segmentation
 from pocket.bundle import Picture, draw, find_poses, pipeline, reader
 from pocket.controls import CONTROLS as DRAWN_BY
 from pocket.data import Scenes
@@ -61,10 +61,16 @@ def control(kind: str, split: str) -> Scores:
             "control by segmentation: foreground IoU": Score(steered, real),
             "control by segmentation: IoU won by it": Score(steered - free, real - free),
         }
-    if kind == "edges":
+    if kind in ("edges", "lineart"):
         again = through_vae(scenes.images[chosen])
         score, ceiling = (edges_alike(p, scenes.images[chosen]) for p in (pictures, again))
-        return {"control by edges: F1 (±1 px)": Score(score, ceiling)}
+        return {f"control by {kind}: F1 (±1 px)": Score(score, ceiling)}
+    if kind == "scribble":
+        score, ceiling = (foreground_iou(p, scenes, chosen) for p in (pictures, scenes.images[chosen]))
+        return {"control by scribble: foreground IoU": Score(score, ceiling)}
+    if kind == "normals":
+        score, ceiling = (normals_alike(p, scenes, chosen) for p in (pictures, scenes.images[chosen]))
+        return {"control by normals: angle on objects, degrees": Score(score, ceiling)}
     if kind == "depth":
         score, ceiling = (depth_alike(p, scenes, chosen) for p in (pictures, scenes.images[chosen]))
         return {"control by depth: Pearson": Score(score, ceiling)}
@@ -106,6 +112,13 @@ def depth_alike(pictures: Picture, scenes: Scenes, chosen: NDArray[np.intp]) -> 
     read = reader("depth")(to_tensor(pictures)).predicted_depth.numpy()
     pairs = zip(read, scenes.depth[chosen], strict=True)
     return float(np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs]))
+
+
+@torch.no_grad()
+def normals_alike(pictures: Picture, scenes: Scenes, chosen: NDArray[np.intp]) -> float:
+    """Return the mean angle in degrees, on objects, of normals read from pictures with the true ones."""
+    read = train_normals.predict(reader("normals"), to_tensor(pictures))
+    return float(train_normals.angles(read, scenes, chosen)[scenes.instances[chosen] > 0].mean())
 
 
 def poses_alike(pictures: Picture, scenes: Scenes, chosen: NDArray[np.intp]) -> float:

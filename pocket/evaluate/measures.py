@@ -9,7 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 import torch
 
 from pocket.bundle import CONTROLS
-from pocket.evaluate import readers
+from pocket.evaluate import readers, styled
 from pocket.evaluate.costs import memory, picture_time
 from pocket.evaluate.drawing import control, text_to_image
 from pocket.evaluate.floors import Score, Scores
@@ -18,6 +18,9 @@ from pocket.evaluate.held_out import HELD_OUT, scenes_of
 MEASURES: dict[str, Callable[[str], Scores]] = {
     **{f"control by {kind}": functools.partial(control, kind) for kind in CONTROLS},
     "text to image": text_to_image,
+    "styles": styled.styled,
+    "questions": styled.vqa,
+    "normals": readers.normals,
     "CLIP": readers.clip,
     "depth": readers.depth,
     "segmentation": readers.segmentation,

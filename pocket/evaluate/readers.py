@@ -8,6 +8,7 @@ from pocket import (
     train_caption,
     train_clip,
     train_depth,
+    train_normals,
     train_people,
     train_pose,
     train_segmentation,
@@ -35,6 +36,12 @@ def depth(split: str) -> Scores:
     model = reader("depth")
     found = train_depth.measure(model, scenes_of(split), SCENES)
     return {f"depth: {name}": Score(value) for name, value in found.items()}
+
+
+def normals(split: str) -> Scores:
+    """Measure the normals."""
+    found = train_normals.measure(reader("normals"), scenes_of(split), SCENES)
+    return {f"normals: {name}, degrees": Score(value) for name, value in found.items()}
 
 
 def people(split: str) -> Scores:
