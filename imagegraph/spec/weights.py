@@ -27,6 +27,7 @@ class Source(Strict):
     Attributes:
         kind: what it is for its component: part of the model itself (`base`, `vae`), or one of any number
             that steer it (`control`) or change it (`adapter`).
+        files: of a repository, the paths that are taken, where they are not those that `from_pretrained` reads.
     """
 
     repo: Annotated[str | None, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = None
@@ -34,6 +35,7 @@ class Source(Strict):
     url: Annotated[str | None, Field(pattern=r"^[a-z][a-z0-9+.-]*://.")] = None
     revision: Annotated[str | None, Field(pattern=r"^[0-9a-f]{40}$")] = None
     kind: Literal["base", "vae", "control", "adapter"] = "base"
+    files: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None
 
     @pydantic.model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -45,6 +47,8 @@ class Source(Strict):
             raise ValueError(f"'{self.url}' is not pinned: needs 'revision', as `model-init hash` prints it")
         if self.path and self.revision:
             raise ValueError("'revision' belongs to 'repo' and 'url'")
+        if self.files and not self.repo:
+            raise ValueError("'files' belongs to 'repo'")
         return self
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -90,22 +90,25 @@ class Origin(Protocol):
 def origin_of(source: Source) -> Origin:
     """Returns the origin that a source names."""
     if source.repo:
-        return Hub(source.repo, str(source.revision))
+        return Hub(source.repo, str(source.revision), source.files)
     return Folder(source.url or str(weights.ROOT / str(source.path)))
 
 
 class Hub:
     """A repository of the hub at a revision, read by the hub's own client."""
 
-    def __init__(self, repo: str, revision: str) -> None:
+    def __init__(self, repo: str, revision: str, files: Sequence[str] | None = None) -> None:
         """Takes a commit, or a branch or tag, which may be another commit tomorrow.
+
+        Args:
+            files: the paths that are needed, where they are not those that `from_pretrained` reads.
 
         Raises:
             WrongPin: no repository can have that name.
         """
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
             raise WrongPin(f"expected a repository as owner/name, got {shorten(repo)}")
-        self._repo, self._revision = repo, revision
+        self._repo, self._revision, self._files = repo, revision, files
         self._api = _hub_api()
 
     def commit(self) -> str:
@@ -122,7 +125,7 @@ class Hub:
         )
 
     def files(self) -> list[Remote]:
-        """Lists the files that `from_pretrained` reads."""
+        """Lists the files that were named, or else those that `from_pretrained` reads."""
         from huggingface_hub import get_hf_file_metadata
         from huggingface_hub.hf_api import RepoFile
 
@@ -135,13 +138,19 @@ class Hub:
             ]
         )
         by_path = {item.path: item for item in tree}
-        pipeline = self._ask(self._pipeline) if PIPELINE in by_path else None
-        chosen = [self._remote(by_path[path]) for path in needed(by_path, pipeline) if path in by_path]
+        if lacking := [path for path in self._files or () if path not in by_path]:
+            raise WrongPin(f"{self._repo} at {self._revision} has no file {lacking[0]}")
+        chosen = [self._remote(by_path[path]) for path in self._files or self._loadable(by_path)]
         if not chosen:
             raise WrongPin(f"{self._repo} at {self._revision} has no file that can be loaded")
         # Everybody may list a gated repository; only a file says whether we are let in.
         self._ask(lambda: get_hf_file_metadata(self._url(chosen[0].path)))
         return together(chosen)
+
+    def _loadable(self, by_path: Mapping[str, Any]) -> list[str]:
+        """Returns the paths that `from_pretrained` reads."""
+        pipeline = self._ask(self._pipeline) if PIPELINE in by_path else None
+        return [path for path in needed(by_path, pipeline) if path in by_path]
 
     def fetch(self, file: Remote, landing: Landing, attempt: int) -> None:
         """Downloads over Xet where the hub and this machine have it, else (or when that failed) over HTTP."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import pydantic
 
@@ -36,6 +37,17 @@ class Catalogue(_Partial):
     """The catalogue as far as it names weights."""
 
     entries: Mapping[str, Entry]
+
+    @pydantic.model_validator(mode="after")
+    def _one_choice_of_files(self) -> Self:
+        """Refuses two choices of files of one snapshot: whichever came last would take the other's away."""
+        chosen: dict[tuple[str, str | None], tuple[str, ...] | None] = {}
+        for entry in self.entries.values():
+            for variant in entry.bundles.values():
+                for source in variant.weights.values():
+                    if source.files != chosen.setdefault((source.repository, source.revision), source.files):
+                        raise ValueError(f"{source}: name the same 'files' wherever it stands")
+        return self
 
     @classmethod
     def read(cls, added: Sequence[Path] = ()) -> Catalogue:

@@ -29,6 +29,25 @@ def test_a_pull_brings_the_files_that_are_loaded_and_no_others(machine: Machine,
     assert not hub.asked("pytorch_model.bin|fp16|ckpt|emaonly|README|images")
 
 
+def test_files_that_a_source_names_are_brought_and_no_others(machine: Machine, hub: Hub):
+    text = machine.catalogue.read_text()
+    named = text.replace(f"{COMMITS[DEPTH]}}}", f"{COMMITS[DEPTH]}, files: [pytorch_model.bin]}}")
+    machine.catalogue.write_text(named)
+    machine.pull("--entry=depth")
+    assert set(folder(machine.snapshot(DEPTH))) == {"pytorch_model.bin"}
+    assert "fetched 0 B" in machine.pull("--entry=depth", HF_HUB_OFFLINE="1")
+    machine.catalogue.write_text(named.replace("pytorch_model.bin", "scannet.pt"))
+    shutil.rmtree(machine.cache)
+    assert f"{DEPTH} at {COMMITS[DEPTH]} has no file scannet.pt" in machine.pull("--entry=depth", code=2)
+
+
+def test_two_choices_of_files_of_one_repository_are_refused(machine: Machine):
+    depth = f"{{repo: {DEPTH}, revision: {COMMITS[DEPTH]}, files: [config.json]}}"
+    other = f"  normals: {{bundles: {{real: {{weights: {{model: {depth}}}}}}}}}\n"
+    machine.catalogue.write_text(machine.catalogue.read_text() + other)
+    assert f"{DEPTH}: name the same 'files' wherever it stands" in machine.pull("--entry=depth", code=2)
+
+
 def test_a_second_pull_asks_nobody_and_writes_nothing(machine: Machine, hub: Hub):
     machine.pull()
     before, asked = state(machine.cache), len(hub.requests)

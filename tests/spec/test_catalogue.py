@@ -42,6 +42,7 @@ def with_weights(source: str) -> str:
             ":9: .*'revision' belongs to 'repo' and 'url'",
         ),
         (with_weights("{url: s3://bucket/net}"), ":9: .*is not pinned: needs .* `model-init hash`"),
+        (with_weights("{path: pocket, files: [a.pt]}"), ":9: .*'files' belongs to 'repo'"),
         (with_weights("{}"), ":9: .*needs one of 'repo', 'path' and 'url'"),
         (with_weights("{path: pocket, repo: a/b}"), ":9: .*needs one of 'repo', 'path' and 'url'"),
         (
