@@ -212,8 +212,8 @@ class Catalogue(Strict):
                 if other not in self.entries:
                     raise Misplaced(at, str(UnknownName("entry", other, self.entries)))
                 lacking = sorted(entry.bundles.keys() - self.entries[other].bundles)
-                # Of all priors an entry uses, in each bundle, those that exist there.
-                if lacking and tuple(entry.uses.values()) != self.priors:
+                # Whoever takes any number of others uses, in each bundle, those that exist there.
+                if lacking and entry.kind.opens != "uses":
                     raise Misplaced(at, f"'{other}' does not exist in bundle '{lacking[0]}'")
         for name, item in self.graphs.items():
             for node in item.root.walk():

@@ -256,10 +256,14 @@ def _at_home(said: Any, folder: Path) -> Any:
 
 
 def _using(entry: Any, priors: Sequence[Any]) -> Any:
-    """Puts the priors where an entry uses the word `priors`."""
-    if isinstance(entry, dict) and entry.get("uses") == PRIORS:
-        return {**entry, "uses": {prior: prior for prior in priors}}
-    return entry
+    """Puts the priors where an entry uses the word `priors`, alone or in a list; roles are called as entries."""
+    if not isinstance(entry, dict):
+        return entry
+    listed = [PRIORS] if entry.get("uses") == PRIORS else entry.get("uses")
+    if not isinstance(listed, list):
+        return entry
+    names = [one for item in listed for one in (priors if item == PRIORS else [item])]
+    return {**entry, "uses": {name: name for name in names}}
 
 
 def _spread(part: Any, priors: Sequence[Any]) -> Any:

@@ -126,6 +126,18 @@ def test_what_cannot_be_added_is_said_with_file_and_line(read, text, message):
         read(FIRST, text)
 
 
+def test_an_entry_uses_priors_and_others_beside_them(read):
+    text = """entries:
+  twice: {like: double, bundles: {sd15: null}}
+  reading: {like: reading, uses: [priors, twice]}
+"""
+    catalogue = read(FIRST, text)
+    assert dict(catalogue.entry("reading").uses) == {"double": "double", "twice": "twice"}
+    assert catalogue.with_uses(["reading"], "sd15") == ["double", "reading"], "what does not exist is not used"
+    with pytest.raises(InvalidDocument, match=r"1/own.yaml:2: .*uses: unknown entry 'tripled'"):
+        read(FIRST, "entries:\n  reading: {like: reading, uses: [priors, tripled]}\n")
+
+
 def test_added_priors_are_read_where_all_are(read):
     text = """priors: [twice]
 entries: {twice: {like: double, bundles: {sd15: null}}}
