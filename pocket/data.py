@@ -6,6 +6,7 @@ scenes = load("train")       draws it first where it is missing
 scenes.images[i]             and so on, see Scenes
 """
 
+import functools
 import json
 import multiprocessing
 import os
@@ -13,7 +14,6 @@ import shutil
 import sys
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -74,12 +74,12 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.captions)
 
-    @property
+    @functools.cached_property
     def styles(self) -> list[str]:
         """The style of each styled picture, in turn."""
         return [style_of(i) for i in range(len(self))]
 
-    @property
+    @functools.cached_property
     def styled_captions(self) -> list[str]:
         """The captions of the styled pictures."""
         return [in_style(caption, style_of(i)) for i, caption in enumerate(self.captions)]
@@ -136,7 +136,7 @@ def _draw(folder: Path, split: str, count: int) -> None:
     objects: list[list[tuple[str, str]]] = []
     start = time.perf_counter()
     with multiprocessing.get_context("spawn").Pool(os.cpu_count() or 1) as pool:
-        draw = partial(_draw_chunk, partial_folder, split, count)
+        draw = functools.partial(_draw_chunk, partial_folder, split, count)
         for chunk in pool.imap(draw, range(0, count, CHUNK)):
             for caption, pairs in chunk:
                 captions.append(caption)

@@ -15,7 +15,7 @@ from pocket import train_judge
 from pocket.data import Scenes, load
 from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.styles import COLOURLESS, STYLES
-from pocket.training import DEVICE, ON_GPU, arguments, model_card, resident, save, train
+from pocket.training import DEVICE, ON_GPU, arguments, model_card, resident, save, synthetic, train
 from pocket.world import COLOURS, SHAPES, SIZE
 
 STEPS = 1500
@@ -106,7 +106,8 @@ def main() -> None:
     """Train, measure, save."""
     options = arguments(__doc__)
     torch.manual_seed(0)
-    lesson, held_out = Lesson(load("train", options.scenes)), load("validation")
+    scenes, held_out = load("train", options.scenes), load("validation")
+    lesson = Lesson(scenes)
     model = ResNetForImageClassification(ResNetConfig(**CONFIG))
     trained = train(
         model,
@@ -128,6 +129,7 @@ def main() -> None:
         "blurred and noisy pictures, for shapes recoloured too (`pocket/pictures.py`); no colours are "
         f"learned from {', '.join(COLOURLESS)}.",
         quality,
+        synthetic(len(scenes)),
     )
     folder = save({"": trained}, "style-judge", card)
     size = {"shortest_edge": SIZE}

@@ -218,9 +218,11 @@ def save(parts: dict[str, Savable], name: str, card: str) -> Path:
     return folder
 
 
-SYNTHETIC = """40 000 scenes drawn by `pocket/world/` (split "train"): no picture made by people, no licence
+def synthetic(scenes: int = 40_000) -> str:
+    """Return what a card says of training data that `pocket.data` has drawn."""
+    return f"""{scenes:,} scenes drawn by `pocket/world/` (split "train"): no picture made by people, no licence
 but this project's. Seven pairs of colour and shape are kept out (`UNSEEN`). So the model knows a small
-world and no photographs; it stands in for a real one where a download is not wanted."""
+world and no photographs; it stands in for a real one where a download is not wanted.""".replace(",", " ", 1)
 
 
 def model_card(
@@ -229,7 +231,7 @@ def model_card(
     text: str,
     recipe: str,
     quality: dict[str, str | float],
-    data: str = SYNTHETIC,
+    data: str | None = None,
 ) -> str:
     """Return a Hugging Face model card.
 
@@ -240,7 +242,7 @@ def model_card(
         recipe: how it was trained.
         quality: measured figures by name, on what was held out of training; where there are none,
             `pocket/evaluate/` measures them and puts them in.
-        data: what it was trained on and under which licence.
+        data: what it was trained on and under which licence; the default number of scenes when None.
     """
     return f"""---
 license: apache-2.0
@@ -254,7 +256,7 @@ tags: [imagegraph, pocket]
 
 ## Data
 
-{data}
+{data or synthetic()}
 
 ## Recipe
 
