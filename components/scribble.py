@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -66,7 +67,7 @@ class Scribble(Reader):
 
 
 def thicken(strokes: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:
-    """Returns strokes [h, w], white on black; thinner ones than `width` px, on average, become so thick."""
+    """Returns strokes [h, w], white on black; if on average thinner than `width` px, they become so thick."""
     import cv2
 
     drawing: NDArray[np.uint8] = strokes.astype(np.uint8) * 255
@@ -74,6 +75,6 @@ def thicken(strokes: NDArray[np.bool_], width: int) -> NDArray[np.uint8]:
     around = sum(cv2.arcLength(outline, True) for outline in outlines)
     thickness = 2 * strokes.sum() / max(around, 1)
     if thickness < width:
-        lacking = round(width - thickness) + 1
+        lacking = math.ceil(width - thickness) + 1
         drawing = cv2.dilate(drawing, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (lacking, lacking)))
     return drawing
