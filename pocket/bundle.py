@@ -38,6 +38,7 @@ READERS: dict[str, Any] = {
     "segmentation": AutoModelForSemanticSegmentation,
     "segment": SamModel,
     "depth": AutoModelForDepthEstimation,
+    "segment": SamModel,
     "normals": AutoModelForSemanticSegmentation,
     "people": AutoModelForObjectDetection,
     "pose": VitPoseForPoseEstimation,

@@ -15,13 +15,23 @@ from pocket import train_judge
 from pocket.data import Scenes, load
 from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.styles import COLOURLESS, STYLES
-from pocket.training import DEVICE, ON_GPU, arguments, model_card, resident, save, synthetic, train
+from pocket.training import (
+    DEVICE,
+    ON_GPU,
+    WEIGHTS,
+    arguments,
+    model_card,
+    resident,
+    save,
+    synthetic,
+    train,
+)
 from pocket.world import COLOURS, SHAPES, SIZE
 
 STEPS = 1500
 BATCH = 256 if ON_GPU else 32
 PLAIN_SHARE = 0.2  # of the pictures
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 1e-3
 PLAIN = "plain"
 MANNERS = (PLAIN, *STYLES)
 NAMES = (*MANNERS, *SHAPES, *COLOURS)
@@ -30,6 +40,17 @@ CONFIG = train_judge.CONFIG | {
     "label2id": {name: i for i, name in enumerate(NAMES)},
 }
 WITHOUT_COLOUR = [MANNERS.index(style) for style in COLOURLESS]
+
+
+def make_model() -> ResNetForImageClassification:
+    """Build the model, which knows shapes and colours as the judge of plain pictures does, no manner yet."""
+    model = ResNetForImageClassification(ResNetConfig(**CONFIG))
+    known = ResNetForImageClassification.from_pretrained(WEIGHTS / "judge", dtype=torch.float32)
+    model.resnet.load_state_dict(known.resnet.state_dict())
+    mine, theirs = model.classifier[-1], known.classifier[-1]
+    with torch.no_grad():
+        mine.weight[len(MANNERS) :], mine.bias[len(MANNERS) :] = theirs.weight, theirs.bias
+    return model
 
 
 class Lesson:
@@ -108,7 +129,7 @@ def main() -> None:
     torch.manual_seed(0)
     scenes, held_out = load("train", options.scenes), load("validation")
     lesson = Lesson(scenes)
-    model = ResNetForImageClassification(ResNetConfig(**CONFIG))
+    model = make_model()
     trained = train(
         model,
         lambda rng: loss(model, lesson, rng),
@@ -125,7 +146,8 @@ def main() -> None:
         "`ResNetForImageClassification` for pictures of 128 x 128 px with one object, plain or in a style of "
         f"`pocket/styles.py`. Its first {len(MANNERS)} logits are manners, then {len(SHAPES)} shapes, then "
         f"{len(COLOURS)} colours. It measures pocket's drawing models and is no part of the bundle.",
-        f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH}, {PLAIN_SHARE:.0%} of them plain; mirrored, "
+        f"From the weights of `judge`; AdamW, {LEARNING_RATE} cosine, batches of {BATCH}, "
+        f"{PLAIN_SHARE:.0%} of them plain; mirrored, "
         "blurred and noisy pictures, for shapes recoloured too (`pocket/pictures.py`); no colours are "
         f"learned from {', '.join(COLOURLESS)}.",
         quality,

@@ -1,5 +1,7 @@
 """Train pocket's answers: a BLIP that says yes or no to a question about the style of a picture."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,14 +18,14 @@ from pocket.data import Scenes, load
 from pocket.patches import PATCH, PatchLesson, patch_truth
 from pocket.pictures import HALF, roughen, to_tensor
 from pocket.styles import STYLES
-from pocket.training import DEVICE, ON_GPU, arguments, model_card, resident, save, train
+from pocket.training import DEVICE, ON_GPU, WEIGHTS, arguments, model_card, resident, save, train
 from pocket.world import SIZE
 
 STEPS = 2500
 BATCH = 128 if ON_GPU else 32
 PLAIN_SHARE = 0.3  # of the pictures
 OWN, OTHER = 0.45, 0.4  # of the questions are about the picture's style, about another; the rest is FOREIGN
-LEARNING_RATE = 1e-3
+LEARNING_RATE, ON_LEARNING_RATE = 1e-3, 3e-4
 WIDTH, TEXT_WIDTH = 96, 96
 LENGTH = 16  # tokens; the longest question takes 13
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -78,23 +80,17 @@ def make_model(tokenizer: BertTokenizer) -> BlipForQuestionAnswering:
     return BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=vision))
 
 
-def ask(
-    model: BlipForQuestionAnswering, pixels: Tensor, tokens: Tensor, mask: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return what the model has seen [N, 1 + patches, width] and understood of questions [N, L, width].
+def understand(model: BlipForQuestionAnswering, seen: Tensor, tokens: Tensor) -> Tensor:
+    """Return what the model has understood of questions [N, L, width].
 
     Args:
         model: BLIP.
-        pixels: [N, 3, H, W] in -1..1.
-        tokens: ids of the questions [N, L].
-        mask: which of them are words [N, L].
+        seen: what its vision model says of a picture for each, [N, 1 + patches, width].
+        tokens: ids of the questions [N, L]; no padding, to which BLIP's decoder would listen.
     """
-    seen = model.vision_model(pixel_values=pixels).last_hidden_state
     whole = torch.ones(seen.shape[:2], dtype=torch.long, device=seen.device)
-    understood = model.text_encoder(
-        input_ids=tokens, attention_mask=mask, encoder_hidden_states=seen, encoder_attention_mask=whole
-    ).last_hidden_state
-    return seen, understood
+    answer = model.text_encoder(input_ids=tokens, encoder_hidden_states=seen, encoder_attention_mask=whole)
+    return answer.last_hidden_state
 
 
 class Lesson:
@@ -105,12 +101,13 @@ class Lesson:
         names = list(STYLES)
         self._styles = np.array([names.index(style) for style in scenes.styles])
         self._patches = patch_truth(scenes, np.arange(len(scenes)))
-        asked = tokenizer(questions(), padding=True, return_tensors="pt").to(DEVICE)
-        self._tokens, self._mask = asked.input_ids, asked.attention_mask
+        asked = tokenizer(questions()).input_ids
+        self._tokens = [torch.tensor(tokens, device=DEVICE) for tokens in asked]
+        self._lengths = np.array([len(tokens) for tokens in asked])
         self._answers = tokenizer([NO, YES], return_tensors="pt").input_ids.to(DEVICE)
 
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return pictures, questions, their masks, answers and the truth of patches."""
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, NDArray[np.intp], Tensor, Tensor]:
+        """Return pictures, the indices of questions, answers and the truth of patches."""
         chosen = rng.integers(len(self._styles), size=BATCH)
         first = round(PLAIN_SHARE * BATCH)
         style = self._styles[chosen]
@@ -119,42 +116,44 @@ class Lesson:
         foreign = rng.integers(len(STYLES), len(questions()), BATCH)
         asked = np.choose(kind, [style, other, foreign])
         yes = (asked == style) & (np.arange(BATCH) >= first)
-        index, asked, yes = (torch.from_numpy(a).to(DEVICE) for a in (chosen, asked, yes.astype(int)))
+        index, yes = (torch.from_numpy(a).to(DEVICE) for a in (chosen, yes.astype(int)))
         images = torch.cat([self._images[0][index[:first]], self._images[1][index[first:]]])
-        return (
-            to_tensor(images),
-            self._tokens[asked],
-            self._mask[asked],
-            self._answers[yes],
-            self._patches[index],
-        )
+        return to_tensor(images), asked, self._answers[yes], self._patches[index]
+
+    def equally_long(self, asked: NDArray[np.intp]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield for each length the rows of the questions that are so long, and their ids [rows, L]."""
+        for length in np.unique(self._lengths[asked]):
+            rows = np.flatnonzero(self._lengths[asked] == length)
+            tokens = torch.stack([self._tokens[question] for question in asked[rows]])
+            yield torch.from_numpy(rows).to(DEVICE), tokens
 
 
 def loss(parts: nn.ModuleDict, lesson: Lesson, rng: np.random.Generator) -> Tensor:
     """Return the loss of a random batch."""
-    pictures, tokens, mask, answers, patches = lesson.batch(rng)
-    seen, understood = ask(parts["blip"], roughen(pictures, rng), tokens, mask)
-    answered = parts["blip"].text_decoder(
-        input_ids=answers,
-        encoder_hidden_states=understood,
-        encoder_attention_mask=mask,
-        labels=answers,
-        reduction="mean",
-    )
-    return answered.loss + parts["patches"](seen, patches)
+    pictures, asked, answers, patches = lesson.batch(rng)
+    seen = parts["blip"].vision_model(pixel_values=roughen(pictures, rng)).last_hidden_state
+    total = parts["patches"](seen, patches)
+    for rows, tokens in lesson.equally_long(asked):
+        answered = parts["blip"].text_decoder(
+            input_ids=answers[rows],
+            encoder_hidden_states=understand(parts["blip"], seen[rows], tokens),
+            labels=answers[rows],
+            reduction="mean",
+        )
+        total = total + answered.loss * len(rows) / len(asked)
+    return total
 
 
 @torch.no_grad()
 def chance_of_yes(
-    model: BlipForQuestionAnswering, tokenizer: BertTokenizer, pixels: Tensor, asked: list[str]
+    model: BlipForQuestionAnswering, tokenizer: BertTokenizer, pixels: Tensor, question: str
 ) -> NDArray[np.float32]:
-    """Return the probability of yes against no [N] for pictures [N, 3, H, W] and a question for each."""
-    words = tokenizer(asked, padding=True, return_tensors="pt").to(pixels.device)
-    _, understood = ask(model, pixels, words.input_ids, words.attention_mask)
-    start = torch.full((len(asked), 1), tokenizer.cls_token_id, device=pixels.device)
-    logits = model.text_decoder(
-        input_ids=start, encoder_hidden_states=understood, encoder_attention_mask=words.attention_mask
-    ).logits[:, -1]
+    """Return the probability of yes against no [N] to a question about pictures [N, 3, H, W]."""
+    seen = model.vision_model(pixel_values=pixels).last_hidden_state
+    tokens = tokenizer(question, return_tensors="pt").input_ids.to(pixels.device)
+    understood = understand(model, seen, tokens.expand(len(pixels), -1))
+    start = torch.full((len(pixels), 1), tokenizer.cls_token_id, device=pixels.device)
+    logits = model.text_decoder(input_ids=start, encoder_hidden_states=understood).logits[:, -1]
     pair = logits[:, tokenizer.convert_tokens_to_ids([NO, YES])]
     return pair.softmax(1)[:, 1].cpu().numpy()
 
@@ -163,8 +162,8 @@ def about_styles(
     model: BlipForQuestionAnswering, tokenizer: BertTokenizer, pixels: Tensor
 ) -> NDArray[np.float32]:
     """Return the probability [N, styles] that pictures [N, 3, H, W] are in each style."""
-    asked = [[QUESTION.format(style)] * len(pixels) for style in STYLES]
-    return np.stack([chance_of_yes(model, tokenizer, pixels, questions) for questions in asked], axis=1)
+    asked = [QUESTION.format(style) for style in STYLES]
+    return np.stack([chance_of_yes(model, tokenizer, pixels, question) for question in asked], axis=1)
 
 
 def measure(
@@ -176,7 +175,7 @@ def measure(
     yes = about_styles(model, tokenizer, pixels)
     own = np.arange(len(STYLES)) == truth[:, None]
     plain = to_tensor(scenes.images[:count])
-    foreign = [chance_of_yes(model, tokenizer, plain, [q] * len(plain)) for q in questions()]
+    foreign = [chance_of_yes(model, tokenizer, plain, q) for q in questions()]
     # As many questions about the right style as about wrong ones.
     return {
         "style told": float(((yes[own] > 0.5).mean() + (yes[~own] <= 0.5).mean()) / 2),
@@ -191,14 +190,17 @@ def main() -> None:
     torch.manual_seed(0)
     tokenizer = make_tokenizer()
     lesson, held_out = Lesson(load("train", options.scenes), tokenizer), load("validation")
-    parts = nn.ModuleDict({"blip": make_model(tokenizer), "patches": PatchLesson(WIDTH)})
+    model = make_model(tokenizer)
+    if options.on:
+        model = BlipForQuestionAnswering.from_pretrained(WEIGHTS / "vqa", dtype=torch.float32)
+    parts = nn.ModuleDict({"blip": model, "patches": PatchLesson(WIDTH)})
     trained = train(
         parts,
         lambda rng: loss(parts, lesson, rng),
         options,
         name="vqa",
         steps=STEPS,
-        learning_rate=LEARNING_RATE,
+        learning_rate=ON_LEARNING_RATE if options.on else LEARNING_RATE,
     )
     quality = measure(trained["blip"], tokenizer, held_out)
     print(quality)

@@ -220,9 +220,10 @@ def save(parts: dict[str, Savable], name: str, card: str) -> Path:
 
 def synthetic(scenes: int = 40_000) -> str:
     """Return what a card says of training data that `pocket.data` has drawn."""
-    return f"""{scenes:,} scenes drawn by `pocket/world/` (split "train"): no picture made by people, no licence
+    count = f"{scenes:,}".replace(",", " ")
+    return f"""{count} scenes drawn by `pocket/world/` (split "train"): no picture made by people, no licence
 but this project's. Seven pairs of colour and shape are kept out (`UNSEEN`). So the model knows a small
-world and no photographs; it stands in for a real one where a download is not wanted.""".replace(",", " ", 1)
+world and no photographs; it stands in for a real one where a download is not wanted."""
 
 
 def model_card(
