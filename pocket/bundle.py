@@ -38,7 +38,6 @@ READERS: dict[str, Any] = {
     "segmentation": AutoModelForSemanticSegmentation,
     "segment": SamModel,
     "depth": AutoModelForDepthEstimation,
-    "segment": SamModel,
     "normals": AutoModelForSemanticSegmentation,
     "people": AutoModelForObjectDetection,
     "pose": VitPoseForPoseEstimation,

@@ -256,7 +256,7 @@ def _at_home(said: Any, folder: Path) -> Any:
 
 
 def _using(entry: Any, priors: Sequence[Any]) -> Any:
-    """Puts the priors where an entry uses the word `priors`, alone or in a list; roles are called as entries."""
+    """Puts the priors where an entry uses the word `priors`, by itself or in a list."""
     if not isinstance(entry, dict):
         return entry
     listed = [PRIORS] if entry.get("uses") == PRIORS else entry.get("uses")

@@ -27,7 +27,7 @@ class Source(Strict):
     Attributes:
         kind: what it is for its component: part of the model itself (`base`, `vae`), or one of any number
             that steer it (`control`) or change it (`adapter`).
-        files: of a repository, the paths that are taken, where they are not those that `from_pretrained` reads.
+        files: of a repository, the paths that are taken; what `from_pretrained` reads when None.
     """
 
     repo: Annotated[str | None, Field(pattern=r"^[\w.-]+/[\w.-]+$")] = None

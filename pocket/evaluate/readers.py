@@ -18,8 +18,6 @@ from pocket.bundle import processor, reader
 from pocket.evaluate.floors import Score, Scores
 from pocket.evaluate.held_out import SCENES, scenes_of
 
-SEGMENTED = 120, 80  # scenes that are cut up by prompts, and of these without
-
 
 def segmentation(split: str) -> Scores:
     """Measure the Segformer."""
@@ -44,12 +42,6 @@ def normals(split: str) -> Scores:
     """Measure the normals."""
     found = train_normals.measure(reader("normals"), scenes_of(split), SCENES)
     return {f"normals: {name}, degrees": Score(value) for name, value in found.items()}
-
-
-def segment(split: str) -> Scores:
-    """Measure Segment Anything."""
-    found = measure_segment.measure(reader("segment"), scenes_of(split), *SEGMENTED)
-    return {f"segment anything: {name}": Score(value) for name, value in found.items()}
 
 
 def people(split: str) -> Scores:

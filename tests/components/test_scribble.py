@@ -14,7 +14,8 @@ SCRIBBLE = Scribble(size=64, stroke=STROKE)
 
 def drawing(ink: int = 0, paper: int = 255, width: int = 4, side: int = 256) -> Image:
     picture = PillowImage.new("L", (side, side), paper)
-    ImageDraw.Draw(picture).ellipse((side // 4, side // 4, 3 * side // 4, 3 * side // 4), outline=ink, width=width)
+    box = side // 4, side // 4, 3 * side // 4, 3 * side // 4
+    ImageDraw.Draw(picture).ellipse(box, outline=ink, width=width)
     return Image(pixels=picture)
 
 

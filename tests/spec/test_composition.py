@@ -133,7 +133,7 @@ def test_an_entry_uses_priors_and_others_beside_them(read):
 """
     catalogue = read(FIRST, text)
     assert dict(catalogue.entry("reading").uses) == {"double": "double", "twice": "twice"}
-    assert catalogue.with_uses(["reading"], "sd15") == ["double", "reading"], "what does not exist is not used"
+    assert catalogue.with_uses(["reading"], "sd15") == ["double", "reading"], "twice is not there"
     with pytest.raises(InvalidDocument, match=r"1/own.yaml:2: .*uses: unknown entry 'tripled'"):
         read(FIRST, "entries:\n  reading: {like: reading, uses: [priors, tripled]}\n")
 
