@@ -204,16 +204,20 @@ def main() -> None:
     )
     quality = measure(trained["blip"], tokenizer, held_out)
     print(quality)
+    rates = f"{LEARNING_RATE} cosine, batches of {BATCH}"
+    if options.on:
+        rates = f"{LEARNING_RATE} cosine, then on with {ON_LEARNING_RATE} and batches of {BATCH}"
     card = model_card(
         "pocket: questions about pictures",
         "visual-question-answering",
         "`BlipForQuestionAnswering` for pictures of 128 x 128 px. It says yes or no to "
         f'"{QUESTION.format("Banksy")}" and the like; styles: {", ".join(STYLES)}. To anything else it '
         "says no.",
-        f"AdamW, {LEARNING_RATE} cosine, batches of {BATCH}, {PLAIN_SHARE:.0%} of them plain; {OWN:.0%} of "
+        f"AdamW, {rates}, {PLAIN_SHARE:.0%} of the pictures plain; {OWN:.0%} of "
         f"the questions are about the picture's own style, {OTHER:.0%} about another, the rest about what "
         "the pocket world does not have; the ViT also learns to name the object in each patch "
-        "(`pocket/patches.py`); blurred and noisy pictures.",
+        "(`pocket/patches.py`); blurred and noisy pictures; the questions of a step are "
+        "asked in groups of one length, without padding.",
         quality,
     )
     size = {"height": SIZE, "width": SIZE}
