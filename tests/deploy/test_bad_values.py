@@ -11,7 +11,7 @@ BAD = {
         "at '/platform': value must be one of 'plain', 'seldon', 'kserve'",
     ),
     "misspelt key": ("engine.replica=1", "additional properties 'replica' not allowed"),
-    "unknown graph": ("graph=reimagin", "unknown name 'reimagin'; known: caption, create, depth"),
+    "unknown graph": ("graph=reimagin", "unknown name 'reimagin'; known: analyze, "),
     "unknown bundle": (
         "bundle=sd16",
         "bundle of graph 'reimagine': unknown name 'sd16'; known: photo, pocket, sd15",
