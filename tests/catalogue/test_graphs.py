@@ -20,6 +20,10 @@ CATALOGUE = Catalogue.read()
 REQUESTS: dict[str, dict[str, Any]] = {
     "with a photo": {"image": Image((ROOT / "pocket/examples/scene.png").read_bytes())},
     "with a prompt": {"prompt": "a red sphere"},
+    "with a drawing": {
+        "prompt": "a red cone",
+        "drawing": Image((ROOT / "pocket/examples/drawing.png").read_bytes()),
+    },
 }
 GRAPHS = [
     pytest.param(name, bundle, id=f"{name}-{bundle}")
@@ -47,7 +51,7 @@ def test_graph_answers_all_that_it_promises(name: str, bundle: str, request_: st
     with Embedded(root, bundle, CATALOGUE, "cpu") as embedded:
         answer = asyncio.run(embedded.run(values, context))
     if root.type is not NodeType.ROUTER:
-        optional = {"clip_image", "fidelity"}  # need a photo
+        optional = {"clip_image", "fidelity", "scribble"}  # need a photo, or a drawing
         assert graph.outputs(root, signatures) - optional <= set(answer.values)
     for node in context.timings:
         assert context.timings[node] > 0
