@@ -24,6 +24,7 @@ from components.plan import (
     check_shape,
     choose_pictures,
     count_up,
+    share_of_each,
 )
 from components.pretrained import pretrained, shared
 from imagegraph.component import Batched, Progress, Weights
@@ -187,8 +188,9 @@ class Generate(Batched):
             Field(description='Adapters (LoRA) to add, and how strongly: {"watercolour": 0.8}'),
         ] = {},  # noqa: B006  (never changed)
         combined_strength: Annotated[
-            Strength, Field(description="Factor of all strengths in the picture steered by all")
-        ] = 1.0,
+            Strength | None,
+            Field(description="Factor of all strengths in the picture steered by all; else by their number"),
+        ] = None,
         variants: Annotated[int, Field(ge=1, le=16, description="Pictures for each prompt and prior")] = 1,
         seed: Annotated[
             Seed,
@@ -227,6 +229,7 @@ class Generate(Batched):
         photo = image if image_strength is not None else None
         pictures = len(one_variant) * variants  # of a prompt
         pieces = [self._prompts.pieces([text, negative_prompt]) for text in texts]
+        acting = sum(controls.get(name, Control()).strength > 0 for name in maps)
         plan = Plan(
             prompts=[text for text in texts for _ in range(pictures)],
             negative_prompt=negative_prompt,
@@ -237,7 +240,7 @@ class Generate(Batched):
             adapters={name: strength for name, strength in adapters.items() if strength},
             maps={name: Image(pixels=one.map_rgb().resize(shape)) for name, one in maps.items()},
             controls=controls,
-            combined_strength=combined_strength,
+            combined_strength=share_of_each(acting) if combined_strength is None else combined_strength,
             steps=steps,
             guidance=guidance,
             shape=shape,

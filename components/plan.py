@@ -109,6 +109,15 @@ class Plan:
         return self.controls.get(role) or Control()
 
 
+def share_of_each(acting: int) -> float:
+    """Returns the factor of every control's strength in a picture that `acting` of them steer.
+
+    Each at its full strength, fidelity falls with every prior that is added. So it falls least, and CLIP
+    stays what one prior has: measured on pocket by load-tests/bench_combined.py.
+    """
+    return max(acting, 1) ** -0.25
+
+
 def check_shape(width: int, height: int, field: str) -> None:
     """Refuses a size that no node could read again."""
     if max(width, height) > MAX_ASPECT * min(width, height):

@@ -19,6 +19,7 @@ REPORT = HERE.parent / "docs" / "performance.md"
 BENCHMARKS = {
     "bench_start.py": "Start: until a picture is there, until a process is ready",
     "bench_generate.py": "Pictures from all priors: one batched loop against pipelines",
+    "bench_combined.py": "Pictures steered by several priors: how strongly by each",
     "bench_engine.py": "Engine: overhead and critical path",
     "bench_serving.py": "Serving: beside other servers, batches, and the engine in front of pods",
     "bench_model_init.py": "Weights: second run, verification, download",

@@ -85,7 +85,7 @@ def test_every_picture_equals_the_one_of_diffusers_pipelines(
     request, controls, base, unsteered, steered
 ) -> None:
     folders = request.getfixturevalue(base)
-    drawn = draw(load(folders), **controls)
+    drawn = draw(load(folders), **controls, combined_strength=1.0)
     assert drawn["steered_by"] == ["prompt", *controls, COMBINED]
     assert len({picture.data for picture in drawn["pictures"]}) == len(drawn["pictures"])
     for picture, name in zip(drawn["pictures"], drawn["steered_by"], strict=True):
