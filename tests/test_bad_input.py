@@ -91,9 +91,8 @@ def command(*arguments: str) -> Callable[[], Any]:
     """The command line; its exit code must tell whose fault it is."""
 
     def send() -> None:
-        sys.argv = ["imagegraph", *arguments]
         with pytest.raises(SystemExit) as left:
-            app.command_line()
+            app.command_line(arguments)
         assert isinstance(left.value.__context__, ImagegraphError)
         assert left.value.code == (2 if left.value.__context__.status < 499 else 1)
         raise left.value.__context__

@@ -46,6 +46,7 @@ def test_work_that_nobody_waits_for_any_more_is_not_begun() -> None:
         third = asyncio.create_task(worker.run(done.append, 3))
         await asyncio.sleep(0.01)
         second.cancel()
+        await asyncio.wait([second])
         go.set()
         await asyncio.gather(first, third)
         worker.close()

@@ -86,7 +86,7 @@ def test_the_chart_is_pushed_to_a_registry_and_renders_from_there(registry: str,
     pushed = chart.helm("push", str(archive), registry, "--plain-http")
     assert pushed.returncode == 0, pushed.stderr
     version = archive.stem.removeprefix("imagegraph-")
-    settings = ["--version", version, "--plain-http", "--kube-version", chart.generated.KUBERNETES]
+    settings = ["--version", version, "--plain-http", "--kube-version", chart.render.KUBERNETES]
     rendered = chart.helm("template", chart.RELEASE, f"{registry}/imagegraph", *settings)
     assert rendered.returncode == 0, rendered.stderr
     assert chart.parsed(rendered.stdout) == chart.objects()
@@ -97,7 +97,7 @@ def test_a_version_with_a_build_is_a_label_and_a_tag(tmp_path: Path) -> None:
     options = ["--version", version, "--app-version", version, "--destination", str(tmp_path)]
     assert chart.helm("package", str(chart.CHART), *options).returncode == 0
     [archive] = tmp_path.glob("*.tgz")
-    done = chart.helm("template", chart.RELEASE, str(archive), "--kube-version", chart.generated.KUBERNETES)
+    done = chart.helm("template", chart.RELEASE, str(archive), "--kube-version", chart.render.KUBERNETES)
     for one in chart.parsed(done.stdout):
         assert one["metadata"]["labels"]["app.kubernetes.io/version"] == label
         assert one["metadata"]["labels"]["helm.sh/chart"] == f"imagegraph-{label}"

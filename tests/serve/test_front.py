@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.serve.conftest import Server, outputs, request
-from tests.serve.test_hostile import exchange
+from tests.serve.hostile import exchange
 
 INFER = "/v2/models/m/infer"
 BODY = json.dumps(request(number=21)).encode()
