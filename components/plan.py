@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Self
@@ -115,7 +116,7 @@ def share_of_each(acting: int) -> float:
     Each at its full strength, fidelity falls with every prior that is added. So it falls least, and CLIP
     stays what one prior has: measured on pocket by load-tests/bench_combined.py.
     """
-    return max(acting, 1) ** -0.25
+    return math.pow(max(acting, 1), -0.25)
 
 
 def check_shape(width: int, height: int, field: str) -> None:
