@@ -269,7 +269,14 @@ def test_results_are_opened_where_that_is_asked_for(monkeypatch):
 def test_a_run_that_is_ended_leaves_no_empty_folder(number, code):
     command = [sys.executable, "-m", "imagegraph.cli", "run", "slow", "--device", "cpu"]
     variables = {**os.environ, "PYTHONPATH": str(Path(tiny.__file__).parents[1])}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables) as process:
+    with subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=variables,
+        # What runs these tests in the background may have it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         while process.stderr.readline() != "slow\n":
             assert process.poll() is None
         assert Path("out/slow-1").is_dir()
