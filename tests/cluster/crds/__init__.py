@@ -28,7 +28,7 @@ OTHERS = (
 KIND = "customresourcedefinition.apiextensions.k8s.io"
 PUBLISHED = ("api/v1", "apis/autoscaling/v2")
 # A schema within itself, such as a node's children, is written out so often.
-DEPTH = 6
+DEPTH = 8
 # What a published schema says and that of a custom resource may not, or need not.
 DROPPED = {
     "default", "description", "x-kubernetes-group-version-kind", "x-kubernetes-list-map-keys",
