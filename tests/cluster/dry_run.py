@@ -1,5 +1,6 @@
 """What a real API server says of rendered objects, as if they were applied."""
 
+import json
 from typing import Any
 
 import yaml
@@ -49,4 +50,5 @@ def check(place: Namespace, text: str, *, warnings: bool = False) -> None:
     said = dry_run(place, text, warnings=warnings)
     assert said.count("(server dry run)") == len(found)
     if more := inner(found):
-        dry_run(place, yaml.safe_dump_all(more), warnings=warnings)
+        # JSON, since a name such as `n` would be false in the YAML that Kubernetes reads.
+        dry_run(place, "\n---\n".join(map(json.dumps, more)), warnings=warnings)
