@@ -8,11 +8,9 @@ import math
 import operator
 import sys
 import traceback
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from imagegraph.calls.batching import Batch, Batcher
@@ -28,6 +26,7 @@ from imagegraph.component import (
     Progress,
     Router,
 )
+from imagegraph.engine.closing import Closing
 from imagegraph.engine.context import Context, Event, Method, Turn
 from imagegraph.errors import ImagegraphError, OutOfMemory, Unsupported, describe, shorten
 from imagegraph.image import Image
@@ -41,22 +40,6 @@ Kind = TypeVar("Kind", bound=Component)
 Result = TypeVar("Result")
 
 _ENDLESS = Progress()  # nobody cancels what is done at once
-
-
-class Closing(ABC):
-    """What is to be closed; a context manager of itself."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Lets go of what it holds."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class LocalCall(Closing):

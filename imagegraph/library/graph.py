@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import html
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from imagegraph.answer import Answer, Priors
 from imagegraph.codecs.anything import pictures
 from imagegraph.engine.background import background
+from imagegraph.engine.closing import Closing
 from imagegraph.errors import InvalidInput
 from imagegraph.library.stream import Event, Stream, Tell
 from imagegraph.model import Model
@@ -36,7 +36,7 @@ class Asked:
     previews: bool
 
 
-class Graph(ABC):
+class Graph(Closing):
     """A graph that is called like a function; use it as a context manager, or `close` it.
 
     Attributes:
@@ -114,10 +114,6 @@ class Graph(ABC):
         return Stream(partial(self._answer, self._read(given, inputs, timeout_s, previews)))
 
     @abstractmethod
-    def close(self) -> None:
-        """Lets go of models and connections."""
-
-    @abstractmethod
     async def _answer(self, asked: Asked, tell: Tell | None) -> Answer:
         """Answers, on the loop of the background."""
 
@@ -151,14 +147,6 @@ class Graph(ABC):
             if is_picture or (isinstance(given, str) and self._model.is_text(name)):
                 return name
         raise InvalidInput("input", f"a name for it, one of {', '.join(self.inputs)}", given)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _repr_html_(self) -> str:
         rows = [(name, one, one.get("schema", {})) for name, one in self.inputs.items()]

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from imagegraph.calls.check import Check, checked
-from imagegraph.calls.in_process import Closing, LocalCall
+from imagegraph.calls.in_process import LocalCall
 from imagegraph.engine import walk
+from imagegraph.engine.closing import Closing
 from imagegraph.engine.context import Context
 from imagegraph.errors import DeadlineExceeded, InvalidDocument, UnknownName
 from imagegraph.message import Message
