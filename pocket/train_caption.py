@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import (
     BertTokenizer,
-    BlipConfig,
     BlipForConditionalGeneration,
     BlipImageProcessor,
     BlipProcessor,
 )
 
+from pocket.blip import SPECIAL, blip_config
 from pocket.data import Scenes, load
-from pocket.patches import PATCH, PatchLesson, patch_truth
+from pocket.patches import PatchLesson, patch_truth
 from pocket.pictures import HALF, recolour, roughen, to_tensor
 from pocket.tokenizer import WORDS
 from pocket.training import DEVICE, arguments, model_card, save, train
@@ -26,7 +26,6 @@ IGNORED = -100  # of a label: it does not count
 LEARNING_RATE = 1e-3
 WIDTH, TEXT_WIDTH = 128, 128
 LENGTH = 24  # tokens; the longest caption takes 20
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def make_tokenizer() -> BertTokenizer:
@@ -37,28 +36,7 @@ def make_tokenizer() -> BertTokenizer:
 
 def make_model(tokenizer: BertTokenizer) -> BlipForConditionalGeneration:
     """Build the untrained model."""
-    vision = {
-        "hidden_size": WIDTH,
-        "intermediate_size": 3 * WIDTH,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "image_size": SIZE,
-        "patch_size": PATCH,
-    }
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": TEXT_WIDTH,
-        "encoder_hidden_size": WIDTH,
-        "intermediate_size": 3 * TEXT_WIDTH,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": LENGTH,
-        "bos_token_id": tokenizer.cls_token_id,
-        "eos_token_id": tokenizer.sep_token_id,
-        "sep_token_id": tokenizer.sep_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    return BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision))
+    return BlipForConditionalGeneration(blip_config(tokenizer, 4, WIDTH, TEXT_WIDTH))
 
 
 def loss(

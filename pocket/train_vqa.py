@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import (
     BertTokenizer,
-    BlipConfig,
     BlipForQuestionAnswering,
     BlipImageProcessor,
     BlipProcessor,
 )
 
+from pocket.blip import SPECIAL, blip_config
 from pocket.data import Scenes, load
-from pocket.patches import PATCH, PatchLesson, patch_truth
+from pocket.patches import PatchLesson, patch_truth
 from pocket.pictures import HALF, roughen, to_tensor
 from pocket.styles import STYLES
 from pocket.training import DEVICE, ON_GPU, WEIGHTS, arguments, model_card, resident, save, train
@@ -28,7 +28,6 @@ OWN, OTHER = 0.45, 0.4  # of the questions are about the picture's style, about 
 LEARNING_RATE, ON_LEARNING_RATE = 1e-3, 3e-4
 WIDTH, TEXT_WIDTH = 96, 96
 LENGTH = 16  # tokens; the longest question takes 13
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 YES, NO = "yes", "no"
 
 QUESTION = "is this picture in the style of {}?"
@@ -56,28 +55,7 @@ def make_tokenizer() -> BertTokenizer:
 
 def make_model(tokenizer: BertTokenizer) -> BlipForQuestionAnswering:
     """Build the untrained model."""
-    vision = {
-        "hidden_size": WIDTH,
-        "intermediate_size": 3 * WIDTH,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "image_size": SIZE,
-        "patch_size": PATCH,
-    }
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": TEXT_WIDTH,
-        "encoder_hidden_size": WIDTH,
-        "intermediate_size": 3 * TEXT_WIDTH,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "max_position_embeddings": LENGTH,
-        "bos_token_id": tokenizer.cls_token_id,
-        "eos_token_id": tokenizer.sep_token_id,
-        "sep_token_id": tokenizer.sep_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    return BlipForQuestionAnswering(BlipConfig(text_config=text, vision_config=vision))
+    return BlipForQuestionAnswering(blip_config(tokenizer, 3, WIDTH, TEXT_WIDTH))
 
 
 def understand(model: BlipForQuestionAnswering, seen: Tensor, tokens: Tensor) -> Tensor:
