@@ -1,10 +1,10 @@
 """Masks as tensors, on cases whose answer is known."""
 
-import cv2
 import numpy as np
 import torch
 
 from components.masks import Limits, boxes_around, distinct, everything, grid, outline, stability
+from tests.polygons import filled
 
 
 def test_a_box_is_as_large_as_its_mask():
@@ -29,19 +29,6 @@ def test_a_grid_is_in_the_middle_of_its_cells():
     np.testing.assert_allclose(grid(2), [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]])
 
 
-def drawn(polygons, shape):
-    """Fills polygons, each with its outermost pixels, also with those around its holes."""
-    mask = np.zeros(shape, np.uint8)
-    for outer, *holes in polygons:
-        part = np.zeros(shape, np.uint8)
-        cv2.fillPoly(part, [np.array(outer)], 1)
-        for hole in holes:
-            cv2.fillPoly(part, [np.array(hole)], 0)
-            cv2.polylines(part, [np.array(hole)], True, 1)
-        mask |= part
-    return mask > 0
-
-
 def test_an_outline_keeps_parts_and_holes():
     mask = np.zeros((40, 50), bool)
     mask[5:25, 5:30] = True
@@ -49,7 +36,7 @@ def test_an_outline_keeps_parts_and_holes():
     mask[30:38, 40:48] = True
     polygons = outline(mask, 0)
     assert sorted(len(rings) for rings in polygons) == [1, 2]
-    np.testing.assert_array_equal(drawn(polygons, mask.shape), mask)
+    np.testing.assert_array_equal(filled(polygons, mask.shape), mask)
 
 
 def test_a_tolerant_outline_has_fewer_points_and_strays_no_further():
@@ -57,7 +44,7 @@ def test_a_tolerant_outline_has_fewer_points_and_strays_no_further():
     disc = (x - 50) ** 2 + (y - 50) ** 2 < 40**2
     ((exact,),), ((simple,),) = outline(disc, 0), outline(disc, 2)
     assert len(simple) < len(exact) / 3
-    away = np.hypot(*(np.argwhere(drawn([[simple]], disc.shape) ^ disc).T - 50)) - 40
+    away = np.hypot(*(np.argwhere(filled([[simple]], disc.shape) ^ disc).T - 50)) - 40
     assert np.abs(away).max() <= 3
 
 

@@ -19,6 +19,7 @@ from imagegraph.signature import Signature
 from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.weights import ROOT
 from pocket.world import make_scene
+from tests.polygons import filled
 
 WEIGHTS = ROOT / "pocket/weights/segment"
 ENTRY = Catalogue.read().entry("segment").variant("pocket")
@@ -123,20 +124,7 @@ def test_what_is_said_of_a_mask_is_true_of_it(segment, embedding):
         own = pixels(mask)
         assert area == own.sum()
         assert box.tolist() == boxed(own)
-        np.testing.assert_array_equal(drawn(polygons, own.shape), own)
-
-
-def drawn(polygons: list, shape: tuple[int, ...]) -> np.ndarray:
-    """Fills polygons, each with its outermost pixels, also with those around its holes."""
-    mask = np.zeros(shape, np.uint8)
-    for outer, *holes in polygons:
-        part = np.zeros(shape, np.uint8)
-        cv2.fillPoly(part, [np.array(outer)], 1)
-        for hole in holes:
-            cv2.fillPoly(part, [np.array(hole)], 0)
-            cv2.polylines(part, [np.array(hole)], True, 1)
-        mask |= part
-    return mask > 0
+        np.testing.assert_array_equal(filled(polygons, own.shape), own)
 
 
 def boxed(mask: np.ndarray) -> list[int]:
