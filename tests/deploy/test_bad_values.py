@@ -51,6 +51,12 @@ BAD = {
         "nodes.edges.keda.triggers[0].metadata.value=x",
         "nodes.edges: expected autoscaling or keda, got both",
     ),
+    "cached metrics on Seldon": (
+        "platform=seldon,nodes.edges.keda.minReplicas=1,nodes.edges.keda.maxReplicas=2,"
+        "nodes.edges.keda.triggers[0].type=cpu,nodes.edges.keda.triggers[0].metadata.value=x,"
+        "nodes.edges.keda.triggers[0].useCachedMetrics=false",
+        "nodes.edges.keda.triggers[0]: expected no useCachedMetrics, which Seldon does not take",
+    ),
     "ingress without host": ("ingress.enabled=true", "at '/ingress/host': minLength"),
     "route without gateway": (
         "gateway.enabled=true,gateway.host=a.example",

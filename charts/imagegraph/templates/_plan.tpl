@@ -125,6 +125,12 @@ The plan: everything that the values and the catalogue say, checked and resolved
 {{- if and $own.autoscaling $own.keda }}
 {{- fail (printf "%s: expected autoscaling or keda, got both" $where) }}
 {{- end }}
+{{- /* Seldon's definition has the triggers of KEDA 2.7, to which the metrics were always asked for anew. */}}
+{{- range $index, $trigger := ($own.keda | default dict).triggers }}
+{{- if and (eq $values.platform "seldon") (hasKey $trigger "useCachedMetrics") }}
+{{- fail (printf "%s.keda.triggers[%d]: expected no useCachedMetrics, which Seldon does not take" $where $index) }}
+{{- end }}
+{{- end }}
 {{- /* V2 over gRPC knows neither combiners nor routers: the engine does their work itself. */}}
 {{- $endpoint := not (and (eq $values.engine.protocol "grpc") (has .unit.type (list "COMBINER" "ROUTER"))) }}
 {{- $node := dict "name" .unit.name "entry" .unit.entry "endpoint" $endpoint "host" $host "port" $port "weights" .variant.weights }}
