@@ -145,6 +145,12 @@ REFUSED = {
     "label that selectors use": ("commonLabels: {app.kubernetes.io/name: a}", "'/commonLabels'"),
     "label with two slashes": ("commonLabels: {a/b/c: d}", "'/commonLabels'"),
     "control characters": ('node: {env: {A: !!str "a\\x7f"}}', "'/node/env/A'"),
+    "what is no character": ('node: {env: {A: "a\\uffff"}}', "'/node/env/A'"),
+    "a key that is none": (
+        "nodes: {edges: {keda: {minReplicas: 0, maxReplicas: 1, "
+        'triggers: [{type: cpu, metadata: {"a\\ufffe": b}}]}}}',
+        "invalid propertyName 'a\\ufffe'",
+    ),
     "control characters, far within": (
         'podTemplate: {spec: {dnsConfig: {searches: ["a\\x7f"]}}}',
         "podTemplate: expected text without control characters",

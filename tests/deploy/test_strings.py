@@ -14,7 +14,7 @@ STRINGS = [
     "1_000", "12:30:45", "2024-01-01", "- a", "? a", "!a", "%a", "@a", "`a`", "'", '"', "\\",
     "{{ .Release }}", "[a", "{a", "|", ">", "a\nb\n", "\n---\n", " a ", "\t", "\u2028", "\ufeff", "é 😀", "",
 ]  # fmt: skip
-# What the schema lets through of text: all but control characters.
+# What the schema lets through of text: all but control characters and what YAML has no character for.
 TEXT = SCHEMA["definitions"]["text"]["pattern"]
 # Objects that the values below turn on.
 SETTINGS: dict[str, Any] = {
