@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +15,7 @@ from PIL import Image as PillowImage
 
 from components.nanodet import PERSON, Detector, Found
 from components.onnx_model import OnnxModel
+from components.pretrained import shared
 from components.segmentation import SegmentationPrior, SegmentationReader
 from imagegraph.component import Weights
 from imagegraph.image import Image, working_size
@@ -21,6 +25,8 @@ WITHIN = 0.02  # but what it finds there is somebody or something else
 LEAST_SUBJECT = 0.01  # of the picture; what is smaller is nothing that a picture is about
 SLIVER = 0.03  # of the shorter side: thinner leftovers beside a person are that person's edge
 SURE = 0.5
+KEPT_CUTS = 4
+MOST_SIDE = 2048  # px; what is larger is read at this size, finer than any network here looks
 
 Mask = NDArray[np.bool_]
 
@@ -42,26 +48,62 @@ class Cutouts:
     subject: Mask
 
 
+def readable(image: Image) -> PillowImage.Image:
+    """Returns a picture in RGB as networks read it: with sides of at most `MOST_SIDE` px."""
+    picture = image.rgb()
+    scale = MOST_SIDE / max(picture.size)
+    if scale >= 1:
+        return picture
+    width, height = (round(side * scale) for side in picture.size)
+    return picture.resize((width, height), PillowImage.Resampling.BILINEAR, reducing_gap=2)
+
+
 class Cutter:
     """Cuts people and the main subject out of pictures.
+
+    Several components of a graph cut the same picture; those of a process share one cutter, and the first of
+    them that asks cuts for all.
 
     Source: Google 2021, MediaPipe Selfie Segmentation; Qin et al. 2020, U²-Net; RangiLyu 2021, NanoDet.
     """
 
+    @classmethod
+    def of(cls, weights: Weights) -> Cutter:
+        """Returns the cutter that this process has with these weights."""
+        folders = (weights[role] for role in ("detector", "person", "subject"))
+        cutter: Cutter = shared(lambda: cls(weights), *folders, weights.device)
+        return cutter
+
     def __init__(self, weights: Weights) -> None:
-        """Opens the networks of the roles "detector", "person" and "subject"."""
+        """Opens the networks of the roles "detector", "person" and "subject"; see `of`."""
+        self._cuts: dict[bytes, Future[Cutouts]] = {}
+        self._lock = threading.Lock()
         self._detector = Detector(weights["detector"], weights.device)
         self._person = OnnxModel(weights["person"], weights.device)
         self._subject = OnnxModel(weights["subject"], weights.device)
 
-    def cut(self, picture: Any, threshold: float = PERSON) -> Cutouts:
-        """Cuts a Pillow image.
+    def cut(self, picture: Any) -> Cutouts:
+        """Cuts a Pillow image, unless that is known or under way; nobody may change the answer."""
+        key = hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).digest()
+        with self._lock:
+            known = self._cuts.get(key)
+            first = known is None
+            if known is None:
+                known = self._cuts[key] = Future()
+                if len(self._cuts) > KEPT_CUTS:
+                    del self._cuts[next(iter(self._cuts))]
+        if first:
+            try:
+                known.set_result(self._cut(picture))
+            except BaseException as error:
+                known.set_exception(error)
+                with self._lock:
+                    self._cuts.pop(key, None)
+        return known.result()
 
-        Args:
-            threshold: least score of a person, 0..1. The mask of people is sought in their boxes alone,
-                since it takes cats for people, too.
-        """
-        found = self._detector.find(picture, threshold)
+    def _cut(self, picture: Any) -> Cutouts:
+        # The mask of people is sought in their boxes alone, since it takes cats for people, too.
+        found = self._detector.find(picture, PERSON)
         people = [one for one in found if one.label == "person"]
         person = np.zeros((picture.height, picture.width), bool)
         for one in people:
@@ -133,11 +175,11 @@ class Cutout(SegmentationReader):
 
     def load(self, weights: Weights) -> None:
         """Opens a detector, a network for masks of people and one for the main subject."""
-        self._cutter = Cutter(weights)
+        self._cutter = Cutter.of(weights)
 
     def predict(self, image: Image) -> SegmentationPrior:
         """Answers the coloured map of a picture and which of the three it holds, largest first."""
-        picture = image.rgb()
+        picture = readable(image)
         cutouts = self._cutter.cut(picture)
         classes = np.zeros((picture.height, picture.width), np.uint8)
         classes[cutouts.subject] = 1

@@ -81,9 +81,9 @@ def schedule(scheduler: Any, steps: int, strength: float | None, device: Any) ->
     return scheduler, timesteps
 
 
-def guidance_copies(guidance: float) -> int:
+def guidance_copies(guided: bool) -> int:
     """Returns how often each picture is in a batch: without its prompt, and with it."""
-    return 2 if guidance > 1 else 1
+    return 2 if guided else 1
 
 
 def denoise(
@@ -93,7 +93,7 @@ def denoise(
     latents: torch.Tensor,
     prompts: Conditioning,
     steerings: Sequence[Steering],
-    guidance: float,
+    guidance: Sequence[float],
     generators: Sequence[torch.Generator],
     report: Callable[[int, torch.Tensor | None], None],
 ) -> torch.Tensor:
@@ -106,8 +106,8 @@ def denoise(
         timesteps: of `scheduler`, from noisy to clean.
         latents: [pictures, channels, height, width], noised to the first timestep.
         prompts: of 2 * pictures rows, the negative prompts before the prompts.
-        guidance: weight of the prompt against the negative prompt; at most 1 is no guidance, which
-            halves the work.
+        guidance: of each picture, the weight of the prompt against the negative prompt; at most 1 is no
+            guidance, which halves the work: so it is for all of them, or for none.
         report: called with the steps done and the clean latents as guessed so far (None where the
             scheduler does not say); may raise to stop.
 
@@ -117,14 +117,16 @@ def denoise(
     Source: Ho and Salimans 2022 (classifier-free guidance); Zhang et al. 2023 (ControlNet).
     """
     pictures, steps = len(latents), len(timesteps)
-    twice = guidance_copies(guidance) == 2
-    prompts = prompts[-guidance_copies(guidance) * pictures :]
+    copies = guidance_copies(guided := max(guidance) > 1)
+    prompts = prompts[-copies * pictures :]
+    # In full precision, as a number would be: half of it has no 7.3.
+    weights = torch.tensor(guidance, device=latents.device, dtype=torch.float32)[:, None, None, None]
     accepted = inspect.signature(scheduler.step).parameters
     extra = {"generator": list(generators)} if "generator" in accepted else {}
     clean = None
     for step, timestep in enumerate(timesteps):
         report(step, clean)
-        batch = scheduler.scale_model_input(torch.cat([latents] * guidance_copies(guidance)), timestep)
+        batch = scheduler.scale_model_input(torch.cat([latents] * copies), timestep)
         acting = [steering for steering in steerings if steering.acts(step, steps)]
         down, mid = control_residuals(acting, batch, timestep, prompts, pictures)
         noise = unet(
@@ -134,9 +136,9 @@ def denoise(
             down_block_additional_residuals=down,
             mid_block_additional_residual=mid,
         ).sample
-        if twice:
+        if guided:
             without, with_prompt = noise.chunk(2)
-            noise = without + guidance * (with_prompt - without)
+            noise = without + (weights * (with_prompt - without)).to(noise.dtype)
         result = scheduler.step(noise, timestep, latents, **extra)
         latents, clean = result.prev_sample, getattr(result, "pred_original_sample", None)
     report(steps, clean)

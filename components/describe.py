@@ -9,7 +9,7 @@ import numpy as np
 
 from components.caption import CaptionPrior, CaptionReader
 from components.colours import colour_names
-from components.cutout import Cutouts, Cutter, Mask
+from components.cutout import Cutouts, Cutter, Mask, readable
 from components.movenet import KeyPoints
 from components.nanodet import Found
 from components.pretrained import pretrained
@@ -23,6 +23,7 @@ ANIMALS = range(398)  # among ImageNet's classes
 SUSPECTED = 0.15  # least probability of an animal that casts doubt on another one
 SURE_ANIMAL = 0.5  # least probability of all of them together
 COVERED = 0.5  # of the subject, by the box of the thing that it is said to be
+LEAST_SIDE = 24  # px, of a picture whose classes are believed: smaller, people look like dogs
 UNCOUNTED = ("mountains", "sea")
 COCO_ANIMALS = frozenset(
     {"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"}
@@ -43,14 +44,14 @@ class Describe(CaptionReader):
         """Loads a detector, a pose network, masks of people and of the subject, and a classifier."""
         from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-        self._cutter = Cutter(weights)
+        self._cutter = Cutter.of(weights)
         self._keypoints = KeyPoints(weights)
         self._processor = AutoImageProcessor.from_pretrained(weights["classes"])
         self._classes = pretrained(AutoModelForImageClassification, weights, "classes")
 
     def predict(self, image: Image) -> CaptionPrior:
         """Answers one English phrase."""
-        picture = image.rgb()
+        picture = readable(image)
         cutouts = self._cutter.cut(picture)
         if cutouts.people:
             return {"caption": self._people(picture, cutouts)}
@@ -97,6 +98,8 @@ class Describe(CaptionReader):
 
     def _word(self, picture: Any, cutouts: Cutouts) -> str:
         """Returns the word for the main subject, or for the place; nothing where there is doubt."""
+        if min(picture.size) < LEAST_SIDE:
+            return ""
         probabilities = self._probabilities(picture, cutouts.subject)
         word, classes, probability = self._likeliest(probabilities)
         named = word if probability >= SURE else ""

@@ -67,8 +67,8 @@ class Generate(Batched):
     """Draws of every prompt a picture for each prior and one steered by all, in one denoising loop.
 
     One base model and one ControlNet for each prior stay resident. Pictures differ only in what
-    steers them: equal seeds start from equal noise. Requests of equal size, steps and guidance can
-    share a loop; a picture is the same whatever shares it.
+    steers them: equal seeds start from equal noise. Requests of equal size and steps can share a
+    loop, whatever guidance each has; a picture is the same whatever shares it.
 
     Source: Rombach et al. 2022 (latent diffusion); Zhang et al. 2023 (ControlNet).
     """
@@ -327,7 +327,7 @@ class Generate(Batched):
                 for plan, own in zip(plans, generators, strict=True)
             ]
             prompts, steerings = self._encode(plans, adapters), self._steerings(plans)
-            with adapted(adapters, rows * guidance_copies(first.guidance), starts[0]):
+            with adapted(adapters, rows * guidance_copies(first.guided), starts[0]):
                 latents = denoise(
                     self._unet,
                     scheduler,
@@ -335,7 +335,7 @@ class Generate(Batched):
                     torch.cat(starts),
                     prompts,
                     steerings,
-                    first.guidance,
+                    [plan.guidance for plan in plans for _ in plan.names],
                     [generator for own in generators for generator in own],
                     report,
                 )

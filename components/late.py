@@ -4,8 +4,8 @@ Importing transformers, diffusers, torchvision and controlnet-aux brings torch's
 several machines, SciPy's optimisers and distributions, and every model and detector that the packages have:
 seconds and hundreds of MiB, for names that no component here uses. `postpone` lets such modules wait. Who
 imports a name of one gets a stand-in, and whatever is then done with that imports the module and does it with
-the name itself. Two things do not: asking whether something is an instance of one of its classes, as long as
-nothing is, and marking functions for a compiler that is not there.
+the name itself; threads that do so at once wait as for any import. Not so what can be answered without:
+whether something is an instance of one of its classes, as long as nothing is, and see `meanwhile.py`.
 
 Source: PEP 810, "Explicit lazy imports", done to code that is not ours.
 """
@@ -15,11 +15,13 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Union
+
+from components.meanwhile import ALLOWED, SYMBOLS, answers
 
 # Their classes are defined in them or beneath. What is left out here costs less than 0.1 s.
 WAITING = (
@@ -37,8 +39,13 @@ WAITING = (
     "torch.distributed.tensor.placement_types",
     "transformers.distributed.expert_parallel",
     "transformers.distributed.tensor_parallel",
-    # For a way of attention, which brings SymPy.
+    # For sizes that are symbols.
+    "sympy",
+    "torch.fx.experimental.symbolic_shapes",
+    # For a way of attention.
     "torch.nn.attention.flex_attention",
+    # For accelerate's questions about Amazon's machines.
+    "boto3",
     # For transformers' losses, diffusers' schedulers and controlnet-aux's detectors.
     "scipy.integrate",
     "scipy.optimize",
@@ -54,10 +61,10 @@ WAITING = (
     "torchvision.models",
 )
 # Modules beneath these run only after them, except for one, which transformers takes a class from.
-FIRST = ("torch._dynamo.", "torch.distributed.")
+FIRST = ("sympy.", "torch._dynamo.", "torch.distributed.")
 ALONE = "torch._dynamo._trace_wrapped_higher_order_op"
-_RUNNING = threading.RLock()
-_RUN: set[str] = set()
+_LEAVING = threading.Lock()
+_RUN: set[str] = set()  # of WAITING: they wait no longer
 
 
 def postpone() -> None:
@@ -73,13 +80,15 @@ class _Finder(MetaPathFinder):
         if _waits(name):
             spec = PathFinder.find_spec(name, path, target)
             if spec and spec.loader:
-                spec.loader = _Loader(spec.loader)
+                spec.loader = _Loader()
             return spec
         package = sys.modules.get(name.rpartition(".")[0])
         if isinstance(package, _Module) and name.startswith(FIRST) and name != ALONE:
             _run(package)
-            if name in sys.modules:
-                return ModuleSpec(name, _Found(sys.modules[name]))
+            found = sys.modules.get(name)
+            if found:  # the import system takes the spec from there
+                found.__spec__ = ModuleSpec(name, _Found(found))
+                return found.__spec__
         return None
 
 
@@ -102,23 +111,21 @@ class _Found(Loader):
 
 
 class _Loader(Loader):
-    def __init__(self, own: Loader) -> None:
-        self._own = own
-
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return _Module(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__dict__["_own_loader"] = self._own
-        if module.__name__ == "torch._dynamo":
-            module.__dict__.update(_MARKS)
+        module.__dict__.update(_MEANWHILE.get(module.__name__, {}))
 
 
 class _Module(ModuleType):
-    """A module that has not run yet; modules beneath it can be imported all the same."""
+    """Stands for a module that has not run yet; modules beneath it can be imported all the same.
+
+    Who still holds this when that has run finds in it what is there.
+    """
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("__all__", "__version__"):
+        if self.__name__ in _RUN or name in ("__all__", "__version__"):
             return getattr(_run(self), name)
         if name.startswith("__"):  # the import system asks for some that modules need not have
             raise AttributeError(name)
@@ -128,38 +135,51 @@ class _Module(ModuleType):
         made = self.__dict__[name] = _Name(self, name)
         return made
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("__") or isinstance(value, ModuleType):  # the import system's
+            super().__setattr__(name, value)
+        else:
+            setattr(_run(self), name, value)
+
 
 def _run(module: ModuleType) -> ModuleType:
-    """Returns a module after it has run, and the outermost that waits around it before it."""
-    with _RUNNING:
-        if not isinstance(module, _Module):
-            return module
-        name = module.__name__
-        outermost = next((one for one in WAITING if _waits(one) and name.startswith(f"{one}.")), None)
-        if outermost:
-            _run(importlib.import_module(outermost))
-        elif _waits(name):
-            _leave(module)
-        return importlib.import_module(name)
-
-
-def _leave(module: _Module) -> None:
-    """Lets a module run, for which those beneath it no longer wait."""
+    """Returns the module that one stands for, after it has run, and the outermost that waits around it."""
     name = module.__name__
-    for one in WAITING:
-        if one == name or one.startswith(f"{name}."):
-            _RUN.add(one)
-            if one != name and isinstance(sys.modules.get(one), _Module):
-                del sys.modules[one]
-    loader = module.__dict__.pop("_own_loader")
-    made = [key for key, value in module.__dict__.items() if isinstance(value, (_Name, _Module))]
-    for key in (*made, *(_MARKS.keys() & module.__dict__.keys())):
-        delattr(module, key)
-    module.__class__ = ModuleType  # type: ignore[assignment]
-    loader.exec_module(module)
-    if name == "torch._dynamo":
-        for function in _ALLOWED:
-            module.allow_in_graph(function)
+    left: list[_Module] = []
+    if _waits(name):
+        around = (one for one in WAITING if _waits(one) and f"{name}.".startswith(f"{one}."))
+        left = _leave(next(around, name))
+    itself = importlib.import_module(name)
+    if isinstance(itself, _Module):  # another thread was just about to import it
+        del sys.modules[name]
+        itself = importlib.import_module(name)
+    for one in left:
+        run = sys.modules.get(one.__name__)
+        for key, value in vars(one).items():
+            if run and isinstance(value, ModuleType) and not isinstance(value, _Module):
+                run.__dict__.setdefault(key, value)  # imported while the module around it waited
+        if run and one.__name__ == "torch._dynamo":
+            for function in ALLOWED:
+                run.__dict__["allow_in_graph"](function)
+    return itself
+
+
+def _leave(name: str) -> list[_Module]:
+    """Lets a module wait no longer, nor those beneath it; returns what has stood for them."""
+    left = []
+    with _LEAVING:
+        for one in WAITING:
+            if one == name or one.startswith(f"{name}."):
+                _RUN.add(one)
+                module = sys.modules.get(one)
+                if isinstance(module, _Module):
+                    del sys.modules[one]
+                    left.append(module)
+    for module in left:
+        for key, value in list(vars(module).items()):
+            if isinstance(value, (_Name, _Module)) or key in _MEANWHILE.get(module.__name__, ()):
+                del module.__dict__[key]
+    return left
 
 
 class _Name:
@@ -211,30 +231,4 @@ class _Name:
         return Union[other, self]  # noqa: UP007
 
 
-# What libraries write over their functions for torch's compiler. Without one it means nothing; one that comes
-# later finds the same marks as its own decorators would have left.
-_ALLOWED: list[Any] = []
-
-
-def _disable(function: Any = None, *_: Any, **__: Any) -> Any:
-    return _mark("_torchdynamo_disable") if function is None else _mark("_torchdynamo_disable")(function)
-
-
-def _mark(attribute: str) -> Callable[[Any], Any]:
-    def mark(function: Any) -> Any:
-        setattr(function, attribute, True)
-        return function
-
-    return mark
-
-
-def _allow(function: Any) -> Any:
-    _ALLOWED.append(function)
-    return function
-
-
-_MARKS: dict[str, Any] = {
-    "allow_in_graph": _allow,
-    "assume_constant_result": _mark("_dynamo_marked_constant"),
-    "disable": _disable,
-}
+_MEANWHILE = answers(lambda: _run(importlib.import_module(SYMBOLS)))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from components.cutout import Cutter
+from components.cutout import Cutter, readable
 from components.depth import DepthPrior, DepthReader
 from imagegraph.component import Weights
 from imagegraph.image import Image, working_size
@@ -29,11 +29,11 @@ class Layers(DepthReader):
 
     def load(self, weights: Weights) -> None:
         """Opens what cuts out people and the main subject."""
-        self._cutter = Cutter(weights)
+        self._cutter = Cutter.of(weights)
 
     def predict(self, image: Image) -> DepthPrior:
         """Answers the layers as a depth map."""
-        picture = image.rgb()
+        picture = readable(image)
         cutouts = self._cutter.cut(picture)
         size = working_size(*picture.size, self._size)
         standing = PillowImage.fromarray(cutouts.person | cutouts.subject).resize(size)

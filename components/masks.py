@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Ring = list[list[int]]
 Polygon = list[Ring]
 BATCH = 64  # points of the grid that are decoded at once
+STRAY = 0.05  # of a box's longer side: so far it may be drawn too small
 
 # Decodes points [n, 2], each a prompt of its own, to logits [n, masks, h, w] and the IoU that the model
 # foresees for them [n, masks].
@@ -51,6 +52,17 @@ def boxes_around(masks: Tensor) -> Tensor:
         sides.append((low * hit.any(-1), steps.masked_fill(~hit, -1).amax(-1) + 1))
     (x0, x1), (y0, y1) = sides
     return torch.stack([x0, y0, x1, y1], dim=-1)
+
+
+def within(masks: Tensor, boxes: Tensor) -> Tensor:
+    """Returns masks [..., H, W] without what lies outside boxes [..., 4] in px, grown by `STRAY`."""
+    import torch
+
+    x0, y0, x1, y1 = boxes[..., None].unbind(-2)
+    stray = STRAY * torch.maximum(x1 - x0, y1 - y0)
+    y, x = (torch.arange(side, device=masks.device) + 0.5 for side in masks.shape[-2:])
+    across, down = (x > x0 - stray) & (x < x1 + stray), (y > y0 - stray) & (y < y1 + stray)
+    return masks & down[..., None] & across[..., None, :]
 
 
 def stability(logits: Tensor, offset: float = 1.0) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from components.cutout import readable
 from components.nanodet import PERSON, Detector, Found
 from components.onnx_model import OnnxModel
 from components.pose import PosePrior, PoseReader, draw_people
@@ -58,14 +59,14 @@ class MoveNetPose(PoseReader):
 
     def load(self, weights: Weights) -> None:
         """Opens a detector and a single-person pose network."""
-        import controlnet_aux.open_pose.util  # noqa: F401  (draw_people's; slow to import)
+        import cv2  # noqa: F401  (draw_people's; slow to import)
 
         self._detector = Detector(weights["detector"], weights.device)
         self._keypoints = KeyPoints(weights)
 
     def predict(self, image: Image) -> PosePrior:
         """Answers the poses of all people; without people a black drawing and no key points."""
-        picture = image.rgb()
+        picture = readable(image)
         width, height = working_size(*picture.size, self._size)
         found = self._detector.find(picture, self._threshold)
         people = [one for one in found if one.label == "person"]

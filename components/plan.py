@@ -75,9 +75,14 @@ class Plan:
         return self.image_strength if self.photo else None
 
     @property
+    def guided(self) -> bool:
+        """Whether each picture is looked at without its prompt, too; guidance of at most 1 is none."""
+        return self.guidance > 1
+
+    @property
     def key(self) -> Hashable:
         """What requests have to agree in, to share their loops."""
-        return self.shape, self.steps, self.guidance, self.start, *self.loops
+        return self.shape, self.steps, self.guided, self.start, *self.loops
 
     @property
     def loops(self) -> list[int]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.fidelity import pose_fidelity
+from components.openpose import draw_body
 from components.pretrained import pretrained
 from imagegraph.component import Reader, Weights
 from imagegraph.image import Image, working_size
@@ -36,22 +37,19 @@ def draw_people(
         uint8 [height, width, 3] RGB on black. Drawn at a short side of 512 px, for which the
         widths of OpenPose's sticks are meant, and then reduced or enlarged.
 
-    Source: controlnet_aux.open_pose.util.draw_bodypose.
     """
     import cv2
-    from controlnet_aux.open_pose.body import Keypoint
-    from controlnet_aux.open_pose.util import draw_bodypose
 
     scale = 512 / min(height, width)
     canvas = np.zeros((round(height * scale), round(width * scale), 3), np.uint8)
     for person in keypoints:
         points = [
-            Keypoint((x + 0.5) / width, (y + 0.5) / height) if confidence >= threshold else None
+            ((x + 0.5) / width, (y + 0.5) / height) if confidence >= threshold else None
             for x, y, confidence in person.tolist()
         ]
         left, right = (points[i] for i in _SHOULDERS)
-        neck = Keypoint((left.x + right.x) / 2, (left.y + right.y) / 2) if left and right else None
-        draw_bodypose(canvas, [neck if i is None else points[i] for i in _OPENPOSE])
+        neck = ((left[0] + right[0]) / 2, (left[1] + right[1]) / 2) if left and right else None
+        draw_body(canvas, [neck if i is None else points[i] for i in _OPENPOSE])
     enlarge = cv2.INTER_CUBIC if scale < 1 else cv2.INTER_AREA
     drawing: NDArray[np.uint8] = cv2.resize(canvas, (width, height), interpolation=enlarge)
     return drawing
@@ -89,7 +87,7 @@ class Pose(PoseReader):
 
     def load(self, weights: Weights) -> None:
         """Loads a detector with a class "person" and a model for key points in its boxes."""
-        import controlnet_aux.open_pose.util  # noqa: F401  (draw_people's; slow to import)
+        import cv2  # noqa: F401  (draw_people's; slow to import)
         from transformers import AutoImageProcessor, AutoModelForObjectDetection, VitPoseForPoseEstimation
 
         self._detector_processor = AutoImageProcessor.from_pretrained(weights["detector"])

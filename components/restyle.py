@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,13 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
 class Restyled(TypedDict):
-    """pictures: one in all styles together, or one a style in their order; as large as the photo."""
+    """pictures: one in all styles together, or one a style in their order; as large as the photo.
+
+    in_style: the style of each picture by its name in the gallery; left out where styles are pictures.
+    """
 
     pictures: list[Image]
+    in_style: NotRequired[list[str]]
 
 
 class Restyle(Component):
@@ -119,7 +123,10 @@ class Restyle(Component):
             return np.round(mixed * 255).astype(np.uint8)
 
         painted = self._paint(image.rgb(), vectors, finish, progress)
-        return {"pictures": [Image.from_array(one) for one in painted]}
+        restyled: Restyled = {"pictures": [Image.from_array(one) for one in painted]}
+        if style_names and not styles:
+            restyled["in_style"] = [" and ".join(style_names)] if blend else style_names
+        return restyled
 
     def _styles(self, pictures: Sequence[Image] | None, names: Sequence[str] | None) -> Floats:
         """Returns the vectors of the styles asked for, [styles, 1, 1, width]."""

@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from pydantic import Field
 
 from components.embed_picture import Embedding, EmbedPicture
-from components.masks import BATCH, Limits, Polygon, boxes_around, everything, grid, outline
+from components.masks import BATCH, Limits, Polygon, boxes_around, everything, grid, outline, within
 from components.picture_prompts import Labels, PicturePrompts, Points, read_prompts
 from components.pretrained import pretrained
 from components.regions import Boxes
@@ -44,6 +44,8 @@ class Segment(Component):
 
     Where `embed-picture` is a node before this one, its answer is kept like that of any node, as it
     reads no prompts: a further click costs the mask decoder alone. Without it, the picture is embedded here.
+
+    A box says where its object ends: masks end there, too, but for a little that it may be drawn too small.
 
     Source: Kirillov et al. 2023, Segment Anything.
     """
@@ -119,6 +121,7 @@ class Segment(Component):
             picture_embedding = self._encoder.predict(image)["picture_embedding"]
         with torch.inference_mode():
             embedding = self._embedding(picture_embedding)
+            bounds = None
             if prompts is None:
                 limits = Limits(least_iou, least_stability, most_overlap)
                 logits, scores = self._everything(progress, embedding, grid_side, limits, image.size)
@@ -127,8 +130,10 @@ class Segment(Component):
                 if answers == "best":
                     best = scores.argmax(1, keepdim=True)
                     logits, scores = logits[torch.arange(len(best))[:, None], best], scores.gather(1, best)
+                if prompts.boxes is not None:
+                    bounds = torch.tensor(prompts.boxes).repeat_interleave(scores.shape[1], 0)
                 logits, scores = logits.flatten(0, 1), scores.flatten()
-            return self._finish(progress, logits, scores, image.size, tolerance)
+            return self._finish(progress, logits, scores, bounds, image.size, tolerance)
 
     def _embedding(self, numbers: NDArray[np.float16]) -> Any:
         """Returns the embedding as the decoder takes it, [1, channels, h, w]."""
@@ -194,13 +199,25 @@ class Segment(Component):
         return everything(decode, points, limits)
 
     def _finish(
-        self, progress: Progress, logits: Any, scores: Any, size: tuple[int, int], tolerance: float
+        self,
+        progress: Progress,
+        logits: Any,
+        scores: Any,
+        bounds: Any,
+        size: tuple[int, int],
+        tolerance: float,
     ) -> Segments:
-        """Enlarges masks to the picture, one at a time: together they may be many gigabytes."""
+        """Enlarges masks to the picture, one at a time: together they may be many gigabytes.
+
+        Args:
+            bounds: boxes [masks, 4] in px that they are to stay within, or None.
+        """
         masks, boxes, areas, polygons = [], [], [], []
         for index, one in enumerate(logits):
             progress(index, len(logits))
             mask = self._enlarged(one, size) > 0
+            if bounds is not None:
+                mask = within(mask, bounds[index].to(mask.device))
             masks.append(one_bit(mask.cpu().numpy()))
             boxes.append(boxes_around(mask).tolist())
             areas.append(int(mask.sum()))

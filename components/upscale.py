@@ -25,7 +25,7 @@ HALO = 64
 
 
 class Upscaled(TypedDict):
-    """pictures: each larger by the model's factor, in the order they came."""
+    """pictures: each larger by the model's factor, or as it came where that is too large; in their order."""
 
     pictures: list[Image]
 
@@ -80,28 +80,35 @@ class Upscale(Component):
     ) -> Upscaled:
         """Enlarges `pictures` or, where there are none, `image`; progress counts their parts.
 
+        Pictures that would become more than any node reads stay as they are: what has drawn them is not
+        to be lost.
+
         Raises:
             InvalidInput: there is neither.
-            InputTooLarge: what a picture would become is more than any node reads.
+            InputTooLarge: what `image` would become is more than any node reads.
         """
         if pictures is None:
             if image is None:
                 raise InvalidInput("pictures", "pictures, or an image", "neither")
+            if not self._fits(*image.size):
+                most = MAX_PIXELS // self._scale**2
+                expected = f"at most {most} pixels, since {self._scale} times as large is {MAX_PIXELS}"
+                raise InputTooLarge("image", expected, "{}x{}".format(*image.size))
             pictures = [image]
-        parts = [self._parts(*picture.size) for picture in pictures]
+        parts = [self._parts(*picture.size) if self._fits(*picture.size) else [] for picture in pictures]
         total, steps = sum(map(len, parts)), itertools.count()
         enlarged = [
-            self._enlarge(picture.rgb(), own, lambda: progress(next(steps), total))
+            self._enlarge(picture.rgb(), own, lambda: progress(next(steps), total)) if own else picture
             for picture, own in zip(pictures, parts, strict=True)
         ]
         return {"pictures": enlarged}
 
+    def _fits(self, width: int, height: int) -> bool:
+        """Whether a picture of this size may be enlarged."""
+        return width * height * self._scale**2 <= MAX_PIXELS
+
     def _parts(self, width: int, height: int) -> list[tuple[Span, Span]]:
         """Returns the columns and rows of every part of a picture."""
-        scale = self._scale
-        if width * height * scale**2 > MAX_PIXELS:
-            expected = f"at most {MAX_PIXELS // scale**2} pixels, since {scale} times as large"
-            raise InputTooLarge("pictures", f"{expected} is {MAX_PIXELS}", f"{width}x{height}")
         rows = spans(height, self._tile, self._window)
         return [(columns, row) for row in rows for columns in spans(width, self._tile, self._window)]
 

@@ -52,7 +52,7 @@ CARD = Card(
         "and with it they differ by as much as the last rows say, of pixels 0..1."
     ),
     packages=(WHEEL,),
-    quality="How near paintings come to styles, and how well they keep edges: `docs/photo.md`.",
+    quality="How near paintings come to styles, and how well they keep edges: `photo/STYLES.md`.",
 )
 
 

@@ -2,17 +2,20 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
 from components.compact_network import CompactNetwork
 from photo.conversion import WEIGHTS, Card, difference, photograph, report, write_config
 from photo.packages import Package
+from photo.photographs import photographs
 
 SIDE = 96
 HALF = 0x01306B47  # ncnn's mark of weights in half precision
@@ -108,6 +111,29 @@ def folder() -> Path:
 
 
 @torch.no_grad()
+def quality(network: CompactNetwork) -> str:
+    """Say how well photographs that were reduced to a quarter are enlarged again, beside Lanczos' way."""
+    errors = []
+    for one in photographs().values():
+        if not one.installed:
+            continue
+        whole = one.load()
+        width, height = (side // 4 for side in whole.size)
+        wanted = np.asarray(whole.crop((0, 0, 4 * width, 4 * height)), np.float32) / 255
+        small = whole.crop((0, 0, 4 * width, 4 * height)).resize((width, height), Image.Resampling.BOX)
+        pixels = torch.from_numpy(np.asarray(small, np.float32) / 255).permute(2, 0, 1)[None]
+        ours = network(pixels)[0].clamp(0, 1).permute(1, 2, 0).numpy()
+        plain = np.asarray(small.resize(wanted.shape[1::-1], Image.Resampling.LANCZOS), np.float32) / 255
+        errors.append([((found - wanted) ** 2).mean() for found in (ours, plain)])
+    own, lanczos = -10 * np.log10(errors).mean(0)
+    return (
+        f"The {len(errors)} installed photographs of `photo/truth.yaml`, reduced to a quarter and enlarged "
+        f"again: PSNR {own:.1f} dB on average, {lanczos:.1f} dB by Lanczos' filter. What it adds is drawn, "
+        "and no nearer to what was there."
+    )
+
+
+@torch.no_grad()
 def main() -> None:
     """Convert, check, save."""
     state = build()
@@ -121,7 +147,7 @@ def main() -> None:
     saved.mkdir(parents=True, exist_ok=True)
     save_file(state, saved / "model.safetensors")
     write_config(saved, CONFIG)
-    CARD.write(saved, {"pixels": found})
+    replace(CARD, quality=quality(network)).write(saved, {"pixels": found})
     report(saved, {"pixels": found})
 
 

@@ -51,13 +51,14 @@ class Textures:
 
     def __init__(self) -> None:
         model = AutoModelForImageClassification.from_pretrained(WEIGHTS / "classes", dtype=torch.float32)
-        self._network = model.base_model.eval()
+        # A processor computes these depthwise convolutions twice as fast with the channels last.
+        self._network = model.base_model.eval().to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def grams(self, picture: Picture) -> Grams:
         """Return the Gram matrix of the last features of every stride, at the picture's own size."""
         pixels = torch.from_numpy(np.asarray(picture, np.float32) / 127.5 - 1)
-        features = self._network.embeddings(pixels.permute(2, 0, 1)[None])
+        features = self._network.embeddings(pixels[None].permute(0, 3, 1, 2))  # channels stay last
         last: dict[int, NDArray[np.float32]] = {}
         for block in self._network.encoder.blocks:
             features = block(features)

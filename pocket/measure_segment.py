@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import SamModel
 
-from components.masks import Limits, everything, grid
+from components.masks import Limits, everything, grid, within
 from pocket.data import Scenes, load
 from pocket.training import DEVICE, WEIGHTS, write_quality_section
 from pocket.world import SIZE
@@ -53,7 +53,10 @@ def measure(
         for name, prompt in prompts.items():
             asked = {key: value[None].float().to(DEVICE) for key, value in prompt.items()}
             answer = model(image_embeddings=embedding, **asked)
-            true = iou(answer.pred_masks[0] > 0, masks[:, None])  # [objects, 3]
+            drawn = answer.pred_masks[0] > 0  # [objects, 3, H, W]
+            if name == "box":
+                drawn = within(drawn, asked["input_boxes"][0][:, None])
+            true = iou(drawn, masks[:, None])
             best = answer.iou_scores[0].argmax(1, keepdim=True)
             found[name] += true.gather(1, best)[:, 0].tolist()
             pairs += zip(answer.iou_scores.flatten().tolist(), true.flatten().tolist(), strict=True)

@@ -1,6 +1,7 @@
 """Measure every pocket model on scenes that training did not see; write QUALITY.md, samples.png.
 
-    python -m pocket.evaluate        about six minutes on two cores
+    python -m pocket.evaluate                   about six minutes on two cores
+    python -m pocket.evaluate segment styles    some of them; what QUALITY.md says of the others stays
 
 The split "seen" has the pairs of colour and shape that training had, in other scenes; every scene
 of "unseen" has at least one pair that training never showed. What drawn pictures show is judged by

@@ -3,7 +3,7 @@
 import functools
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 
 import torch
@@ -33,9 +33,16 @@ MEASURES: dict[str, Callable[[str], Scores]] = {
 ALONE: dict[str, Callable[[str], Scores]] = {"time": picture_time, "memory": memory}
 
 
-def evaluate() -> dict[str, dict[str, Score]]:
-    """Return the scores of every measure by split; time and memory have "seen" alone."""
-    for split in HELD_OUT:
+def evaluate(
+    splits: Sequence[str] = HELD_OUT, some: Sequence[str] = (*MEASURES, *ALONE)
+) -> dict[str, dict[str, Score]]:
+    """Return the scores of every measure by split; time and memory have "seen" alone.
+
+    Args:
+        splits: of scenes.
+        some: names of MEASURES and ALONE.
+    """
+    for split in splits:
         scenes_of(split)  # drawn once, before the workers ask for them
     scores: dict[str, dict[str, Score]] = {}
 
@@ -44,12 +51,15 @@ def evaluate() -> dict[str, dict[str, Score]]:
             scores.setdefault(name, {})[split] = score
 
     with workers(os.cpu_count() or 1) as pool:
-        jobs = [(s, pool.submit(measure, s)) for measure in MEASURES.values() for s in HELD_OUT]
+        jobs = [
+            (s, pool.submit(measure, s)) for name, measure in MEASURES.items() if name in some for s in splits
+        ]
         for split, future in jobs:
             note(split, future)
-    for measure in ALONE.values():
-        with workers(1) as pool:
-            note("seen", pool.submit(measure, "seen"))
+    for name, measure in ALONE.items():
+        if name in some:
+            with workers(1) as pool:
+                note("seen", pool.submit(measure, "seen"))
     return scores
 
 

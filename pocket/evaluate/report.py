@@ -13,23 +13,34 @@ CARDS = {"text to image": "stable-diffusion"} | {
 }
 
 
-def write_quality(scores: dict[str, dict[str, Score]], path: Path) -> None:
-    """Write the table."""
-    rows = []
-    for name in sorted(scores, key=lambda n: list(FLOORS).index(n) if n in FLOORS else len(FLOORS)):
-        by_split = scores[name]
-        ceiling = by_split["seen"].ceiling if "seen" in by_split else None
-        cells = [f"{by_split[s].value:.3f}" if s in by_split else "" for s in HELD_OUT]
-        cells += [str(FLOORS.get(name, "")), "" if ceiling is None else f"{ceiling:.3f}"]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
+def write_quality(scores: dict[str, dict[str, Score]], path: Path, keep: bool = False) -> None:
+    """Write the table.
+
+    Args:
+        scores: by measure and split.
+        path: of the file.
+        keep: whether its rows of other measures stay.
+    """
+    rows = {row.split("|")[1].strip(): row for row in path.read_text().splitlines()[6:]} if keep else {}
+    rows |= {name: _row(name, by_split) for name, by_split in scores.items()}
+    names = sorted(rows, key=lambda n: list(FLOORS).index(n) if n in FLOORS else len(FLOORS))
     path.write_text(
         "# How good the pocket models are\n\n"
         "Written by `make pocket-eval` (`pocket/evaluate/`); do not edit. Measured on scenes that "
         "training did not see: `seen` has its pairs of colour and shape, `unseen` has others. Floors "
         "hold for `seen`. The ceiling is what the same judge says of real scenes (for edges: of real "
         "scenes that went through the VAE).\n\n"
-        "| measure | seen | unseen | floor | ceiling |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        "| measure | seen | unseen | floor | ceiling |\n|---|---|---|---|---|\n"
+        + "\n".join(rows[name] for name in names)
+        + "\n"
     )
+
+
+def _row(name: str, by_split: dict[str, Score]) -> str:
+    ceiling = by_split["seen"].ceiling if "seen" in by_split else None
+    cells = [f"{by_split[s].value:.3f}" if s in by_split else "" for s in HELD_OUT]
+    cells += [str(FLOORS.get(name, "")), "" if ceiling is None else f"{ceiling:.3f}"]
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def write_cards(scores: dict[str, dict[str, Score]]) -> None:
@@ -41,4 +52,5 @@ def write_cards(scores: dict[str, dict[str, Score]]) -> None:
             if name.startswith(start)
             for split, score in by_split.items()
         }
-        write_quality_section(folder, quality)
+        if quality:
+            write_quality_section(folder, quality)

@@ -16,7 +16,7 @@ from pocket.train_style_judge import MANNERS
 from pocket.world import COLOURS, SHAPES
 
 SCENES = {"seen": 30, "unseen": 15}  # with one object, each drawn in every style
-STRENGTH = 0.7  # of drawing a photo anew: above it things are lost, below it the style
+STRENGTH = 0.6  # of drawing a photo anew, as in the catalogue: above it things are lost
 
 
 def styled(split: str) -> Scores:

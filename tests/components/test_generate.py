@@ -184,8 +184,10 @@ def test_requests_that_share_a_loop_draw_what_they_draw_alone(generate, controls
         {"prompt": "a cube", "edges": controls["depth"], "controls": {"edges": Control(end=0.5)}},
         {"prompt": "a house " * 50},
     ]
-    plans = [generate.prepare(steps=4, guidance=GUIDANCE, **request) for request in requests]
+    requests[1]["guidance"] = 7.3  # each has its own
+    plans = [generate.prepare(steps=4, **{"guidance": GUIDANCE, **request}) for request in requests]
     assert [plan.cost for plan in plans] == [12, 2, 2, 1]
+    assert generate.prepare(steps=4, **requests[0], guidance=1.0).key != plans[0].key
     assert len({plan.key for plan in plans[:3]}) == 1
     assert plans[3].key != plans[0].key, "a longer prompt would lengthen the others"
     together = generate.predict_batch(plans[:3], Progress())

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from components.masks import Limits, boxes_around, distinct, everything, grid, outline, stability
+from components.masks import Limits, boxes_around, distinct, everything, grid, outline, stability, within
 from tests.polygons import filled
 
 
@@ -23,6 +23,14 @@ def test_a_mask_is_stable_whose_logits_are_far_from_the_threshold():
 def test_of_overlapping_boxes_the_better_is_kept():
     boxes = torch.tensor([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]])
     assert distinct(boxes, torch.tensor([0.5, 0.9, 0.1]), 0.7).tolist() == [1, 2]
+
+
+def test_what_lies_outside_a_box_grown_by_a_twentieth_is_cut_off():
+    masks = torch.ones(2, 3, 20, 30, dtype=torch.bool)
+    boxes = torch.tensor([[2.0, 2, 22, 12], [0, 0, 30, 20]])[:, None]
+    kept = boxes_around(within(masks, boxes))
+    assert kept[0].tolist() == [[1, 1, 23, 13]] * 3
+    assert kept[1].tolist() == [[0, 0, 30, 20]] * 3
 
 
 def test_a_grid_is_in_the_middle_of_its_cells():

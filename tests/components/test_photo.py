@@ -1,5 +1,6 @@
 """The readers of `photo`: what they answer for a person, a cat, a crowd, and where nothing is shown."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import skimage.data
 from PIL import Image as PillowImage
 
 from components.colours import colour_names
+from components.cutout import Cutter, readable
 from components.layers import layers
 from components.nanodet import Detector
 from imagegraph.component import Component, Progress
@@ -43,6 +45,31 @@ def astronaut(readers: dict[str, Component]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def cat(readers: dict[str, Component]) -> dict[str, Any]:
     return read(readers, PillowImage.fromarray(skimage.data.chelsea()))
+
+
+def test_readers_of_one_process_cut_a_picture_once_whoever_asks_first(
+    readers: dict[str, Component], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut: list[PillowImage.Image] = []
+    alone = Cutter._cut
+    monkeypatch.setattr(Cutter, "_cut", lambda self, picture: cut.append(picture) or alone(self, picture))
+    pictures = [Image(pixels=PillowImage.effect_noise((80, 64), 40 + n).convert("RGB")) for n in range(2)]
+    with ThreadPoolExecutor() as pool:
+        for picture in pictures:
+            jobs = [pool.submit(readers[name].predict, image=picture) for name in READERS if name != "pose"]
+            assert all(job.result() for job in jobs)
+    assert [one.tobytes() for one in cut] == [one.rgb().tobytes() for one in pictures]
+
+
+def test_a_cut_that_fails_is_tried_again(
+    readers: dict[str, Component], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = Image(pixels=PillowImage.effect_noise((80, 64), 50).convert("RGB"))
+    with monkeypatch.context() as broken:
+        broken.setattr(Cutter, "_salient", lambda self, picture: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            readers["depth"].predict(image=picture)
+    assert readers["depth"].predict(image=picture)["depth"]
 
 
 def test_a_person_is_described_by_the_clothes_in_words_of_the_generator(astronaut: dict[str, Any]) -> None:
@@ -93,6 +120,17 @@ def test_where_nothing_is_shown_nothing_is_seen(name: str, readers: dict[str, Co
     assert not {"person", "people"} & set(answer["caption"].split())
     assert (answer["depth"].map()[0] == 0).all()
     assert (answer["depth"].map()[-1] == 1).all()
+
+
+def test_of_a_picture_too_small_to_tell_no_class_is_named(readers: dict[str, Component]) -> None:
+    tiny = PillowImage.fromarray(skimage.data.astronaut()).resize((16, 16))
+    assert read(readers, tiny)["caption"].startswith(("something", "a view"))
+
+
+def test_large_photographs_are_read_at_a_size_that_is_enough() -> None:
+    photo = PillowImage.new("L", (8000, 6000))
+    assert readable(Image(pixels=photo)).size == (2048, 1536)
+    assert readable(Image(pixels=photo.crop((0, 0, 2048, 600)))).size == (2048, 600)
 
 
 def test_twenty_people_are_seen_as_many_as_can_be_told_apart(readers: dict[str, Component]) -> None:

@@ -19,6 +19,7 @@ from imagegraph.signature import Signature
 from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.weights import ROOT
 from pocket.world import make_scene
+from tests.components.bounded import bounded
 from tests.polygons import filled
 
 WEIGHTS = ROOT / "pocket/weights/segment"
@@ -100,11 +101,22 @@ def test_masks_equal_those_of_transformers_for_the_same_prompts(segment, name, s
         expected = SamModel.from_pretrained(WEIGHTS, dtype=torch.float32)(**inputs)
     (masks,) = processor.post_process_masks(expected.pred_masks, *sizes)
     masks = masks.flatten(0, 1).numpy()
+    if "boxes" in given:
+        masks &= np.repeat([bounded(box, size) for box in given["boxes"].tolist()], 3, axis=0)
     assert len(answer["masks"]) == len(masks)
     np.testing.assert_allclose(answer["iou_scores"], expected.iou_scores.flatten(), atol=0.02)
     for mask, other in zip(answer["masks"], masks, strict=True):
         assert mask.size == size
         assert iou(pixels(mask), other) >= 0.99 or not (pixels(mask) ^ other).any()
+
+
+def test_masks_of_a_box_end_where_it_does(segment, embedding):
+    left, top, right, bottom = SCENE.boxes[0].tolist()
+    half = [left, top, right, (top + bottom) / 2]
+    masks = [pixels(mask) for mask in ask(segment, embedding, boxes=[half], answers="all")["masks"]]
+    assert any(mask.any() for mask in masks)
+    for mask in masks:
+        assert not (mask & ~bounded(half, (128, 128))).any()
 
 
 def test_the_best_of_the_three_masks_is_that_with_the_best_score(segment, embedding):

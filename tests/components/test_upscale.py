@@ -85,8 +85,8 @@ def test_whatever_can_be_drawn_can_be_enlarged(upscale: Upscale) -> None:
         component.__dict__.update(_scale=upscale._scale, _window=upscale._window)
         for aspect in ((16, 16), (16, 9), (9, 16), (widest, 16), (16, widest)):
             size = working_size(*(side * 100 for side in aspect), variant.settings["size"])
-            assert component._parts(*size), size
-        assert component._parts(2048, 2048)
+            assert component._fits(*size), size
+        assert component._fits(2048, 2048)
 
 
 def test_a_cancelled_request_ends_at_the_next_part(upscale: Upscale) -> None:
@@ -99,8 +99,15 @@ def test_what_nobody_could_read_is_refused_before_anything_is_computed(
     upscale: Upscale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(upscale, "_processor")
-    with pytest.raises(InputTooLarge, match=r"pictures: expected at most 16000000 pixels.*5000x4000"):
+    with pytest.raises(InputTooLarge, match=r"image: expected at most 16000000 pixels.*5000x4000"):
         enlarge(upscale, Image.from_array(np.zeros((4000, 5000), np.uint8)))
+
+
+def test_what_another_node_has_painted_is_not_lost_when_it_is_too_large(upscale: Upscale) -> None:
+    painting = Image.from_array(np.zeros((4000, 5000), np.uint8))
+    small, large = upscale.predict(Progress(), pictures=[cut(16, 16), painting])["pictures"]
+    assert small.size == (32, 32)
+    assert large is painting
 
 
 def test_something_to_enlarge_is_needed(upscale: Upscale) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from components.restyle import Restyle
 from photo.measure_style import Score, Textures, paint, painter, photograph, scores, style
 from photo.paint_gallery import PAINTERS
 
@@ -34,10 +35,19 @@ def test_the_photographs_edges_stay(measured: Mapping[tuple[str, str], Score]) -
     assert min(one.edges for one in measured.values()) >= 0.35
 
 
+@pytest.fixture(scope="module")
+def restyle() -> Restyle:
+    return painter()
+
+
+@pytest.fixture(scope="module")
+def textures() -> Textures:
+    return Textures()
+
+
 @pytest.mark.parametrize(("one", "other"), [("glass", "ink"), ("swirls", "dusk"), ("dots", "marble")])
-def test_a_blend_lies_between_its_styles(one: str, other: str) -> None:
-    restyle, textures = painter(), Textures()
-    photo = photograph("chelsea")
+def test_a_blend_lies_between_its_styles(one: str, other: str, restyle: Restyle, textures: Textures) -> None:
+    photo = photograph("chelsea").reduce(2)
     looks = {name: textures.grams(style(name)) for name in (one, other)}
     paintings = {
         names: textures.grams(paint(restyle, photo, *names)) for names in ((one,), (other,), (one, other))

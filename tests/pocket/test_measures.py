@@ -109,6 +109,19 @@ def test_the_table_has_every_score_and_floor(tmp_path):
         assert f"| {name} | 0.500 | 0.250 | {floor} | 0.750 |" in text
 
 
+def test_the_table_keeps_rows_of_what_was_not_measured_again(tmp_path):
+    path = tmp_path / "QUALITY.md"
+    write_quality({name: {"seen": Score(0.5)} for name in (*FLOORS, "another")}, path)
+    before = path.read_text()
+    write_quality({"depth: MAE on objects": {"seen": Score(0.25)}}, path, keep=True)
+    changed = set(path.read_text().splitlines()) ^ set(before.splitlines())
+    assert sorted(changed) == [
+        "| depth: MAE on objects | 0.250 |  | ≤ 0.08 |  |",
+        "| depth: MAE on objects | 0.500 |  | ≤ 0.08 |  |",
+    ]
+    assert len(path.read_text().splitlines()) == len(before.splitlines())
+
+
 def test_floors_know_their_direction():
     assert Floor(0.9).holds(0.91)
     assert not Floor(0.9).holds(0.89)

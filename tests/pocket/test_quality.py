@@ -10,7 +10,7 @@ pytestmark = pytest.mark.timeout(1800)  # all measures are taken at once, by the
 
 @pytest.fixture(scope="module")
 def scores() -> dict[str, dict[str, Score]]:
-    return evaluate()
+    return evaluate(["seen"])
 
 
 @pytest.mark.xdist_group("pocket-quality")
