@@ -90,7 +90,7 @@ class Answer(Mapping[str, Any]):
         facts: what is known of the graph's answers.
         request: what was asked, by input.
         writer: writes all to a folder that is there; by default without provenance, which only who has run
-            the graph can know.
+            the graph can know. Copies and pickles have none.
     """
 
     values_by_name: Mapping[str, Any]
@@ -158,6 +158,9 @@ class Answer(Mapping[str, Any]):
             about = self.facts.name, self.request, parameters, self, self.facts.columns, self.timings
             return save.write(place, save.Results(*about))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "writer": None}  # it knows the engine, which has no copy
+
     def __getitem__(self, name: str) -> Any:
         return self.values_by_name[name]
 
@@ -168,7 +171,9 @@ class Answer(Mapping[str, Any]):
         return len(self.values_by_name)
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_") and name in self.values_by_name:
+        if name.startswith("_"):  # asked for by who copies, when there is nothing yet
+            raise AttributeError(name)
+        if name in self.values_by_name:
             return self.values_by_name[name]
         raise AttributeError(f"no '{name}' in the answer; there are: {', '.join(self.values_by_name)}")
 

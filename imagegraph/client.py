@@ -24,7 +24,7 @@ from imagegraph.errors import DeadlineExceeded, ImagegraphError, Unavailable, as
 from imagegraph.message import Message
 from imagegraph.model import Model
 from imagegraph.wire import v2_json
-from imagegraph.wire.http_post import error, events, opened, post
+from imagegraph.wire.http_post import error, events, opened, post, read
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,15 @@ class Step:
 class AsyncClient:
     """Asks one server over pooled connections; use as an async context manager."""
 
-    def __init__(self, url: str) -> None:
-        """Takes the base URL, such as http://localhost:8080."""
+    def __init__(self, url: str, connections: int = 100) -> None:
+        """Takes the base URL, such as http://localhost:8080, and how many connections it may have; 0: any."""
         self._url = url.rstrip("/")
+        self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self._known: dict[str, Model] = {}
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession()
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=self._connections))
         return self
 
     async def __aexit__(
@@ -149,7 +150,9 @@ class AsyncClient:
         previews: bool = False,
         **values: Any,
     ) -> AsyncGenerator[Step | Answer]:
-        """Yields what happens at the nodes, and last the answer; who stops looking stops the work.
+        """Yields what happens at the nodes, if the server tells, and last the answer.
+
+        Who stops looking stops the work.
 
         Args:
             values: see `infer`, as the others.
@@ -166,13 +169,18 @@ class AsyncClient:
         headers["Accept"] = "text/event-stream"
         with _as_raised():
             async with opened(self._open(), url, body, headers, timeout_s) as answer:
+                if answer.content_type != "text/event-stream":  # as of Seldon's executor, which has none
+                    yield known.answer(v2_json.decode(*await read(answer)), values)
+                    return
                 async for kind, data in events(answer):
                     if kind == "answer":
                         yield known.answer(v2_json.decode(data), values)
                         return
                     facts = orjson.loads(data)
                     if kind == "error":
-                        raise error(facts["status"], data)
+                        refused = error(facts["status"], data)
+                        refused.retry_after_s = facts.get("retry_after")
+                        raise refused
                     yield Step.read(kind, facts)
         raise Unavailable(f"{url} ended without an answer")
 

@@ -101,7 +101,7 @@ class Batched(Component):
         return self.predict_batch([self.prepare(**ports)], progress)[0]
 
 
-class Reader(Component):
+class Reader(Component, abc.ABC):
     """Reads a prior out of a picture, and says how well another picture keeps to it.
 
     The prior is the output that has the reader's name in the graph; it may have more, as key points beside

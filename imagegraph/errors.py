@@ -15,7 +15,8 @@
     └── Cancelled              499  CANCELLED           nothing: the caller asked for it
 
 `status` is the HTTP status, `code` gRPC's, `retryable` says whether the very same request may succeed
-later, `node` is the graph node in which the error arose, once the engine has seen it.
+later, and `retry_after_s` how soon, if a server has said so; `node` is the graph node in which the error
+arose, once the engine has seen it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class ImagegraphError(Exception):
     status = 500
     code = "INTERNAL"
     retryable = False
+    retry_after_s: float | None = None
     node: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:

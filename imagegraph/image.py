@@ -84,6 +84,9 @@ class Image:
             return cls.from_text(data.decode("ascii", "replace"), field)
         return cls(data)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Image, (self.data,)  # without the lock, and with one form of the two
+
     @property
     def data(self) -> bytes:
         """The encoded picture: the very bytes it came as, or a PNG of the pixels."""

@@ -43,6 +43,10 @@ class Model(NamedTuple):
         tensor = self.tensors[name]
         return (tensor["datatype"], tensor["shape"], _content_type(tensor)) == ("BYTES", [1], None)
 
+    def is_list(self, name: str, count: int) -> bool:
+        """Whether a value of so many items is a list; what is not known is one if it has several."""
+        return bool(self.tensors[name]["shape"] != [1]) if name in self.tensors else count != 1
+
     def answer(self, message: Message, request: Mapping[str, Any]) -> Answer:
         """Makes the answer to a request of what came."""
         found = {name: plain(value, self.tensors.get(name)) for name, value in message.values.items()}

@@ -48,8 +48,10 @@ class Picture:
         return {name: value for name, value in self.about.items() if isinstance(value, float)}
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # asked for by who copies, when there is nothing yet
+            raise AttributeError(name)
         for known, key in ((self.about, name), (self.about, f"{name}s"), (self.shared, name)):
-            if not name.startswith("_") and key in known:
+            if key in known:
                 return known[key]
         raise AttributeError(f"nothing says '{name}' of a picture; there are: {', '.join(self._names())}")
 
@@ -57,7 +59,8 @@ class Picture:
         return [*super().__dir__(), *self._names()]
 
     def _names(self) -> list[str]:
-        return [*(name.removesuffix("s") for name in self.about), *self.about, *self.shared]
+        names = [*(name.removesuffix("s") for name in self.about), *self.about, *self.shared]
+        return list(dict.fromkeys(names))
 
     def _repr_png_(self) -> bytes:
         return encode_png(self.image)

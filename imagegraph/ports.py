@@ -329,6 +329,7 @@ def _expectation(message: str) -> str:
     """Turns pydantic's "Input should be …" into the tail of "expected …"."""
     for prefix in ("Input should be ", "Value error, ", "String should have ", "List should have "):
         message = message.removeprefix(prefix)
+    message, *_ = message.split(" after validation, not ")  # how many came is seen in what came
     return "no such field" if message.startswith("Extra inputs") else message
 
 

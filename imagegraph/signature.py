@@ -55,7 +55,7 @@ class Signature:
         A Combiner reads whatever its children say.
 
         Raises:
-            TypeError: a parameter or the result has no usable annotation.
+            TypeError: there is no such method, or a parameter or the result has no usable annotation.
         """
         kind: Any = component if isinstance(component, type) else type(component)
         return _signature(kind)
@@ -104,15 +104,23 @@ def _signature(kind: Any) -> Signature:
     if issubclass(kind, Combiner):
         return Signature({}, {}, kind=kind)
     if issubclass(kind, Router):
-        return Signature(_inputs(kind.route)[0], {}, kind=kind)
+        return Signature(_inputs(_method(kind, "route"))[0], {}, kind=kind)
     if issubclass(kind, Batched):
-        (answer,) = get_args(typing.get_type_hints(kind.predict_batch)["return"])
-        inputs, opened = _inputs(kind.prepare)
-        return Signature(inputs, _outputs(answer, kind), "progress", kind, opened)
-    hints = typing.get_type_hints(kind.predict, include_extras=True)
+        answers = get_args(typing.get_type_hints(_method(kind, "predict_batch")).get("return"))
+        inputs, opened = _inputs(_method(kind, "prepare"))
+        return Signature(inputs, _outputs(next(iter(answers), None), kind), "progress", kind, opened)
+    predict = _method(kind, "predict")
+    hints = typing.get_type_hints(predict, include_extras=True)
     progress = next((name for name, hint in hints.items() if hint is Progress), None)
-    inputs, opened = _inputs(kind.predict)
+    inputs, opened = _inputs(predict)
     return Signature(inputs, _outputs(hints.get("return"), kind), progress, kind, opened)
+
+
+def _method(kind: type[Component], name: str) -> Callable[..., Any]:
+    found: Callable[..., Any] | None = getattr(kind, name, None)
+    if found is None:
+        raise TypeError(f"{kind.__qualname__} has no method '{name}'")
+    return found
 
 
 def _inputs(method: Callable[..., Any]) -> tuple[dict[str, Port], Any]:

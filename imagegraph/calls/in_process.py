@@ -112,7 +112,12 @@ class LocalCall(Closing):
     @property
     def queued(self) -> int:
         """How many requests wait for a component."""
-        return sum(batcher.queued for batcher in self._batchers.values())
+        return sum(self.queues.values())
+
+    @property
+    def queues(self) -> Mapping[str, int]:
+        """How many requests wait for each component."""
+        return {name: batcher.queued for name, batcher in self._batchers.items()}
 
     async def version(self, node: Node) -> str:
         """Returns the version of what computes the node's answers, if it has one and they are worth keeping.

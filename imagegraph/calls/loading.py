@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import gc
 import logging
 import re
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from imagegraph.component import Component
@@ -18,8 +20,31 @@ from imagegraph.spec.catalogue import Catalogue
 log = logging.getLogger("imagegraph.calls.loading")
 
 # While one model loads, torch makes the tensors of all threads without memory ("meta").
-_LOADING = threading.Lock()
+LOADING = threading.Lock()
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_MANY = 100_000  # new objects
+
+
+def check_device(device: str) -> None:
+    """Refuses what is no name of a device.
+
+    Raises:
+        InvalidInput: no device is called like this; whether it is here, torch says later.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise InvalidInput("device", "auto, cpu, cuda, cuda:N or mps", device)
+
+
+@contextlib.contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Has garbage looked for seldom: imports make little, and leave more and more that is looked through."""
+    before = gc.get_threshold()
+    if before[0]:  # else it is off
+        gc.set_threshold(_MANY, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class Loader:
@@ -34,14 +59,14 @@ class Loader:
         """Starts to load the components of the entries `names`, each once and after those that it uses.
 
         Raises:
-            InvalidInput: no device is called like this; whether it is here, torch says later.
+            InvalidInput: as `check_device`.
         """
-        if not _DEVICE.fullmatch(device):
-            raise InvalidInput("device", "auto, cpu, cuda, cuda:N or mps", device)
+        check_device(device)
         self._catalogue = catalogue
         self._bundle = bundle
         self._device = device
         self._thread = ThreadPoolExecutor(1, "load")
+        self._closed = False
         self._components: dict[str, Future[Component]] = {}
         self.seconds: dict[str, float] = {}
         self.versions: dict[str, str] = {}
@@ -71,7 +96,9 @@ class Loader:
         uses = {role: self._components[other].result() for role, other in used.items()}
         component = entry.build(self._bundle, uses)
         weights = entry.weights(self._bundle, self._device)
-        with _LOADING:
+        with LOADING, _seldom_collected():
+            if self._closed:
+                raise ImagegraphError(f"nobody waits for '{name}' any more")
             component.load(weights)
         versions = {role: self.versions[other] for role, other in used.items()}
         self.versions[name] = entry.version(self._bundle, weights, versions)
@@ -115,5 +142,6 @@ class Loader:
 
     def close(self) -> None:
         """Gives up what has not begun, and lets go of what is loaded, whoever still holds this."""
+        self._closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._components = {}

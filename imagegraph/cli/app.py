@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -13,8 +14,11 @@ from typing import Annotated, Any
 import typer
 
 from imagegraph import __version__
-from imagegraph.cli import canary
+from imagegraph.cli import canary, studio
+from imagegraph.cli.batch import batch
+from imagegraph.cli.batch_words import BatchCommand
 from imagegraph.cli.command import RunCommand
+from imagegraph.cli.dataset import dataset
 from imagegraph.cli.export import export
 from imagegraph.cli.generate import generate
 from imagegraph.cli.options import exit_code
@@ -22,6 +26,7 @@ from imagegraph.cli.replay import replay
 from imagegraph.cli.run import run
 from imagegraph.cli.serve import serve
 from imagegraph.cli.show import list_, show
+from imagegraph.cli.style_report import StyleReportCommand, style_report
 from imagegraph.errors import ImagegraphError
 
 INTERRUPTED, TERMINATED = 130, 143  # what shells expect of whom SIGINT or SIGTERM ended
@@ -33,10 +38,13 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "IMAGEGRAPH"},
 )
 app.command(cls=RunCommand)(run)
-for command in (serve, show, export, generate, replay):
+app.command(cls=BatchCommand)(batch)
+app.command(cls=StyleReportCommand)(style_report)
+for command in (serve, show, export, generate, replay, dataset):
     app.command()(command)
 app.command(name="list")(list_)
 app.add_typer(canary.commands, name="canary")
+app.add_typer(studio.commands, name="studio")
 
 
 def _show_version(asked: bool) -> None:
@@ -99,3 +107,5 @@ def main(*commands: Sequence[str]) -> None:
         if end.code in (INTERRUPTED, TERMINATED) or isinstance(end.__context__, ImagegraphError):
             _leave(end.code)
         raise
+    finally:
+        gc.freeze()  # else Python looks through all that torch has made before it ends: a second

@@ -56,8 +56,9 @@ class RunCommand(TyperCommand):
         Raises:
             ImagegraphError: there is no such graph.
         """
+        own = {one.name: one for one in self.params}
         bundle, manifest, added = (
-            next(one.consume_value(ctx, found)[0] for one in self.params if one.name == wanted)
+            own[wanted].consume_value(ctx, found)[0] if wanted in own else None
             for wanted in ("bundle", "manifest", "catalogue")
         )
         catalogue = Catalogue.read([Path(path) for path in added or ()])
@@ -69,9 +70,11 @@ class RunCommand(TyperCommand):
             Context().id
         )
         ports = taken(Interface.of_graph(predictor.root, predictor.bundle, catalogue))
-        own = {name for one in self.params for name in (one.name, *one.opts)}
+        names_of_own = {name for one in self.params for name in (one.name, *one.opts)}
         panel = f"Inputs of {name} (bundle {predictor.bundle})"
-        return options(panel, {port: one for port, one in ports.items() if not {port, flag(port)} & own})
+        return options(
+            panel, {port: one for port, one in ports.items() if not {port, flag(port)} & names_of_own}
+        )
 
 
 def given(ctx: typer.Context) -> dict[str, list[str]]:

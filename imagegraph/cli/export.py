@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from imagegraph.cli.options import DEFAULT_BUNDLE, console
-from imagegraph.deploy import triton
-from imagegraph.run.destination import fill, new_folder
-from imagegraph.spec.catalogue import Catalogue
-
-
-class Format(StrEnum):
-    """What can be written."""
-
-    TRITON = "triton"
+from imagegraph.cli.options import Bundle, Device, complete_component, console
+from imagegraph.export import folder, formats
+from imagegraph.run.destination import fill, new_folder, nothing
+from imagegraph.spec.catalogue import DEFAULT_BUNDLE, Catalogue
 
 
 def export(
-    component: Annotated[str, typer.Argument(help="A component of the catalogue, its weights ONNX files")],
-    format: Annotated[Format, typer.Option(help="For which server")] = Format.TRITON,
-    bundle: Annotated[str, typer.Option()] = DEFAULT_BUNDLE,
-    out: Annotated[Path | None, typer.Option(help="A new or empty folder; by default one in out")] = None,
+    component: Annotated[
+        str,
+        typer.Argument(
+            help="A component of the catalogue, or a graph for triton", autocompletion=complete_component
+        ),
+    ],
+    format: Annotated[
+        str,
+        typer.Option(help=f"One of {', '.join(formats.names())}", autocompletion=lambda: formats.names()),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A new or empty folder; by default one in out")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what an earlier export has written to --out")
+    ] = False,
+    bundle: Bundle = None,
+    device: Device = "auto",
 ) -> None:
-    """Write a component's networks for another server, each as it is: a model repository of Triton."""
-    entry = Catalogue.read().entry(component)
-    files = triton.models(component, entry.weights(bundle, "cpu"))
-    with new_folder(out, f"{component}-{format}") as folder:
-        for path in fill(folder, lambda staged: triton.write(staged, files)):
+    """Write a folder that serves a component in another framework, by that framework's own command.
+
+    Its README says what is to be installed, and how the server is started and asked.
+    """
+    exported, recipe = formats.recipe_of(
+        format, component, bundle or DEFAULT_BUNDLE, device, Catalogue.read()
+    )
+
+    def earlier(place: Path) -> Collection[str]:
+        return folder.names(recipe)
+
+    replaced = earlier if overwrite else nothing
+    with new_folder(out, f"{component}-{format}", replaced) as place:
+        write = partial(folder.write, format=format, exported=exported, recipe=recipe)
+        for path in fill(place, write, replaced):
             console.print(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -21,17 +22,21 @@ def generate(
         Path | None, typer.Option("--out", "-o", help="Write them there, beside a copy of the chart")
     ] = None,
 ) -> None:
-    """Write what the catalogue and the chart give: manifests, the chart's names, its table of values."""
+    """Write what is generated: manifests, the chart's names and table of values, dashboards, rules."""
     known = Catalogue.read(catalogue or [])
     root = out or ROOT  # elsewhere, nothing is removed: others may write there, too
     if out and not check:
         shutil.copytree(ROOT / render.CHART, out / render.CHART, dirs_exist_ok=True)
     _update(root, render.files(root, known), [] if out else [render.graphs(root)], check)
+    if importlib.util.find_spec("grafana_foundation_sdk"):
+        _update(root, render.drawn(root), [] if out else [root / render.DASHBOARDS], check)
+    else:
+        console.print("without grafana-foundation-sdk the dashboards stay as they are")
     helm = render.find_helm(ROOT)
     if helm is None:
         console.print("without helm (`make cluster-tools`) the chart's manifests stay as they are")
         return
-    folders = [] if out else [ROOT / "manifests" / platform for platform in render.PLATFORMS]
+    folders = [] if out else [ROOT / "manifests" / name for name in render.FOLDERS]
     _update(root, render.rendered(root, known, helm), folders, check)
 
 

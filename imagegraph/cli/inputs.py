@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from imagegraph.cli import photos
+from imagegraph.cli import documents, photos
 from imagegraph.cli.photos import PIPED, Photo, is_there
 from imagegraph.errors import InvalidInput, UnknownName
 from imagegraph.image import Image
@@ -44,12 +44,16 @@ def taken(interface: Interface) -> dict[str, Port]:
 
 
 class Reader:
-    """Reads the arguments of `run` for one graph."""
+    """Reads the arguments of `run` for one graph.
+
+    Attributes:
+        ports: of all that it takes.
+    """
 
     def __init__(self, graph: str, interface: Interface) -> None:
         """Takes the graph's name, and what it takes."""
         self._graph = graph
-        self._ports = taken(interface)
+        self.ports = taken(interface)
 
     def read(self, words: Sequence[str], named: Mapping[str, Sequence[str]]) -> Request:
         """Reads the arguments.
@@ -73,24 +77,24 @@ class Reader:
         self._look_for_a_photo(given, said)
         if said:
             name = self._one_of(self.word_ports, " ".join(said))
-            one = not self._ports[name].is_list and not any(" " in word for word in said)
+            one = not self.ports[name].is_list and not any(" " in word for word in said)
             given.setdefault(name, []).extend([" ".join(said)] if one else said)
         request = Request()
         for name, texts in given.items():
-            if [name] == self.photo_ports and self._ports[name].kind is Image:
+            if [name] == self.photo_ports and self.ports[name].kind is Image:
                 found = [photo for text in texts for photo in self._photos(text, name)]
                 request.port, request.photos = name, list(dict.fromkeys(found))
                 request.several = len(request.photos) > 1 or any(map(photos.names_many, texts))
             else:
-                request.values[name] = self._value(name, texts)
+                request.values[name] = self.value(name, texts)
         return request
 
     def _named(self, word: str) -> tuple[str | None, str]:
         """Returns the port that an argument is for, by its name or since it is a photo, and the value."""
         match = _NAMED.fullmatch(word)
-        if match and (match[1] in self._ports or not photos.looks_like_one(word)):
-            if match[1] not in self._ports:
-                raise UnknownName("input", match[1], self._ports)
+        if match and (match[1] in self.ports or not photos.looks_like_one(word)):
+            if match[1] not in self.ports:
+                raise UnknownName("input", match[1], self.ports)
             return match[1], match[2]
         if word == PIPED and self._pipes_a_photo():
             return self._one_of(self.photo_ports, "photos"), word
@@ -100,7 +104,7 @@ class Reader:
 
     def _pipes_a_photo(self) -> bool:
         """Whether what is piped in is a photo: where one must be given it is, else it is looked at."""
-        needed = any(self._ports[name].required for name in self.photo_ports)
+        needed = any(self.ports[name].required for name in self.photo_ports)
         return needed or (bool(self.photo_ports) and self._piped.startswith(_BEGINNINGS))
 
     @functools.cached_property
@@ -121,8 +125,8 @@ class Reader:
 
     def _fitting(self, fits: Callable[[Port], bool], speaks: Callable[[Port], bool]) -> list[str]:
         """Returns the required ports that fit, or else the first that speaks for itself, if any."""
-        needed = [name for name, port in self._ports.items() if port.required and fits(port)]
-        return needed or [name for name, port in self._ports.items() if speaks(port)][:1]
+        needed = [name for name, port in self.ports.items() if port.required and fits(port)]
+        return needed or [name for name, port in self.ports.items() if speaks(port)][:1]
 
     def _one_of(self, names: Sequence[str], got: str) -> str:
         """Returns the only one of some ports.
@@ -131,7 +135,7 @@ class Reader:
             InvalidInput: there is none, or there are several.
         """
         if not names:
-            raise InvalidInput("inputs", f"what '{self._graph}' takes ({', '.join(self._ports)})", got)
+            raise InvalidInput("inputs", f"what '{self._graph}' takes ({', '.join(self.ports)})", got)
         if len(names) > 1:
             raise InvalidInput(" or ".join(names), "NAME=VALUE, to say which of them is meant", got)
         return names[0]
@@ -139,13 +143,13 @@ class Reader:
     def _photos(self, text: str, name: str) -> list[Photo]:
         return [Photo(PIPED, self._piped)] if text == PIPED else photos.find(text, name)
 
-    def _value(self, name: str, texts: Sequence[str]) -> Any:
+    def value(self, name: str, texts: Sequence[str]) -> Any:
         """Returns the value of a port, as it will be given to the graph.
 
         Raises:
             InvalidInput: it is none; or there are several where one is taken.
         """
-        port = self._ports[name]
+        port = self.ports[name]
         if port.is_list:
             # A comma may be part of a file's name.
             items = [item for text in texts for item in ([text] if is_there(Path(text)) else text.split(","))]
@@ -157,13 +161,19 @@ class Reader:
         if port.holds_images:
             read = [photo.read(name) for text in items for photo in self._photos(text, name)]
         else:
-            read = [self._text(item) if item == PIPED else item for item in items]
+            read = [self._said(port, item) for item in items]
         if not port.is_list and len(read) > 1:
             raise InvalidInput(name, "one picture", f"{len(read)} in {texts[0]}")
         value = read if port.is_list else read[0]
         if not port.holds_images:
             port.read(value)  # a wrong one shall neither wait for the weights nor fail for every photo
         return value
+
+    def _said(self, port: Port, item: str) -> Any:
+        """Returns what is said, piped in, or in a file."""
+        if item == PIPED:
+            return self._text(item)
+        return documents.read(port, item) if documents.names_one(port, item) else item
 
     def _text(self, item: str) -> str:
         try:
@@ -173,10 +183,10 @@ class Reader:
 
     def _look_for_a_photo(self, given: Mapping[str, Any], said: Sequence[str]) -> None:
         """Says that a photo lacks where one must be: words may have been meant for its name."""
-        if any(self._ports[name].holds_images for name in given):
+        if any(self.ports[name].holds_images for name in given):
             return  # priors, for one, may stand in for a photo
         for name in self.photo_ports:
-            if not self._ports[name].required:
+            if not self.ports[name].required:
                 continue
             got = f"no file of the name {' '.join(said)!r}" if said else "nothing"
             expected = "a photo: a file, a folder, a pattern of names, or - for what is piped in"

@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 
 from imagegraph.deploy import render
-from imagegraph.errors import ImagegraphError, InvalidInput
+from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput
 from imagegraph.observe import logs
 from imagegraph.observe.logs import LogFormat, LogLevel
 from imagegraph.spec import strict_yaml
-from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.catalogue import DEFAULT_BUNDLE, Catalogue
 from imagegraph.spec.interface import Interface
 from imagegraph.spec.seldon import SeldonDeployment
 
@@ -25,8 +25,6 @@ UNBROKEN = 10_000  # characters in a line of a table that nobody looks at on a s
 console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else UNBROKEN)
 # What happens meanwhile is none of the results.
 progress = Console(markup=False, highlight=False, stderr=True)
-
-DEFAULT_BUNDLE = render.DEFAULT_BUNDLE
 
 
 def complete_graph(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -83,7 +81,7 @@ def complete_input(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]
 
 def exit_code(error: ImagegraphError) -> int:
     """Returns 2 where who asked can do something about an error, 1 where not."""
-    return 2 if 400 <= error.status < 499 else 1
+    return 2 if 400 <= error.status < 499 or isinstance(error, InvalidDocument) else 1
 
 
 GraphName = Annotated[

@@ -92,12 +92,18 @@ def read_pipe() -> bytes:
 
 def names(photos: Iterable[Photo], default: str) -> list[str]:
     """Returns a folder's name for each photo, no two alike."""
-    taken: dict[str, int] = {}
+    stems = [photo.stem or default for photo in photos]
+    taken = set(stems)  # a-2.png keeps its name, however many others are called a
+    seen: set[str] = set()
     found = []
-    for photo in photos:
-        stem = photo.stem or default
-        number = taken[stem] = taken.get(stem, 0) + 1
-        found.append(stem if number == 1 else f"{stem}-{number}")
+    for stem in stems:
+        name, number = stem, 1
+        while name in (seen if number == 1 else taken):
+            number += 1
+            name = f"{stem}-{number}"
+        seen.add(stem)
+        taken.add(name)
+        found.append(name)
     return found
 
 

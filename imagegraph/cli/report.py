@@ -58,7 +58,10 @@ class Report(ABC):
         """Says what was wrong with one of several photos."""
         shown.say(f"{photo}: {error}")
 
-    def end(self, runs: Sequence[Done]) -> None:  # noqa: B027  (most have nothing to add)
+    def refused(self, photo: str, error: ImagegraphError) -> None:  # noqa: B027  (most have nothing to add)
+        """Takes what was wrong with the only run; the program says it."""
+
+    def end(self, runs: Sequence[Done]) -> None:  # noqa: B027
         """Sums up, once nothing is shown any more."""
 
 
@@ -89,8 +92,12 @@ class Json(Report):
 
     def failed(self, photo: str, error: ImagegraphError, shown: Screen) -> None:
         """Writes what was wrong, and says it."""
-        _write({"photo": photo, "error": str(error), "status": error.status})
+        self.refused(photo, error)
         super().failed(photo, error, shown)
+
+    def refused(self, photo: str, error: ImagegraphError) -> None:
+        """Writes what was wrong."""
+        _write({"photo": photo or None, "error": str(error), "status": error.status})
 
 
 class Folders(Report):

@@ -61,7 +61,12 @@ class Runs:
         """
         request = self._request
         if not request.several:
-            await self._one(next(iter(request.photos), None), out, timeout_s)
+            photo = next(iter(request.photos), None)
+            try:
+                await self._one(photo, out, timeout_s)
+            except ImagegraphError as error:
+                self._report.refused(photo.path if photo else "", error)
+                raise
             return
         stems = photos.names(request.photos, self._name)
         # Those that are not there are told of first: who has misspelt a name shall not wait for the others.

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import typer
 
 from imagegraph.cli.options import (
-    DEFAULT_BUNDLE,
     Added,
     Bundle,
     Device,
@@ -20,7 +19,7 @@ from imagegraph.cli.options import (
 from imagegraph.errors import InvalidInput
 from imagegraph.observe import logs
 from imagegraph.observe.logs import LogFormat, LogLevel
-from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.catalogue import DEFAULT_BUNDLE, Catalogue
 from imagegraph.spec.graph import NodeType
 
 
@@ -49,6 +48,9 @@ def serve(
     predictor: Annotated[str, typer.Option(help="Version that a component is of")] = "default",
     release: Annotated[str, typer.Option(help="Label of all metrics")] = "",
     namespace: Annotated[str, typer.Option(help="Label of all metrics")] = "",
+    metrics_file: Annotated[
+        Path | None, typer.Option(help="Show the metrics of this Prometheus text file, too")
+    ] = None,
     device: Device = "auto",
     http_port: Annotated[int, typer.Option(envvar=["IMAGEGRAPH_SERVE_HTTP_PORT", "AIP_HTTP_PORT"])] = 8080,
     grpc_port: Annotated[int, typer.Option(help="0 serves no gRPC")] = 8081,
@@ -108,6 +110,8 @@ def serve(
     served_name = name or (rendered.metadata.name if rendered else str(component))
     role: Literal["engine", "node"] = "engine" if rendered else "node"
     metrics = Metrics(served_name, REGISTRY, role=role, release=release, namespace=namespace)
+    if metrics_file:
+        metrics.show(metrics_file)
     journal = Journal(metrics, Tracing.from_environment(f"imagegraph-{served_name}"))
     assembly = Assembly(known, settings, journal)
     if rendered:

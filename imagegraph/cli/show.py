@@ -11,11 +11,11 @@ from rich.text import Text
 
 from imagegraph.cli import words
 from imagegraph.cli.inputs import Reader, taken
-from imagegraph.cli.options import DEFAULT_BUNDLE, Added, GraphName, complete_bundle, console
+from imagegraph.cli.options import Added, GraphName, complete_bundle, console
 from imagegraph.deploy import render
 from imagegraph.errors import InvalidInput
 from imagegraph.spec import graph
-from imagegraph.spec.catalogue import Catalogue, Graph
+from imagegraph.spec.catalogue import DEFAULT_BUNDLE, Catalogue, Graph
 from imagegraph.spec.interface import Interface
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
+import contextlib
 import os
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+END_S = 10  # that its last work may take when the process ends
 
 
 class Background:
@@ -33,6 +36,17 @@ class Background:
                 self._thread = threading.Thread(target=self._loop.run_forever, name="imagegraph", daemon=True)
                 self._thread.start()
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def end(self) -> None:
+        """Ends the loop after what it was asked for last, such as to let go of a model.
+
+        Python kills a thread that outlives it, and with one that is within torch the whole process.
+        """
+        if self._loop and self._thread:
+            with contextlib.suppress(TimeoutError):
+                self.submit(asyncio.sleep(0)).result(END_S)  # after all that has begun before
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(END_S)
 
     @property
     def is_here(self) -> bool:
@@ -60,3 +74,4 @@ background = Background()
 
 
 os.register_at_fork(after_in_child=background.forget)
+atexit.register(background.end)

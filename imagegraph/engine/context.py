@@ -54,6 +54,7 @@ class Context:
         predictor: the version of the graph that is asked for, or that answers.
         trace: the headers of W3C Trace Context, as they go on to nodes.
         turns: of the nodes that were computed in this process.
+        graph: the root of the graph that was run, if one was.
     """
 
     id: str = field(default_factory=lambda: os.urandom(16).hex())
@@ -65,6 +66,7 @@ class Context:
     predictor: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
     turns: dict[str, Turn] = field(default_factory=dict)
+    graph: Node | None = None
 
     def tell(self, event: Event) -> None:
         """Records an event and tells the listener."""
@@ -81,6 +83,17 @@ class Context:
             if event.kind == "finished":
                 seconds[event.node.name] = seconds.get(event.node.name, 0.0) + event.seconds
         return seconds
+
+    @property
+    def critical_path(self) -> dict[str, float]:
+        """Seconds of the nodes that the answer had to wait for: of children side by side, of the slowest."""
+        seconds = self.timings
+
+        def longest(node: Node) -> dict[str, float]:
+            below = max(map(longest, node.children), key=lambda path: sum(path.values()), default={})
+            return below | ({node.name: seconds[node.name]} if node.name in seconds else {})
+
+        return longest(self.graph) if self.graph else {}
 
 
 class Call(Protocol):

@@ -29,6 +29,7 @@ async def run(graph: Node, message: Message, call: Call, context: Context | None
         DeadlineExceeded: the context's deadline passed; all running calls were cancelled.
     """
     context = context or Context()
+    context.graph = graph
     seconds = None if context.deadline is None else context.deadline - time.monotonic()
     if seconds is not None and seconds <= 0:
         raise DeadlineExceeded("out of time before the first node")

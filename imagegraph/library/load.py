@@ -14,14 +14,12 @@ from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
-from imagegraph.deploy.render import DEFAULT_BUNDLE
 from imagegraph.engine.context import Context
 from imagegraph.errors import InvalidInput
 from imagegraph.library.graph import Graph
 from imagegraph.library.local import LocalGraph
-from imagegraph.library.served import ServedGraph
 from imagegraph.run.embedded import Embedded
-from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.catalogue import DEFAULT_BUNDLE, Catalogue
 from imagegraph.spec.seldon import SeldonDeployment
 
 _URL = re.compile(r"(?P<base>https?://.+?)(/v2/models/(?P<model>[^/]+).*)?/?")
@@ -54,6 +52,8 @@ def load(
     if url := _URL.fullmatch(name):
         if bundle is not None:
             raise InvalidInput("bundle", "none beside a URL: the server has chosen", bundle)
+        from imagegraph.library.served import ServedGraph  # with its HTTP client, which nobody else needs
+
         return ServedGraph(url["base"], url["model"] or "graph")
     if not isinstance(catalogue, Catalogue):
         added = [catalogue] if isinstance(catalogue, (str, PathLike)) else catalogue

@@ -36,8 +36,8 @@ class LocalGraph(Graph):
         interface = Interface.of_graph(embedded.root, embedded.bundle, embedded.catalogue)
         super().__init__(name, Model.read({"name": name, **interface.describe()}))
         self._embedded: Embedded | None = embedded
-        signatures = embedded.catalogue.signatures(embedded.root, embedded.bundle)
-        self._written = frozenset(port for one in signatures.values() for port in one.outputs)
+        self._signatures = embedded.catalogue.signatures(embedded.root, embedded.bundle)
+        self._written = frozenset(port for one in self._signatures.values() for port in one.outputs)
         self._end = weakref.finalize(self, _close, embedded)
         self._end.atexit = False
 
@@ -66,7 +66,7 @@ class LocalGraph(Graph):
         context = Context(deadline=deadline)
         loading = None
         if tell:
-            context.listener = partial(_tell, tell, context, asked.previews)
+            context.listener = partial(self._tell, tell, context, asked.previews)
             loading = asyncio.create_task(_watch_loading(embedded, tell))
         try:
             message = await embedded.run(asked.values, context)
@@ -74,6 +74,21 @@ class LocalGraph(Graph):
             if loading:
                 loading.cancel()
         return self._made(message, asked.values, context)
+
+    def _tell(self, tell: Tell, context: Context, previews: bool, event: engine.Event) -> None:
+        """Tells of an event of the engine."""
+        node = event.node
+        cached = event.kind == "finished" and node.name in context.cache_hits
+        values = event.message.values if event.message else {}
+        outputs = {
+            name: self._as_sent(name, values[name])
+            for name in self._signatures[node.entry].outputs
+            if values.get(name) is not None
+        }
+        turn = context.turns.get(node.name) if event.kind == "finished" and not cached else None
+        about = event.done, event.total, event.seconds, cached, None, outputs, turn.batch if turn else 0
+        told = Event(event.kind, node.name, *about)
+        tell(told, event.preview if previews else None)
 
     def _made(self, message: Message, request: Mapping[str, Any], context: Context) -> Answer:
         """Makes an answer, of the values that a server would send, in the same types."""
@@ -99,14 +114,6 @@ class LocalGraph(Graph):
             return plain(tensors.of(value), self._model.tensors.get(name))
         except TypeError:  # it has no form on the wire, and is not sent anywhere here
             return value
-
-
-def _tell(tell: Tell, context: Context, previews: bool, event: engine.Event) -> None:
-    """Tells of an event of the engine."""
-    node = event.node.name
-    cached = event.kind == "finished" and node in context.cache_hits
-    told = Event(event.kind, node, event.done, event.total, event.seconds, cached)
-    tell(told, event.preview if previews else None)
 
 
 async def _watch_loading(embedded: Embedded, tell: Tell) -> None:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from imagegraph.answer import Answer
 from imagegraph.client import AsyncClient, Step
 from imagegraph.engine.background import background
+from imagegraph.errors import Expired
 from imagegraph.image import Image
 from imagegraph.library.graph import Asked, Graph
 from imagegraph.library.stream import Event, Tell
@@ -20,13 +21,17 @@ CLOSE_S = 1.0
 class ServedGraph(Graph):
     """A graph that a server has."""
 
-    def __init__(self, url: str, model: str) -> None:
+    def __init__(self, url: str, model: str, predictor: str | None = None) -> None:
         """Asks what it takes and answers.
+
+        Args:
+            predictor: which version of the graph shall answer.
 
         Raises:
             ImagegraphError: nothing answers there, or it has no such graph.
         """
         self._client = AsyncClient(url)
+        self._predictor = predictor
         background.run(self._client.__aenter__())
         self._end = weakref.finalize(self, _leave, self._client)
         try:
@@ -42,20 +47,37 @@ class ServedGraph(Graph):
     async def _answer(self, asked: Asked, tell: Tell | None) -> Answer:
         if not self._end.alive:
             raise RuntimeError(f"'{self.name}' is closed")
+        predictor, timeout_s, previews = self._predictor, asked.timeout_s, asked.previews
         if tell is None:
-            return await self._client.infer(self.name, timeout_s=asked.timeout_s, **asked.values)
-        timeout_s, previews = asked.timeout_s, asked.previews
-        steps = self._client.stream(self.name, timeout_s=timeout_s, previews=previews, **asked.values)
+            return await self._client.infer(
+                self.name, predictor=predictor, timeout_s=timeout_s, **asked.values
+            )
+        steps = self._client.stream(
+            self.name, predictor=predictor, timeout_s=timeout_s, previews=previews, **asked.values
+        )
         async with aclosing(steps):
             async for one in steps:
                 if isinstance(one, Answer):
                     return one
-                tell(await self._event(one), None)
+                tell(await self._event(one, previews), None)
         raise AssertionError("a stream ends with an answer")
 
-    async def _event(self, step: Step) -> Event:
+    async def _event(self, step: Step, previews: bool) -> Event:
         preview = Image(await self._client.fetch(step.preview)) if step.preview else None
-        return Event(step.kind, step.node, step.done, step.total, step.seconds, step.cached, preview)
+        outputs = {name: await self._pictures(name, step) for name in step.outputs if previews}
+        about = step.kind, step.node, step.done, step.total, step.seconds, step.cached, preview
+        return Event(*about, {name: value for name, value in outputs.items() if value is not None})
+
+    async def _pictures(self, name: str, step: Step) -> Image | list[Image] | None:
+        """Fetches the pictures that a node wrote; None where it wrote something else, or they are over."""
+        references = step.outputs[name]
+        if not references or not all(one.content_type.startswith("image/") for one in references):
+            return None
+        try:
+            images = [Image(await self._client.fetch(one)) for one in references]
+        except Expired:
+            return None
+        return images if self._model.is_list(name, len(images)) else images[0]
 
 
 def _leave(client: AsyncClient) -> None:

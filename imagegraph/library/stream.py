@@ -6,8 +6,8 @@ import asyncio
 import concurrent.futures
 import contextlib
 import queue
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imagegraph.answer import Answer
@@ -26,6 +26,9 @@ class Event:
         done, total: of "progress", steps; of "loading", components.
         seconds, cached: of "finished": how long it took, and whether its result was known.
         preview: of "progress", the picture so far, if it was asked for and the node can draw it.
+        outputs: of "finished", what the node wrote; of a served graph its pictures, if previews were asked
+            for.
+        batch: of "finished", how many requests were computed together; 0 is not known.
     """
 
     kind: str
@@ -35,6 +38,8 @@ class Event:
     seconds: float = 0.0
     cached: bool = False
     preview: Image | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    batch: int = 0
 
 
 Draw = Callable[[], Image]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 import sys
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
+from pathlib import Path
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
+import imagegraph
 from imagegraph.calls.batching import Batch
+from imagegraph.observe.histogram import Histogram
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -26,7 +27,7 @@ class Metrics:
 
     Attributes:
         in_flight: a context manager that counts a request while it is under way.
-        queues: each says how many requests wait in it.
+        queues: each says how many requests wait in it, and how many may.
     """
 
     def __init__(
@@ -48,8 +49,8 @@ class Metrics:
         about = {"model_name": model_name, "role": role, "release": release, "namespace": namespace}
         fixed = {label: value for label, value in about.items() if value}
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> _Histogram:
-            one = _Histogram(name, text, fixed, labels, buckets)
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            one = Histogram(name, text, fixed, labels, buckets)
             registry.register(one)
             return one
 
@@ -67,6 +68,12 @@ class Metrics:
         self._nodes = histogram(
             "imagegraph_node_seconds", "Time of a node's call", SECONDS, "predictor", "node", "outcome"
         )
+        self._path = counter(
+            "imagegraph_critical_path_seconds",
+            "Time that answers have waited for a node; of nodes side by side only the last one counts",
+            "predictor",
+            "node",
+        )
         self._batches = histogram("imagegraph_batch_size", "Requests computed together", SIZES)
         self._waits = histogram("imagegraph_queue_seconds", "Time in the queue", SECONDS)
         self._hits = counter("imagegraph_cache_hits", "Results known already", "node")
@@ -79,21 +86,30 @@ class Metrics:
             [*fixed, "predictor"],
             registry=registry,
         )
-        self.queues: list[Callable[[], int]] = []
+        self.queues: list[Callable[[], tuple[int, int]]] = []
         queued = gauge("imagegraph_queue_depth", "Requests in the queue")
-        queued.set_function(lambda: sum(queue() for queue in self.queues))
+        queued.set_function(lambda: sum(queue()[0] for queue in self.queues))
+        room = gauge("imagegraph_queue_limit", "Requests that may be in the queue; more are refused")
+        room.set_function(lambda: sum(queue()[1] for queue in self.queues))
         self._loading = gauge("imagegraph_load_seconds", "Time to load")
         self.in_flight = _InFlight()
         gauge("imagegraph_in_flight", "Requests under way").set_function(lambda: self.in_flight.count)
-        registry.register(_DeviceMemory())
+        about_this = Gauge(
+            "imagegraph_info", "Always 1; says what runs here", [*fixed, "version"], registry=registry
+        )
+        about_this.labels(*fixed.values(), imagegraph.__version__).set(1)
+        registry.register(_DeviceMemory(fixed))
         self.model_name = model_name
+        self._fixed = fixed
         # Looking up a child by its labels costs more than counting.
         self._child = functools.cache(lambda metric, *labels: metric.labels(*fixed.values(), *labels))
 
-    def request(self, protocol: str, status: int, seconds: float, predictor: str) -> None:
-        """Counts a request that was answered, by the predictor that did."""
+    def request(
+        self, protocol: str, status: int, seconds: float, predictor: str, trace_id: str | None = None
+    ) -> None:
+        """Counts a request that was answered, by the predictor that did; its trace, if any, is an example."""
         self._child(self._requests, protocol, str(status), predictor).inc()
-        self._seconds.observe(seconds, protocol, predictor)
+        self._seconds.observe(seconds, protocol, predictor, trace_id=trace_id)
 
     def phase(self, phase: str, seconds: float) -> None:
         """Counts time in decode, predict or encode."""
@@ -102,6 +118,11 @@ class Metrics:
     def node(self, predictor: str, node: str, outcome: str, seconds: float) -> None:
         """Counts a call of a node."""
         self._nodes.observe(seconds, predictor, node, outcome)
+
+    def critical_path(self, predictor: str, seconds: Mapping[str, float]) -> None:
+        """Adds for each node how long an answer has waited for it."""
+        for node, waited in seconds.items():
+            self._child(self._path, predictor, node).inc(waited)
 
     def batch(self, batch: Batch) -> None:
         """Counts a batch."""
@@ -134,45 +155,14 @@ class Metrics:
         """Counts a failure of the store that keeps results."""
         self._child(self._store_errors).inc()
 
+    def show(self, file: Path) -> None:
+        """Shows the metrics of a Prometheus text file, too, as long as it is there."""
+        self._registry.register(_TextFile(file, self._fixed))
+
     def page(self, accept: str) -> tuple[bytes, str]:
         """Returns the page for Prometheus and its content type."""
         encoder, content_type = choose_encoder(accept)
         return encoder(self._registry), content_type
-
-
-class _Histogram(Collector):
-    """A histogram that one thread writes: prometheus_client's takes ten calls and two locks to count."""
-
-    def __init__(
-        self,
-        name: str,
-        text: str,
-        fixed: Mapping[str, str],
-        labels: tuple[str, ...],
-        bounds: tuple[float, ...],
-    ) -> None:
-        """Takes the fixed labels, the names of the others, and the buckets' upper bounds."""
-        self._family = functools.partial(HistogramMetricFamily, name, text, labels=[*fixed, *labels])
-        self._fixed = list(fixed.values())
-        self._bounds = bounds
-        # By the values of the labels: the observations in each bucket, and last their sum.
-        self._rows: dict[tuple[str, ...], list[float]] = {}
-
-    def observe(self, value: float, *labels: str) -> None:
-        """Counts a value."""
-        row = self._rows.get(labels)
-        if row is None:
-            row = self._rows[labels] = [0.0] * (len(self._bounds) + 2)
-        row[bisect_left(self._bounds, value)] += 1
-        row[-1] += value
-
-    def collect(self) -> Iterator[Metric]:
-        family = self._family()
-        names = [*map(floatToGoString, self._bounds), "+Inf"]
-        for labels, (*counts, total) in self._rows.items():
-            buckets = list(zip(names, accumulate(counts), strict=True))
-            family.add_metric([*self._fixed, *labels], buckets, total)
-        yield family
 
 
 class _InFlight:
@@ -190,12 +180,16 @@ class _InFlight:
 class _DeviceMemory(Collector):
     """What torch holds of each CUDA device; nothing where it has not begun to use one."""
 
+    def __init__(self, fixed: Mapping[str, str]) -> None:
+        """Takes the labels that say whose it is."""
+        self._fixed = fixed
+
     def collect(self) -> Iterator[Metric]:
         torch = sys.modules.get("torch")
         if torch is None or not torch.cuda.is_initialized():
             return
         family = GaugeMetricFamily(
-            "imagegraph_device_memory_bytes", "Memory of the device", labels=["device", "kind"]
+            "imagegraph_device_memory_bytes", "Memory of the device", labels=[*self._fixed, "device", "kind"]
         )
         for index in range(torch.cuda.device_count()):
             free, total = torch.cuda.mem_get_info(index)
@@ -206,5 +200,27 @@ class _DeviceMemory(Collector):
                 "total": total,
             }
             for kind, number in kinds.items():
-                family.add_metric([f"cuda:{index}", kind], number)
+                family.add_metric([*self._fixed.values(), f"cuda:{index}", kind], number)
         yield family
+
+
+class _TextFile(Collector):
+    """What a program that has ended, such as model-init, has left for whoever is scraped after it."""
+
+    def __init__(self, file: Path, fixed: Mapping[str, str]) -> None:
+        """Takes the file, and labels that all its metrics get."""
+        self._file = file
+        self._fixed = fixed
+
+    def describe(self) -> list[Metric]:
+        """Names nothing: the file may come later."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        try:
+            text = self._file.read_text()
+        except OSError:
+            return
+        for family in text_string_to_metric_families(text):
+            family.samples = [one._replace(labels={**self._fixed, **one.labels}) for one in family.samples]
+            yield family

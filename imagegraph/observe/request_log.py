@@ -86,7 +86,10 @@ class Journal:
         seconds = time.perf_counter() - entry.since
         status = entry.failure.status if entry.failure else 200
         context = entry.context
-        self.metrics.request(entry.protocol, status, seconds, entry.predictor)
+        trace_id = beside.trace_id(context) if entry.span else None
+        self.metrics.request(entry.protocol, status, seconds, entry.predictor, trace_id)
+        if status == 200 and context.graph and context.graph.children:
+            self.metrics.critical_path(entry.predictor, context.critical_path)
         for event in context.events:
             if event.kind in ("finished", "failed"):
                 self.metrics.node(entry.predictor, event.node.name, event.kind, event.seconds)

@@ -116,10 +116,13 @@ def fill(folder: Path, write: Callable[[Path], Sequence[str]], replaced: Replace
             if _taken(folder, old):
                 folder, old = _claim(folder), set()
             for path in sorted(Path(staged).iterdir(), key=lambda path: path.name == names[-1]):
-                shutil.move(path, folder / path.name)
+                place = folder / path.name
+                if place.is_dir():
+                    shutil.rmtree(place)
+                shutil.move(path, place)
                 old.discard(path.name)
             for name in old:
-                (folder / name).unlink()
+                (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise ImagegraphError(f"cannot write results to {folder}: {error.strerror or error}") from error
     return [folder / name for name in names]

@@ -7,11 +7,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, Self
 
+from imagegraph.calls.cached import CachedCall
 from imagegraph.calls.check import Check, checked
 from imagegraph.calls.in_process import LocalCall
+from imagegraph.calls.store import Store
 from imagegraph.engine import walk
 from imagegraph.engine.closing import Closing
-from imagegraph.engine.context import Context
+from imagegraph.engine.context import Call, Context
 from imagegraph.errors import DeadlineExceeded, InvalidDocument, UnknownName
 from imagegraph.message import Message
 from imagegraph.ports import Port
@@ -27,15 +29,31 @@ class Embedded(Closing):
     Use as a context manager, or `close` it.
     """
 
-    def __init__(self, root: Node, bundle: str, catalogue: Catalogue, device: str = "auto") -> None:
-        """Takes a graph whose entries all exist in `bundle`; see `LocalCall` for `device`."""
+    def __init__(
+        self,
+        root: Node,
+        bundle: str,
+        catalogue: Catalogue,
+        device: str = "auto",
+        store: Store | None = None,
+    ) -> None:
+        """Takes a graph whose entries all exist in `bundle`.
+
+        Args:
+            device: see `LocalCall`.
+            store: keeps the results of nodes; graphs may share one.
+        """
         self.root = root
         self.bundle = bundle
         self.catalogue = catalogue
         signatures = catalogue.signatures(root, bundle)
         self.inputs: dict[str, Input] = graph.inputs(root, signatures)
         self._check = Check(root, signatures, catalogue.parts(root, bundle))
-        self._call = LocalCall(catalogue, bundle, catalogue.needed(root), device)
+        self._local = LocalCall(catalogue, bundle, catalogue.needed(root), device)
+        call: Call = self._local
+        if store is not None:
+            call = CachedCall(call, store, signatures, self._local.version)
+        self._call = checked(call, self._check)
 
     @classmethod
     def of(cls, predictor: Predictor, catalogue: Catalogue, device: str = "auto") -> Self:
@@ -51,7 +69,12 @@ class Embedded(Closing):
     @property
     def load_seconds(self) -> Mapping[str, float]:
         """Seconds that each entry's weights took to load, of those loaded so far."""
-        return self._call.load_seconds
+        return self._local.load_seconds
+
+    @property
+    def queues(self) -> Mapping[str, int]:
+        """How many requests wait for each entry."""
+        return self._local.queues
 
     def port(self, name: str) -> Port:
         """Returns the port of what a request may bring: an input, or a prior instead of having it read.
@@ -96,7 +119,7 @@ class Embedded(Closing):
             ImagegraphError: one cannot be loaded, or not in time.
         """
         try:
-            await asyncio.wait_for(self._call.ready(), timeout_s)
+            await asyncio.wait_for(self._local.ready(), timeout_s)
         except TimeoutError as error:
             raise DeadlineExceeded("out of time while models were loading") from error
 
@@ -110,9 +133,8 @@ class Embedded(Closing):
         read = self.parameters(values)
         await self.ready(None if context.deadline is None else context.deadline - time.monotonic())
         given = {name: read[name] for name in values}
-        call = checked(self._call, self._check)
-        return await walk.run(self.root, Message(given, id=context.id), call, context)
+        return await walk.run(self.root, Message(given, id=context.id), self._call, context)
 
     def close(self) -> None:
         """Lets go of the components."""
-        self._call.close()
+        self._local.close()

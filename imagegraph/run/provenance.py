@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import pydantic
+import pydantic_core
 from PIL import Image as PillowImage
 
 import imagegraph
@@ -38,12 +38,13 @@ class NodeRecord(Strict):
     settings: Mapping[str, Any] | None = None
 
 
-class Record(Strict):
-    """What drew one picture.
+class Asked(Strict):
+    """What was asked, and which of the pictures of the answer this is.
 
     Attributes:
-        graph: the graph, as in a manifest (name, type, entry, children).
-        parameters: every value that the graph read from the request, but for pictures.
+        name: of the graph.
+        parameters: every value that the graph read from the request, but for pictures; of a server's, those
+            that it was sent.
         sources: its pictures by port, several where the port holds a list.
         port: the list of the answer that this picture is in.
         picture: its index there.
@@ -52,15 +53,34 @@ class Record(Strict):
 
     version: str = imagegraph.__version__
     name: str
-    bundle: str
-    device: str = "auto"
-    graph: Node
-    nodes: Mapping[str, NodeRecord]
     parameters: Mapping[str, Any]
     sources: Mapping[str, tuple[SourceFile, ...]]
     port: str = "pictures"
     picture: int
     about: Mapping[str, Any] = {}
+
+
+class Record(Asked):
+    """What drew one picture on this machine.
+
+    Attributes:
+        graph: the graph, as in a manifest (name, type, entry, children).
+    """
+
+    bundle: str
+    device: str = "auto"
+    graph: Node
+    nodes: Mapping[str, NodeRecord]
+
+
+class ServedRecord(Asked):
+    """What a server was asked that drew one picture.
+
+    Attributes:
+        served: the version that the server names.
+    """
+
+    served: str
 
 
 def nodes(root: Node, bundle: str, catalogue: Catalogue) -> dict[str, NodeRecord]:
@@ -97,18 +117,27 @@ def digest(image: Image) -> str:
     return hashlib.sha256(image.data).hexdigest()
 
 
-def stamp(picture: Image, record: Record | None) -> bytes:
+def stamp(picture: Image, record: Asked | None) -> bytes:
     """Returns the picture as PNG with its record, if there is one; a mask or a 16-bit map stays one."""
     text = {KEY: record.model_dump_json(exclude_defaults=False)} if record else None
     return encode_png(pillow(picture), text)
 
 
 def read(path: Path) -> Record:
-    """Returns the record in a PNG file.
+    """Returns the record in a PNG file that this machine could draw again.
 
     Raises:
-        InvalidInput: the file is no PNG picture, or has no record, or one that cannot be read.
+        InvalidInput: the file is no PNG picture, or has no record, or one that cannot be read, or a server's.
     """
+    found = read_any(path)
+    if isinstance(found, ServedRecord):
+        expected = "a picture that was drawn on this machine"
+        raise InvalidInput(str(path), expected, "one that a server has drawn")
+    return found
+
+
+def read_any(path: Path) -> Record | ServedRecord:
+    """Returns the record in a PNG file, whoever has drawn it; raises as `read`."""
     try:
         with PillowImage.open(io.BytesIO(path.read_bytes()), formats=["PNG"]) as picture:
             picture.load()
@@ -118,8 +147,10 @@ def read(path: Path) -> Record:
     if text is None:
         raise InvalidInput(str(path), "a picture with provenance", "a PNG without the text 'imagegraph'")
     try:
-        return Record.model_validate_json(str(text))
-    except pydantic.ValidationError as error:
+        facts = pydantic_core.from_json(text)
+        kind = ServedRecord if isinstance(facts, dict) and "served" in facts else Record
+        return kind.model_validate_json(str(text))
+    except ValueError as error:  # pydantic's own is one
         raise InvalidInput(str(path), "provenance of this version", str(error)) from error
 
 

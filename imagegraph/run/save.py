@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ from imagegraph.picture import Picture, lists_of_pictures, ranked
 from imagegraph.run import destination, provenance
 from imagegraph.run.destination import Replaced
 from imagegraph.run.embedded import Embedded
-from imagegraph.run.provenance import Record, SourceFile
+from imagegraph.run.provenance import Asked, Record, SourceFile
 from imagegraph.run.sheet import contact_sheet
 from imagegraph.spec.interface import columns
 
 SUMMARY = "results.json"
 LONGEST_LABEL = 50  # bytes
 MOST_NUMBERS = 4096  # of an array in the summary; larger ones are files of NumPy
-LINE = 38  # characters that fit below a picture of a sheet
+LINE = 40  # characters that fit below a picture of a sheet
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"RIFF": ".webp"}
 
 
@@ -51,7 +51,8 @@ def save(
     Raises:
         ImagegraphError: it cannot be written to any more.
     """
-    return write(folder, _results(name, embedded, values, answer, timings), replaced)
+    made = replace(results(name, embedded, values, answer), timings=timings)
+    return write(folder, made, replaced)
 
 
 def earlier_results(folder: Path) -> frozenset[str]:
@@ -78,10 +79,12 @@ class Results:
         parameters: of these, what is no picture, as JSON knows it.
         answer: all that it answered.
         columns: for every list of pictures, the lists that may say something of each; see `Interface`.
-        timings: seconds by node.
+        timings: seconds by node; None where they are told elsewhere.
         bundle: of the weights, if it is known here.
         record: what drew the pictures, to be written into each; None where that is not known here. Made
             with the pictures of the request as they are kept beside the results.
+        sheet: whether there is to be a contact sheet.
+        more: what else the summary is to say.
     """
 
     name: str
@@ -89,18 +92,15 @@ class Results:
     parameters: Mapping[str, Any]
     answer: Mapping[str, Any]
     columns: Mapping[str, frozenset[str]]
-    timings: Mapping[str, float]
+    timings: Mapping[str, float] | None
     bundle: str | None = None
-    record: Callable[[Mapping[str, tuple[SourceFile, ...]]], Record] | None = None
+    record: Callable[[Mapping[str, tuple[SourceFile, ...]]], Asked] | None = None
+    sheet: bool = True
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _results(
-    name: str,
-    embedded: Embedded,
-    values: Mapping[str, Any],
-    answer: Message,
-    timings: Mapping[str, float],
-) -> Results:
+def results(name: str, embedded: Embedded, values: Mapping[str, Any], answer: Message) -> Results:
+    """Returns what is to be written of an answer of the graph `name` to a request."""
     read = embedded.parameters(values)
     parameters = {
         port: embedded.port(port).plain(value)
@@ -120,16 +120,16 @@ def _results(
         )
 
     said = columns(embedded.catalogue.signatures(embedded.root, embedded.bundle).values())
-    return Results(name, read, parameters, answer.values, said, timings, embedded.bundle, record)
+    return Results(name, read, parameters, answer.values, said, None, embedded.bundle, record)
 
 
 def write(folder: Path, results: Results, replaced: Replaced = destination.nothing) -> list[Path]:
     """Writes all of it, as `save` does."""
-    return destination.fill(folder, lambda staged: _write(staged, results), replaced)
+    return destination.fill(folder, lambda staged: write_into(staged, results), replaced)
 
 
-def _write(folder: Path, results: Results) -> list[str]:
-    """Writes the files and returns the names of those that are to be shown."""
+def write_into(folder: Path, results: Results) -> list[str]:
+    """Writes the files to an empty folder and returns the names of those that are to be shown."""
     read, answer = results.read, results.answer
     given = {port: images for port, value in read.items() if (images := _images(value))}
     sources = {port: _sources(folder, port, images) for port, images in given.items()}
@@ -172,7 +172,7 @@ def _write(folder: Path, results: Results) -> list[str]:
     for port, array in arrays.items():
         np.save(folder / f"{port}.npy", array)
     above = [(port, image) for port, images in given.items() for image in images] + list(maps.items())
-    if above or rows:
+    if results.sheet and (above or rows):
         sheet = "contact-sheet.png" if "sheet" in maps else "sheet.png"
         title = answer.get("caption") or answer.get("prompt") or results.name
         contact_sheet(str(title), [above, *rows]).save(folder / sheet)
@@ -183,7 +183,8 @@ def _write(folder: Path, results: Results) -> list[str]:
         "parameters": results.parameters,
         "answer": {port: value for port, value in new.items() if port not in {*maps, *lists, *told, *arrays}},
         "pictures": pictures,
-        "seconds": results.timings,
+        **({} if results.timings is None else {"seconds": results.timings}),
+        **results.more,
         "files": {
             path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())
         },
@@ -198,7 +199,7 @@ def _write_pictures(
     stem: str,
     pictures: Sequence[Picture],
     labels: Sequence[Sequence[str]],
-    record: Record | None,
+    record: Asked | None,
 ) -> list[dict[str, Any]]:
     """Writes pictures with their provenance, and returns what is to be said of each."""
     written = []
@@ -245,10 +246,12 @@ def _singular(port: str, ports: Mapping[str, Any]) -> str:
 
 
 def _labels(pictures: Sequence[Picture]) -> list[list[str]]:
-    """Returns the words that tell pictures apart: of several, not those that are said of all."""
+    """Returns the words that tell pictures apart, the shortest first: of several, not those said of all."""
     said = [{name: value for name, value in one.about.items() if isinstance(value, str)} for one in pictures]
     shared = dict(set.intersection(*(set(words.items()) for words in said))) if len(said) > 1 else {}
-    return [[value for name, value in words.items() if name not in shared] for words in said]
+    names = [name for name in (said[0] if said else ()) if name not in shared]
+    names.sort(key=lambda name: max(len(words[name]) for words in said))
+    return [[words[name] for name in names] for words in said]
 
 
 def _fit(label: Sequence[str], about: Mapping[str, Any]) -> list[str]:
@@ -259,7 +262,11 @@ def _fit(label: Sequence[str], about: Mapping[str, Any]) -> list[str]:
 
 
 def _sentence(place: int, label: Sequence[str], about: Mapping[str, Any]) -> str:
-    scores = [
-        f"{name.rpartition('_')[2]} {value:.2f}" for name, value in about.items() if isinstance(value, float)
-    ]
-    return f"{place}. {' '.join(label)[:LINE]}\n{'  '.join(scores)[:LINE]}"
+    """Returns what a sheet says below a picture: its words, and as many whole scores as fit."""
+    scores = ""
+    for name, value in about.items():
+        if isinstance(value, float):
+            longer = f"{scores}  {name.rpartition('_')[2]} {value:.2f}".strip()
+            scores = longer if len(longer) <= LINE else scores
+    words = f"{place}. {' '.join(label)}"
+    return f"{words[:LINE]}\n{scores}"

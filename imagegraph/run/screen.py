@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from imagegraph.engine.context import Context, Event
 from imagegraph.message import Message
+from imagegraph.run.displayed import Displayed
 from imagegraph.run.embedded import Embedded
 from imagegraph.spec.catalogue import entry_names
 
@@ -89,33 +90,16 @@ class Quiet(Screen):
         """Shows nothing."""
 
 
-class Bars(Screen):
+class Bars(Displayed, Screen):
     """A bar for what loads, then one for every node."""
 
     def __init__(self, console: Console) -> None:
         """Takes a terminal."""
-        columns = (
-            TextColumn(f"{{task.description:{WIDTH}}}", markup=False),
-            BarColumn(),
-            TimeElapsedColumn(),
-        )
-        self._display = Progress(*columns, console=console, transient=True)
+        described = TextColumn(f"{{task.description:{WIDTH}}}", markup=False)
+        super().__init__(console, described, BarColumn(), TimeElapsedColumn(), transient=True)
         self._photos = self._display.add_task("", visible=False)
         self._loading = self._display.add_task("loading", total=None)
         self._nodes: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._display.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._display.stop()
-
-    def say(self, line: str) -> None:
-        """Writes a line above the bars."""
-        self._display.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def begin(self, name: str, number: int, total: int) -> None:
         """Moves the bar of the photos, and takes those of the last one's nodes away."""

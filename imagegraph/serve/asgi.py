@@ -38,6 +38,7 @@ log = logging.getLogger("imagegraph.serve.http_v2")
 
 JSON = "application/json"
 IDLE_BYTES = 65536  # of a body that nobody looks at
+RETRY_AFTER_S = 1  # until who is refused for now may ask again
 LENGTH = re.compile(r"[0-9]{1,18}")  # of more digits Python makes no number
 
 
@@ -238,7 +239,7 @@ def _failure(error: BaseException, entry: Entry) -> ImagegraphError:
 
 
 def _refusal(error: ImagegraphError) -> Answer:
-    headers = {"retry-after": "1"} if error.retryable else {}
+    headers = {"retry-after": str(RETRY_AFTER_S)} if error.retryable else {}
     if error.status == 408:
         headers["connection"] = "close"
     if error.status == 415:

@@ -244,7 +244,7 @@ class Assembly:
         settings, metrics = self._settings, self._journal.metrics
         limits = settings.max_queue, settings.watchdog_s
         local = LocalCall(self._catalogue, bundle, entries, settings.device, *limits, metrics.batch)
-        metrics.queues.append(lambda: local.queued)
+        metrics.queues.append(lambda: (local.queued, settings.max_queue * len(entries)))
         return local
 
     def _pods(

@@ -12,14 +12,12 @@ from typing import Any, TypeVar
 import orjson
 from starlette.middleware.cors import CORSMiddleware
 
-import imagegraph
 from imagegraph.engine import walk
 from imagegraph.errors import ImagegraphError
 from imagegraph.message import Message
-from imagegraph.serve import openapi
-from imagegraph.serve.asgi import Answer, Application, Handler, Request, Route, Stream, Table
+from imagegraph.serve.asgi import RETRY_AFTER_S, Answer, Application, Handler, Request, Route, Stream, Table
+from imagegraph.serve.http_about import About, Health
 from imagegraph.serve.kept_values import PATH, content_type
-from imagegraph.serve.metadata import metadata
 from imagegraph.serve.service import Service
 from imagegraph.serve.watch import Happening
 from imagegraph.wire import headers as beside
@@ -145,7 +143,9 @@ class Work:
             return b"event: answer\ndata: " + self._encode(one, asked, binary=False).body + b"\n\n"
 
         def refuse(error: ImagegraphError) -> bytes:
-            facts = {"error": str(error), "status": error.status}
+            facts: dict[str, Any] = {"error": str(error), "status": error.status}
+            if error.retryable:  # as the header, which is sent already
+                facts["retry_after"] = RETRY_AFTER_S
             return b"event: error\ndata: " + orjson.dumps(facts) + b"\n\n"
 
         # Until something happens, the request can still be refused with a status.
@@ -252,81 +252,3 @@ async def _pieces(
         yield write(first)
         async for one in others:
             yield write(one)
-
-
-class Health:
-    """What says whether requests are welcome."""
-
-    def __init__(self, service: Service) -> None:
-        """Takes what is served."""
-        self._service = service
-
-    async def live(self, request: Request) -> Answer:
-        """Says whether the process can go on."""
-        if hang := self._service.hang:
-            return Answer(orjson.dumps({"live": False, "error": hang}), 503)
-        return Answer(orjson.dumps({"live": True}))
-
-    async def live_v1(self, request: Request) -> Answer:
-        """Says the same in V1's words."""
-        if hang := self._service.hang:
-            return Answer(orjson.dumps({"status": "hung", "error": hang}), 503)
-        return Answer(orjson.dumps({"status": "alive"}))
-
-    async def ready(self, request: Request) -> Answer:
-        """Says whether requests are welcome, and if not, why."""
-        ready, trouble = self._service.ready, self._service.trouble
-        facts: dict[str, Any] = {"name": request.path.get("model", self._service.name), "ready": ready}
-        if trouble:
-            facts["error"] = trouble
-        if unavailable := self._service.unavailable:
-            facts["unavailable"] = unavailable
-        return Answer(orjson.dumps(facts), 200 if ready else 503)
-
-    async def ready_v1(self, request: Request) -> Answer:
-        """Says the same in V1's words."""
-        facts = {"name": request.path["model"], "ready": self._service.ready}
-        return Answer(orjson.dumps(facts), 200 if self._service.ready else 503)
-
-
-class About:
-    """What says what is served, and how it does."""
-
-    def __init__(self, service: Service) -> None:
-        """Takes what is served."""
-        self._service = service
-
-    async def model(self, request: Request) -> Answer:
-        """Says what goes in and out."""
-        return Answer(orjson.dumps({**metadata(self._service), "name": request.path["model"]}))
-
-    async def models(self, request: Request) -> Answer:
-        """Names the one model."""
-        return Answer(orjson.dumps({"models": [self._service.name]}))
-
-    async def index(self, request: Request) -> Answer:
-        """Says how the one model does, as a repository of models would."""
-        state = "READY" if self._service.ready else "UNAVAILABLE"
-        row = {
-            "name": self._service.name,
-            "version": self._service.version or "1",
-            "state": state,
-            "reason": self._service.trouble,
-        }
-        return Answer(orjson.dumps([row]))
-
-    async def server(self, request: Request) -> Answer:
-        """Says what server this is."""
-        # Of "model_repository" only the index is answered: nothing can be loaded or unloaded by request.
-        extensions = ["binary_tensor_data"]
-        facts = {"name": "imagegraph", "version": imagegraph.__version__, "extensions": extensions}
-        return Answer(orjson.dumps(facts))
-
-    async def openapi(self, request: Request) -> Answer:
-        """Describes all this."""
-        return Answer(orjson.dumps(openapi.document(self._service)))
-
-    async def metrics(self, request: Request) -> Answer:
-        """Answers Prometheus."""
-        body, kind = self._service.journal.metrics.page(request.headers.get("accept", ""))
-        return Answer(body, content_type=kind)

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import orjson
 
@@ -33,9 +34,8 @@ from imagegraph.wire.v2_json import TIMINGS, encode_pictures
 
 log = logging.getLogger("imagegraph.serve.service")
 
-ANSWERED = frozenset(
-    {"cache_hits", progress_frames.EVENT, "facts"}
-)  # parameters that say something of an answer
+# Parameters that say something of an answer.
+ANSWERED = frozenset({"cache_hits", "predictor", progress_frames.EVENT, "facts"})
 MAX_COPIES = 16  # of requests at a shadow at once; a slow one shall not fill the memory
 
 
@@ -145,6 +145,14 @@ class Service:
         return self._hang()
 
     @property
+    def predictors(self) -> list[dict[str, Any]]:
+        """The versions of the graph: how many of a hundred requests each gets, a shadow as copies."""
+        sides = (*self._sides, *self._shadows)
+        return [
+            {"name": one.name, "traffic": one.traffic, "shadow": one.shadow, "ready": one.up} for one in sides
+        ]
+
+    @property
     def unavailable(self) -> dict[str, str]:
         """The predictors that no request is sent to, and why."""
         watches = [side.watch for side in (*self._sides, *self._shadows) if side.watch]
@@ -236,6 +244,8 @@ class Service:
             if wants_timings:
                 # As text: parameters have no objects in gRPC.
                 parameters[TIMINGS] = orjson.dumps(context.timings).decode()
+            if len(self._sides) > 1:
+                parameters["predictor"] = side.name
             return Message(values, message.id or context.id, self.name, parameters, self.version)
 
     async def check(self, messages: Sequence[Message], entry: Entry) -> None:
@@ -261,7 +271,7 @@ class Service:
     def watch(
         self, messages: Sequence[Message], entry: Entry, outputs: Iterable[str] | None = None
     ) -> AsyncGenerator[Happening | Message]:
-        """Answers as `infer` does, and says what happens meanwhile; see `streaming.follow`."""
+        """Answers as `infer` does, and says what happens meanwhile; see `watch.follow`."""
         signatures = {name: one for side in self._sides for name, one in side.signatures.items()}
         run, previews = partial(self.infer, messages, entry, outputs), _wants_previews(messages)
         return follow(run, entry.context, signatures, self.references, previews=previews)
@@ -269,7 +279,7 @@ class Service:
     def tell_steps(
         self, messages: Sequence[Message], entry: Entry, outputs: Iterable[str] | None = None
     ) -> AsyncGenerator[Message]:
-        """Answers as `infer` does, and tells the engine before us of steps; see `streaming.tell_steps`."""
+        """Answers as `infer` does, and tells the engine before us of steps; see `watch.tell_steps`."""
         run = partial(self.infer, messages, entry, outputs)
         return tell_steps(run, entry.context, previews=_wants_previews(messages))
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 import orjson
@@ -95,7 +96,9 @@ async def opened(
             ) as answer:
                 attempts, pauses_s = 0, iter(())
                 if answer.status != 200:
-                    raise error(answer.status, await answer.read())
+                    refused = error(answer.status, await answer.read())
+                    refused.retry_after_s = retry_after(answer.headers.get("Retry-After"))
+                    raise refused
                 yield answer
                 return
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as cause:
@@ -149,6 +152,21 @@ def error(status: int, payload: bytes) -> ImagegraphError:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         text = payload[:500].decode("utf-8", "replace")
     return refusal(status, text)
+
+
+def retry_after(text: str | None) -> float | None:
+    """Reads the header Retry-After; returns seconds from now.
+
+    Source: RFC 9110, 10.2.3.
+    """
+    if text is None:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    except (TypeError, ValueError):
+        return None
 
 
 def refusal(status: int, text: str) -> ImagegraphError:

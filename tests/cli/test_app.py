@@ -50,13 +50,18 @@ def test_what_goes_wrong_is_told_in_one_sentence(arguments, kind, message):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [("InvalidInput('a', 'b', 'c')", 2), ("ImagegraphError('x')", 1), ("SystemExit(130)", 130)],
+    [
+        ("InvalidInput('a', 'b', 'c')", 2),
+        ("InvalidDocument('mine.yaml:1: x')", 2),
+        ("ImagegraphError('x')", 1),
+        ("SystemExit(130)", 130),
+    ],
 )
 def test_the_exit_code_tells_whose_fault_it_is_and_no_thread_is_waited_for(error, code):
     program = f"""
 import threading, time
 from imagegraph.cli import app as program
-from imagegraph.errors import ImagegraphError, InvalidInput
+from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput
 
 def app(arguments, prog_name):
     threading.Thread(target=time.sleep, args=(3600,)).start()  # a component that still loads
@@ -105,3 +110,10 @@ def test_several_commands_run_in_one_process_until_one_fails():
     assert done.stdout == f"imagegraph {imagegraph.__version__}\n"
     assert "unknown graph or component 'nothing'" in done.stderr
     assert done.returncode == 2
+
+
+def test_commands_start_without_what_few_of_them_need() -> None:
+    program = "import sys, imagegraph.cli.app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    others = {"aiohttp", "fastapi", "grpc", "kubernetes", "pyarrow", "sqlalchemy", "torch"}
+    assert not others & set(done.stdout.split())

@@ -1,16 +1,19 @@
 import io
+import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
+import pydantic
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from pydantic import Field
 
 from imagegraph.cli.inputs import Reader, Request
 from imagegraph.component import Component
-from imagegraph.errors import InvalidInput, UnknownName
+from imagegraph.errors import InvalidDocument, InvalidInput, UnknownName
 from imagegraph.image import Image
 from imagegraph.ports import Array
 from imagegraph.spec import strict_yaml
@@ -52,7 +55,15 @@ class Draw(Component):
     def predict(self, prompt: str | None = None, seed: int = 0, image: Image | None = None) -> Nothing: ...
 
 
-KINDS = (Judge, Blend, Sort, Write, Cut, Draw)
+class Steering(pydantic.BaseModel, extra="forbid"):
+    strength: Annotated[float, Field(ge=0)]
+
+
+class Steer(Component):
+    def predict(self, prompt: str, how: dict[str, Steering] = {}) -> Nothing: ...  # noqa: B006
+
+
+KINDS = (Judge, Blend, Sort, Write, Cut, Draw, Steer)
 
 
 @pytest.fixture(autouse=True)
@@ -195,3 +206,31 @@ def test_values_are_checked_before_anything_is_done() -> None:
     wrong: dict[str, Any] = {"seed": ["x"]}
     with pytest.raises(InvalidInput, match="seed: expected a valid integer"):
         read(Draw, "gone.png", **wrong)
+
+
+def test_what_takes_json_takes_a_file_of_it_too() -> None:
+    Path("how.yaml").write_text("# mine\ndepth:\n  strength: 0.5\n")
+    Path("how.json").write_text('{"depth": {"strength": 0.5}}')
+    for text in ("how.yaml", "how.json", '{"depth": {"strength": 0.5}}'):
+        value = read(Steer, "a cone", f"how={text}").values["how"]
+        assert (value if isinstance(value, dict) else json.loads(value)) == {"depth": {"strength": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("depth:\n  strength: 1\n  strenght: 2\n", r"how.yaml:3: depth.strenght: unknown key"),
+        ("depth:\n  strength: -1\n", r"how.yaml:2: depth.strength: .*greater than or equal to 0, got -1"),
+        ("depth: [\n", r"how.yaml:2: not YAML"),
+        ("", r"how.yaml:1: the document is empty"),
+    ],
+)
+def test_a_file_that_is_wrong_is_named_with_its_line(text: str, said: str) -> None:
+    Path("how.yaml").write_text(text)
+    with pytest.raises(InvalidDocument, match=said):
+        read(Steer, "a cone", "how=how.yaml")
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    with pytest.raises(InvalidDocument, match=r"gone.yaml:1: cannot be read: .*No such file"):
+        read(Steer, "a cone", "how=gone.yaml")

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image as Pillow
 
 from imagegraph.cli import runs
+from imagegraph.cli.photos import Photo
+from imagegraph.cli.photos import names as photo_names
 from imagegraph.errors import ImagegraphError, InvalidInput, MissingWeights
-from tests import tiny
+from tests import interrupts, tiny
 from tests.cli.commands import run, said
 
 
@@ -178,6 +180,12 @@ def test_several_photos_get_a_folder_each_in_the_one_that_is_named():
         run("run", "paint", "more", "--device", "cpu", "-o", "results")
 
 
+def test_a_photo_that_is_called_like_another_ones_folder_keeps_its_name():
+    given = ["a.png", "x/a.png", "a-2.png", "y/a.png", "y/a-2.png", "-"]
+    found = photo_names([Photo(one) for one in given], "paint")
+    assert found == ["a", "a-3", "a-2", "a-4", "a-2-2", "paint"]
+
+
 def test_a_photo_that_fails_is_told_and_the_others_go_on():
     photos("more/a.png", "more/c.png")
     Path("more/b.png").write_text("no picture")
@@ -221,6 +229,16 @@ def test_programs_get_json_and_nothing_else_on_the_standard_output():
     assert (bad["photo"], bad["status"]) == ("gone.png", 400)
     assert "gone.png: " in done.err
     assert done.code == 2
+
+
+def test_programs_get_json_of_an_only_run_that_fails():
+    program = "from imagegraph.cli.app import main; main()"
+    command = [sys.executable, "-c", program, "run", "paint", "gone.png", "--device", "cpu", "--json"]
+    variables = {**os.environ, "PYTHONPATH": str(Path(tiny.__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=variables)
+    said = json.loads(done.stdout)
+    assert (said["photo"], said["status"], done.returncode) == ("gone.png", 400, 2)
+    assert said["error"] in done.stderr
 
 
 def test_scripts_get_the_folders_and_only_what_failed_beside():
@@ -267,16 +285,9 @@ def test_results_are_opened_where_that_is_asked_for(monkeypatch):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_ended_leaves_no_empty_folder(number, code):
-    command = [sys.executable, "-m", "imagegraph.cli", "run", "slow", "--device", "cpu"]
+    command = [*interrupts.PYTHON, "-m", "imagegraph.cli", "run", "slow", "--device", "cpu"]
     variables = {**os.environ, "PYTHONPATH": str(Path(tiny.__file__).parents[1])}
-    with subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=variables,
-        # What runs these tests in the background may have it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables) as process:
         while process.stderr.readline() != "slow\n":
             assert process.poll() is None
         assert Path("out/slow-1").is_dir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from imagegraph.deploy import render
 from imagegraph.spec import strict_yaml
 from imagegraph.spec.catalogue import ROOT
 from imagegraph.spec.seldon import SeldonDeployment
+from tests.left_out import leave_out
 
 CHART = ROOT / "charts" / "imagegraph"
 SCENARIOS = sorted(CHART.glob("ci/*-values.yaml"))
@@ -66,10 +65,8 @@ class Pod:
 def tool(name: str) -> str:
     """Returns the program of that name: the project's own build, or the one on the PATH."""
     found = shutil.which(name, path=f"{ROOT}/.tools/bin") or shutil.which(name)
-    if found is None and os.environ.get("CI"):
-        pytest.fail(f"{name} is not here: `make cluster-tools` brings it")
     if found is None:
-        pytest.skip(f"{name} is not here: `make cluster-tools` brings it")
+        leave_out(f"{name} is not here: `make cluster-tools` brings it")
     return found
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import subprocess
 import threading
 import time
@@ -105,7 +106,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # a scrape that took too long
+            self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None: ...
 

@@ -20,6 +20,7 @@ GRAPHS = {"upscale": "upscale", "edges": "edges", "draw": "generate"}
 # As helm takes them; Kubernetes wants a letter first.
 RELEASES = st.from_regex(r"[a-z]([-a-z0-9]{0,51}[a-z0-9])?", fullmatch=True) | st.just("2024-photos")
 BOUND = 2**31 - 1
+SECTIONS = sorted(SCHEMA["properties"])
 # What the schema leaves to Kubernetes, by definition.
 OPEN: dict[str, st.SearchStrategy[Any]] = {
     "ipBlock": st.sampled_from([{"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}, {"cidr": "fd00::/8"}]),
@@ -32,7 +33,7 @@ OPEN: dict[str, st.SearchStrategy[Any]] = {
 @st.composite
 def values(draw: st.DrawFn) -> Values:
     """Makes values for a small graph on any platform, with a few things set that the schema admits."""
-    names = draw(st.lists(st.sampled_from(sorted(SCHEMA["properties"])), min_size=1, max_size=5, unique=True))
+    names = draw(st.lists(st.sampled_from(SECTIONS), min_size=1, max_size=5, unique=True))
     made: Values = {name: draw(_section(name)) for name in names}
     made["platform"] = draw(st.sampled_from(["plain", "seldon", "kserve"]))
     made["graph"] = draw(st.sampled_from(sorted(GRAPHS)))
@@ -84,7 +85,8 @@ def _made_of(schema: Schema) -> st.SearchStrategy[Any]:
 
 
 def _of_type(type_: str, schema: Schema) -> st.SearchStrategy[Any]:
-    least, most = schema.get("minimum", -BOUND), schema.get("maximum", BOUND)
+    above = schema.get("exclusiveMinimum")
+    least, most = schema.get("minimum", -BOUND if above is None else above), schema.get("maximum", BOUND)
     if type_ == "object":
         return _object(schema)
     if type_ == "array":
@@ -99,7 +101,9 @@ def _of_type(type_: str, schema: Schema) -> st.SearchStrategy[Any]:
         return text.filter(lambda one: len(one) <= most and "\x00" not in one)
     simple: dict[str, st.SearchStrategy[Any]] = {
         "integer": st.integers(least, most),
-        "number": st.integers(least, most) | st.floats(least, most, allow_subnormal=False),
+        "number": (st.integers(least, most) | st.floats(least, most, allow_subnormal=False)).filter(
+            lambda one: one != above
+        ),
         "boolean": st.booleans(),
         "null": st.none(),
     }

@@ -195,6 +195,12 @@ REFUSED = {
         "engine: {podTemplate: {spec: {topologySpreadConstraints: [{topologyKey: kubernetes.io/hostname}]}}}",
         "/topologySpreadConstraints/0': missing properties 'maxSkew', 'whenUnsatisfiable'",
     ),
+    "spread that says the same twice": (
+        "podTemplate: {spec: {topologySpreadConstraints: ["
+        "{topologyKey: zone, maxSkew: 1, whenUnsatisfiable: DoNotSchedule}, "
+        "{topologyKey: zone, maxSkew: 2, whenUnsatisfiable: DoNotSchedule}]}}",
+        "expected a topologyKey once with each whenUnsatisfiable, got 'zone, DoNotSchedule' twice",
+    ),
     "less than no time to end": (
         "podTemplate: {spec: {terminationGracePeriodSeconds: -1}}",
         "'/podTemplate/spec/terminationGracePeriodSeconds'",

@@ -173,7 +173,7 @@ def canary(*arguments: str) -> str:
 
 
 def test_status_shows_both_sides_and_what_speaks_against_the_canary(watched: str, cluster: Path) -> None:
-    text = canary("status", "photos", "--prometheus", watched, "--window", "1m", "--max-slowdown", "20")
+    text = canary("status", "photos", "--prometheus", watched, "--window", "1h", "--max-slowdown", "20")
     assert "20 %" in text
     assert "1/1" in text
     assert "the canary fails more often" in text
@@ -183,7 +183,7 @@ def test_status_shows_both_sides_and_what_speaks_against_the_canary(watched: str
 def test_on_seldon_the_figures_are_those_of_the_document_by_its_own_name(watched: str, cluster: Path) -> None:
     (cluster.parent / "platform").write_text("seldon")
     cluster.write_text(json.dumps({"fullnameOverride": "photos", "predictors": GIVEN}))
-    text = canary("status", "2024-photos", "--prometheus", watched, "--window", "1m")
+    text = canary("status", "2024-photos", "--prometheus", watched, "--window", "1h")
     assert text.count("300") == 2
 
 
@@ -193,12 +193,12 @@ def test_promote_refuses_and_changes_nothing(watched: str, cluster: Path, api: A
     with pytest.raises(
         ImagegraphError, match="is not promoted: 'canary' has 1 of 2 pods ready; .*more often.*slower"
     ):
-        canary("promote", "photos", "--prometheus", watched, "--window", "1m")
+        canary("promote", "photos", "--prometheus", watched, "--window", "1h")
     assert cluster.read_text() == before
 
 
 def test_promote_upgrades_step_by_step_and_keeps_the_other_values(watched: str, cluster: Path) -> None:
-    text = canary("promote", "photos", "--prometheus", watched, "--window", "1m", "--canary", "better")
+    text = canary("promote", "photos", "--prometheus", watched, "--window", "1h", "--canary", "better")
     assert "step 2 of 2" in text
     assert json.loads(cluster.read_text()) == {
         "graph": "reimagine",

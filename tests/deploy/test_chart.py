@@ -1,12 +1,15 @@
 """Every scenario of the chart: what is rendered is the catalogue's graph, safe, and fits together."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 import imagegraph
+from imagegraph.deploy import render
 from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.graph import NodeType
 from tests.deploy import chart
@@ -71,7 +74,7 @@ def test_the_engine_loads_its_document_and_it_is_the_graph_of_the_catalogue(
         for predictor in deployment.spec.predictors
         for endpoint in predictor.endpoints.values()
     }
-    assert hosts == services - {f"{chart.RELEASE}-engine"}
+    assert hosts == services - {f"{chart.RELEASE}-engine", f"{chart.RELEASE}-studio"}
 
 
 def test_pods_keep_to_pod_security_restricted(rendered: Objects) -> None:
@@ -95,7 +98,7 @@ def test_pods_have_probes_requests_and_time_to_finish(rendered: Objects, values:
         for container in pod.containers:
             assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
             assert "memory" in container["resources"]["limits"]
-        if pod.kind == "Job":
+        if pod.kind == "Job" or pod.labels["app.kubernetes.io/component"] == "studio":
             continue
         [container] = pod.spec["containers"]
         name = pod.node[1] if pod.node else chart.RELEASE
@@ -147,7 +150,7 @@ def test_weights_come_from_a_volume_that_is_there_and_read_only_in_nodes(
         assert mounts.pop("model-init") is not fills
         assert all(mounts.values())
     assert used == claims
-    jobs = chart.of_kind("Job", rendered)
+    jobs = [pod for pod in chart.pods(rendered) if pod.labels["app.kubernetes.io/component"] == "models"]
     assert bool(jobs) == (values["cache"]["fill"] == "job")
 
 
@@ -203,7 +206,7 @@ def test_resources_are_those_of_the_catalogue_unless_given(catalogue: Catalogue)
         "cpu": f"{wanted.cpu:g}",
         "memory": f"{wanted.memory_gib * 1024:g}Mi",
     }
-    assert found["edges"]["resources"] == {"requests": {"cpu": 2}}
+    assert found["edges"]["resources"] == {"requests": {"cpu": "2"}}
 
 
 def test_a_new_document_starts_new_engines_and_nothing_else() -> None:
@@ -227,7 +230,7 @@ def test_the_chart_has_the_version_of_the_package() -> None:
 
 
 def test_the_values_stay_short() -> None:
-    assert len((chart.CHART / "values.yaml").read_text().splitlines()) <= 180
+    assert len((chart.CHART / "values.yaml").read_text().splitlines()) <= 230
 
 
 def test_on_seldon_executors_are_scraped_by_the_labels_that_its_operator_gives_them() -> None:
@@ -243,3 +246,16 @@ def test_on_seldon_executors_are_scraped_by_the_labels_that_its_operator_gives_t
         "operator": "In",
         "values": ["photos-default", "photos-canary"],
     }
+
+
+@pytest.mark.parametrize("platform", render.PLATFORMS)
+def test_quantities_are_texts_since_the_definitions_of_operators_take_no_fractions(platform: str) -> None:
+    resources = {"requests": {"cpu": 0.5}, "limits": {"cpu": 1}}
+    given = (
+        "--set",
+        f"platform={platform},graph=upscale",
+        "--set-json",
+        f"node.resources={json.dumps(resources)}",
+    )
+    [pod] = [pod for pod in chart.pods(chart.objects(*given)) if pod.node]
+    assert pod.spec["containers"][0]["resources"] == {"requests": {"cpu": "0.5"}, "limits": {"cpu": "1"}}

@@ -75,30 +75,30 @@ CANARY = ("photos", "prod", "canary")
 
 
 def test_figures_are_what_the_predictors_did_and_nobody_else(watched: str) -> None:
-    found = Prometheus(watched, "1m").figures(*CANARY, "plain")
+    found = Prometheus(watched, "1h").figures(*CANARY, "plain")
     # Prometheus extrapolates to the edges of its window.
     assert found.requests == pytest.approx(300, rel=0.5)
     assert found.error_rate == pytest.approx(0.1, rel=0.1)
     assert found.mean_s == pytest.approx(0.5, rel=0.05)
     assert found.p95_s is not None
     assert 0.25 < found.p95_s <= 0.5
-    nobody = Prometheus(watched, "1m").figures("photos", "prod", "gone", "plain")
+    nobody = Prometheus(watched, "1h").figures("photos", "prod", "gone", "plain")
     assert nobody == Figures(0, 0, None, None)
-    assert Prometheus(watched, "1m", 'job="other"').figures(*CANARY, "plain") == nobody
+    assert Prometheus(watched, "1h", 'job="other"').figures(*CANARY, "plain") == nobody
     with pytest.raises(InvalidInput, match="window or match: expected what Prometheus understands"):
         Prometheus(watched, "soon").figures(*CANARY, "plain")
 
 
 def test_figures_of_seldon_are_those_of_its_executor(watched: str) -> None:
-    found = Prometheus(watched, "1m").figures(*CANARY, "seldon")
+    found = Prometheus(watched, "1h").figures(*CANARY, "seldon")
     assert found.requests == pytest.approx(300, rel=0.5)
     assert found.errors == 0
     assert found.mean_s == pytest.approx(0.25, rel=0.05)
-    assert Prometheus(watched, "1m").figures("photos", "test", "canary", "seldon").requests == 0
+    assert Prometheus(watched, "1h").figures("photos", "test", "canary", "seldon").requests == 0
 
 
 def test_a_predictor_that_some_engine_does_not_ask_is_known(watched: str, exporter: Exporter) -> None:
-    source = Prometheus(watched, "1m")
+    source = Prometheus(watched, "1h")
     assert source.is_asked(*CANARY), "nothing says otherwise"
     exporter.metrics.predictor_up("canary", up=False)
     try:
@@ -114,7 +114,7 @@ def test_a_predictor_that_some_engine_does_not_ask_is_known(watched: str, export
 )
 def test_a_prometheus_that_is_not_there_is_named(url: str) -> None:
     with pytest.raises(Unavailable, match=f"Prometheus at {url} does not answer"):
-        Prometheus(url, "1m").figures(*CANARY, "plain")
+        Prometheus(url, "1h").figures(*CANARY, "plain")
 
 
 def test_what_is_no_prometheus_is_named() -> None:
@@ -122,5 +122,5 @@ def test_what_is_no_prometheus_is_named() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
         with pytest.raises(Unavailable, match=f"what answers at {url} is no Prometheus"):
-            Prometheus(url, "1m").figures(*CANARY, "plain")
+            Prometheus(url, "1h").figures(*CANARY, "plain")
         server.shutdown()

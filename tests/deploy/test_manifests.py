@@ -24,7 +24,7 @@ def build(overlay: str) -> list[dict[str, Any]]:
 
 def test_the_manifests_are_what_the_chart_renders(catalogue: Catalogue) -> None:
     wanted = render.rendered(ROOT, catalogue, chart.tool("helm"))
-    folders = [ROOT / "manifests" / platform for platform in render.PLATFORMS]
+    folders = [ROOT / "manifests" / name for name in render.FOLDERS]
     assert render.differing(wanted, folders) == ([], []), "run `make generate`"
 
 

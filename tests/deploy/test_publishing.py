@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import images
-from tests.cluster.toolchain import Missing
+from tests.debian import Missing
 from tests.deploy import chart
 
 

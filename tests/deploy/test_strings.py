@@ -23,6 +23,7 @@ SETTINGS: dict[str, Any] = {
     "gateway": {"enabled": True, "host": "*.example.com", "parent": {"name": "a", "namespace": "b"}},
     "monitoring": {"podMonitor": True},
     "nodes": {"upscale": {"keda": {"minReplicas": 0, "maxReplicas": 1}}},
+    "studio": {"enabled": True, "secret": "a"},
 }
 
 
@@ -71,6 +72,8 @@ def given(text: str) -> dict[str, Any]:
         "service": {"annotations": annotations},
         "serviceAccount": {"annotations": annotations},
         "ingress": {**SETTINGS["ingress"], "annotations": annotations},
+        "studio": {**SETTINGS["studio"], "env": {"STUDIO": text}, "podTemplate": pods},
+        "loadTest": {"enabled": True, "args": [text], "podTemplate": pods},
     }
 
 
@@ -85,7 +88,7 @@ def test_the_values_above_fill_every_place_where_any_string_may_stand() -> None:
         elif value == "free":
             yield ".".join(path).replace("a.example/b", "*")
 
-    names = {"NODE": "*", "OWN": "*", "ENGINE": "*", "INIT": "*", "upscale": "*", "free": "*"}
+    names = dict.fromkeys(("NODE", "OWN", "ENGINE", "INIT", "STUDIO", "upscale", "free"), "*")
     found = {".".join(names.get(part, part) for part in path.split(".")) for path in filled(given("free"))}
     assert found == set(FREE)
 
@@ -104,8 +107,10 @@ def test_a_string_arrives_as_it_was_written(text: str) -> None:
     [scaled] = chart.of_kind("ScaledObject", rendered)
     [trigger] = scaled["spec"]["triggers"]
     assert (trigger["type"], trigger["name"], trigger["metadata"]) == (text or "a", text, {text: text})
-    for deployment in chart.of_kind("Deployment", rendered):
-        template = deployment["spec"]["template"]
+    [job] = chart.of_kind("Job", rendered)
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"][-1] == text
+    for workload in [job, *chart.of_kind("Deployment", rendered)]:
+        template = workload["spec"]["template"]
         assert template["metadata"]["annotations"]["a.example/b"] == text
     variables = {
         (container["name"], one["name"]): one.get("value")
@@ -116,6 +121,7 @@ def test_a_string_arrives_as_it_was_written(text: str) -> None:
     wanted = {
         ("upscale", "NODE"), ("upscale", "OWN"), ("upscale", "FREE"), ("engine", "ENGINE"),
         ("engine", "FREE"), ("model-init", "INIT"), ("model-init", "FREE"),
+        ("studio", "STUDIO"), ("studio", "FREE"), ("load-test", "FREE"),
     }  # fmt: skip
     assert {key: value for key, value in variables.items() if key in wanted} == dict.fromkeys(wanted, text)
 

@@ -1,7 +1,8 @@
 """A loop on a thread of its own."""
 
 import asyncio
-import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -58,14 +59,33 @@ def test_to_cancel_the_future_is_to_cancel_the_work() -> None:
 
 
 def test_a_forked_process_has_a_loop_of_its_own() -> None:
-    background.run(double(1))
-    child = os.fork()
-    if child == 0:
-        os._exit(background.run(double(21)))
-    end = time.monotonic() + 30
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done or time.monotonic() > end:
-            break
-        time.sleep(0.01)
-    assert os.waitstatus_to_exitcode(status) == 42
+    script = """
+import os
+from imagegraph.engine.background import background
+
+async def double(number):
+    return 2 * number
+
+background.run(double(1))
+if child := os.fork():
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+else:
+    os._exit(background.run(double(21)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
+
+
+def test_what_it_was_asked_for_last_is_done_before_the_process_ends() -> None:
+    script = """
+import time
+from imagegraph.engine.background import background
+
+async def let_go():
+    time.sleep(0.5)
+    print("gone", flush=True)
+
+background.submit(let_go())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "gone\n"), done.stderr

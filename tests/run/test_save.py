@@ -107,3 +107,11 @@ def test_a_large_array_is_a_file_of_its_own(tmp_path):
     np.testing.assert_array_equal(
         np.load(tmp_path / "picture_embedding.npy"), answer.values["picture_embedding"]
     )
+
+
+def test_a_sheet_shows_whole_scores_or_none():
+    about = {"steered_by": "depth", "clip_prompt": 0.84, "clip_image": -0.14, "fidelity": 0.85}
+    assert save._sentence(1, ["depth"], about) == "1. depth\nprompt 0.84  image -0.14  fidelity 0.85"
+    assert save._sentence(2, [], about | {"sharpness_of_all": 0.5}) == (
+        "2. \nprompt 0.84  image -0.14  fidelity 0.85"
+    )

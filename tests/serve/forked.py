@@ -20,6 +20,7 @@ CONTEXT.set_forkserver_preload(
         "imagegraph.calls.over_grpc",
         "imagegraph.serve.grpc_v2",
         "imagegraph.observe.tracing",
+        "studio.server",
     ]
 )
 

@@ -14,7 +14,7 @@ from imagegraph.wire.grpc_messages import SERVICE, StreamResponse, pb
 from tests.serve.conftest import Server, request, resident_bytes
 
 BALLAST = "x" * 2**20
-ROUNDS = 8  # each of 23 requests and more
+ROUNDS = 12  # each of 23 requests and more
 INFER = "/v2/models/m/infer"
 Rest = Callable[[httpx.AsyncClient], Awaitable[None]]
 Grpc = Callable[[aio.Channel], Awaitable[None]]
@@ -173,4 +173,4 @@ def test_no_kind_of_refusal_keeps_what_the_request_brought(torn: Server) -> None
     before = resident_bytes(torn)
     asyncio.run(ask_all(torn, ROUNDS))
     print((resident_bytes(torn) - before) / 2**20)
-    assert resident_bytes(torn) - before < 6 * len(BALLAST)
+    assert resident_bytes(torn) - before < 9 * len(BALLAST)

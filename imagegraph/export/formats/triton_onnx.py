@@ -1,13 +1,17 @@
-"""Triton model repositories of components whose weights are ONNX: the very files, and what Triton asks."""
+"""Triton's backend for ONNX: a component's networks as they are, where its weights are ONNX files.
+
+What the component does around them, Triton does not: whoever asks sends and gets the networks' own tensors.
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from imagegraph.errors import InvalidInput
+from imagegraph.export.exported import Exported
+from imagegraph.export.folder import Recipe
 
 VERSION = "1"
 MODEL = "model.onnx"  # as Triton's backend looks for it, and as most weights call it
@@ -24,6 +28,21 @@ TYPES |= {
     "tensor(bool)": "TYPE_BOOL",
     "tensor(string)": "TYPE_STRING",
 }
+
+
+def recipe(exported: Exported) -> Recipe:
+    """Returns a model repository, in `models`."""
+    files = models(exported.component, exported.weights())
+    first = next(iter(files))
+    return Recipe(
+        server="Triton",
+        files={f"models/{name}": content for name, content in repository(files).items()},
+        start='exec tritonserver --model-repository models --http-address "$HOST" --http-port "$PORT"',
+        ask=f"curl -s localhost:8080/v2/models/{first}",
+        notes=f"It has the networks alone, as {', '.join(f'`{name}`' for name in files)}: what the\n"
+        "component does with pictures before and after them is for whoever asks.",
+        runtime=False,
+    )
 
 
 def models(entry: str, weights: Mapping[str, Path]) -> dict[str, Path]:
@@ -51,22 +70,17 @@ def models(entry: str, weights: Mapping[str, Path]) -> dict[str, Path]:
     return found
 
 
-def write(folder: Path, files: Mapping[str, Path]) -> Sequence[str]:
-    """Writes a model repository: for each name a folder with `config.pbtxt` and the file as it is.
-
-    Returns:
-        The names.
+def repository(files: Mapping[str, Path]) -> dict[str, str | bytes]:
+    """Returns a model repository by path: for each name `config.pbtxt` and the file as it is.
 
     Raises:
         InvalidInput: a file has inputs or outputs that Triton has no type for.
     """
+    written: dict[str, str | bytes] = {}
     for name, file in files.items():
-        text = config(name, file)
-        version = folder / name / VERSION
-        version.mkdir(parents=True)
-        shutil.copyfile(file, version / MODEL)
-        (folder / name / "config.pbtxt").write_text(text)
-    return list(files)
+        written[f"{name}/config.pbtxt"] = config(name, file)
+        written[f"{name}/{VERSION}/{MODEL}"] = file.read_bytes()
+    return written
 
 
 def config(name: str, file: Path) -> str:

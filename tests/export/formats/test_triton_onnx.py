@@ -6,8 +6,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from imagegraph.deploy import triton
 from imagegraph.errors import InvalidInput
+from imagegraph.export.exported import Exported
+from imagegraph.export.formats import triton_onnx as triton
 from imagegraph.spec.catalogue import Catalogue
 
 CATALOGUE = Catalogue.read()
@@ -46,9 +47,9 @@ def test_a_model_is_called_by_its_entry_its_role_and_its_file(tmp_path: Path) ->
 
 def test_a_repository_has_the_very_files_and_what_triton_asks_of_them(tmp_path: Path) -> None:
     weights = model(tmp_path / "weights", "model.onnx")
-    assert triton.write(tmp_path / "out", triton.models("same", {"model": weights})) == ["same"]
-    assert (tmp_path / "out/same/1/model.onnx").read_bytes() == (weights / "model.onnx").read_bytes()
-    assert (tmp_path / "out/same/config.pbtxt").read_text() == (
+    written = triton.repository(triton.models("same", {"model": weights}))
+    assert written["same/1/model.onnx"] == (weights / "model.onnx").read_bytes()
+    assert written["same/config.pbtxt"] == (
         'name: "same"\nbackend: "onnxruntime"\nmax_batch_size: 0\n'
         'input { name: "in" data_type: TYPE_FP32 dims: [-1, 3] }\n'
         'output { name: "out" data_type: TYPE_FP32 dims: [-1, 3] }\n'
@@ -60,10 +61,11 @@ def test_some_entries_of_the_catalogue_can_be_exported() -> None:
 
 
 @pytest.mark.parametrize(("name", "bundle"), OF_ONNX)
-def test_every_entry_that_is_onnx_can_be_exported(name: str, bundle: str, tmp_path: Path) -> None:
-    files = triton.models(name, CATALOGUE.entry(name).weights(bundle, "cpu"))
-    for written in triton.write(tmp_path, files):
-        assert "input {" in (tmp_path / written / "config.pbtxt").read_text()
+def test_every_entry_that_is_onnx_can_be_exported(name: str, bundle: str) -> None:
+    recipe = triton.recipe(Exported.of(name, bundle, "cpu", CATALOGUE))
+    configs = [text for path, text in recipe.files.items() if path.endswith("config.pbtxt")]
+    assert configs
+    assert all("input {" in text for text in configs)
 
 
 def test_what_is_not_onnx_as_a_whole_is_refused_by_role(tmp_path: Path) -> None:
@@ -80,4 +82,4 @@ def test_what_is_not_onnx_as_a_whole_is_refused_by_role(tmp_path: Path) -> None:
 def test_a_type_that_triton_does_not_have_is_refused(tmp_path: Path) -> None:
     weights = model(tmp_path / "weights", "model.onnx", TensorProto.FLOAT8E4M3FN)
     with pytest.raises(InvalidInput, match=r"component: expected inputs.*same: tensor\(float8e4m3fn\)"):
-        triton.write(tmp_path / "out", {"same": weights / "model.onnx"})
+        triton.repository({"same": weights / "model.onnx"})

@@ -1,0 +1,1 @@
+"""A graph over many inputs: a table of rows, run once each, whatever happens meanwhile."""

@@ -1,0 +1,135 @@
+"""The folder that serves a component: what a format makes of it, and what all of them have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from imagegraph.export.exported import Exported
+from imagegraph.export.graph import ExportedGraph
+from imagegraph.ports import Port
+
+README, REQUIREMENTS, START, REQUEST = "README.md", "requirements.txt", "start.sh", "request.json"
+
+_START = """#!/bin/sh
+# Starts the server, by default at 127.0.0.1:8080. What it needs is to be on the PATH; see README.md.
+set -eu
+cd "$(dirname "$0")"
+HOST=${HOST:-127.0.0.1} PORT=${PORT:-8080}
+"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a format serves a component.
+
+    Attributes:
+        server: what serves it, for the title of the README.
+        files: what the folder has beside the files that all folders have, by path.
+        requirements: what is to be installed beside imagegraph, `name==version`.
+        start: shell commands that become the server, run in the folder; they may use `$HOST` and `$PORT`.
+        ask: the command that asks the server at port 8080, which may send `@request.json`.
+        request: that file; it asks for the catalogue's smoke input.
+        install: shell commands that install all that is needed, where that is not simply imagegraph and the
+            requirements.
+        notes: paragraphs for the README: what is sent and answered, and what else is to be known.
+        runtime: whether the files import imagegraph, which computes then.
+    """
+
+    server: str
+    files: Mapping[str, str | bytes]
+    start: str
+    ask: str
+    request: bytes = b""
+    requirements: Sequence[str] = field(default_factory=tuple)
+    install: str = ""
+    notes: str = ""
+    runtime: bool = True
+
+
+def names(recipe: Recipe) -> list[str]:
+    """Returns what is in the folder, the README last."""
+    common = [REQUIREMENTS] * bool(recipe.requirements) + [REQUEST] * bool(recipe.request) + [START, README]
+    return list(dict.fromkeys([*(Path(name).parts[0] for name in recipe.files), *common]))
+
+
+def write(folder: Path, format: str, exported: Exported | ExportedGraph, recipe: Recipe) -> Sequence[str]:
+    """Writes all files and returns the `names`."""
+    files = {
+        **recipe.files,
+        REQUIREMENTS: "".join(f"{one}\n" for one in recipe.requirements),
+        REQUEST: recipe.request,
+        START: f"{_START}{recipe.start.strip()}\n",
+        README: _readme(format, exported, recipe),
+    }
+    write_files(folder, {name: content for name, content in files.items() if content})
+    (folder / START).chmod(0o755)
+    return names(recipe)
+
+
+def write_files(folder: Path, files: Mapping[str, str | bytes]) -> None:
+    """Writes files by their paths in a folder."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _readme(format: str, exported: Exported | ExportedGraph, recipe: Recipe) -> str:
+    paragraphs = [
+        f"# {exported.component}, served by {recipe.server}",
+        f"{exported.summary}; bundle `{exported.bundle}`. Written by\n"
+        f"`imagegraph export {exported.component} --format {format} --bundle {exported.bundle}`.",
+        "## Install",
+        _install(exported, recipe),
+        "## Start",
+        "```sh\n./start.sh\n```",
+        "It listens at 127.0.0.1:8080, or where `HOST` and `PORT` say."
+        if "$HOST" in recipe.start
+        else "It listens at all addresses, at port 8080 or that of `PORT`.",
+        "## Ask",
+        f"```sh\n{recipe.ask.strip()}\n```",
+        *([recipe.notes.strip()] if recipe.notes else []),
+        *([_ports("Inputs", exported.interface.inputs)] if recipe.runtime else []),
+        *([_ports("Outputs", exported.interface.outputs)] if recipe.runtime else []),
+    ]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _install(exported: Exported | ExportedGraph, recipe: Recipe) -> str:
+    lines = []
+    if recipe.install:
+        lines += [recipe.install.strip()]
+    elif recipe.runtime:
+        lines += [
+            "pip install --editable '/path/to/imagegraph[models,serve]'  # its repository",
+        ]
+    if recipe.requirements and not recipe.install:
+        lines += [f"pip install -r {REQUIREMENTS}"]
+    text = "```sh\n{}\n```".format("\n".join(lines)) if lines else f"Have {recipe.server} on the PATH."
+    return f"{text}\n\n{_weights(exported)}" if recipe.runtime else text
+
+
+def _weights(exported: Exported | ExportedGraph) -> str:
+    """Says where the weights come from."""
+    folders = sorted({str(one.path) for one in exported.sources if one.path})
+    words = []
+    if folders:
+        named = ", ".join(f"`{folder}`" for folder in folders)
+        words.append(f"Weights are read from the repository: {named}.")
+    if any(one.path is None for one in exported.sources):
+        words.append(
+            f"Weights come from the cache, where `model-init pull --bundle {exported.bundle}` puts them."
+        )
+    return " ".join(words) or "It has no weights."
+
+
+def _ports(title: str, ports: Mapping[str, Port]) -> str:
+    rows = [
+        f"| `{name}` | {one.datatype} {list(one.shape)} | {'yes' if one.required else ''} | "
+        f"{' '.join(one.description.split()).replace('|', '/')} |"
+        for name, one in ports.items()
+    ]
+    head = f"| {title.lower()} | type | always | meaning |\n|---|---|---|---|"
+    return "\n".join([f"## {title}", "", head, *rows])

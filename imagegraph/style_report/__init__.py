@@ -1,0 +1,1 @@
+"""Which style and which architecture does best over many photos: answers, figures, a page."""
