@@ -1,0 +1,130 @@
+"""Who asks, and what they may do."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from studio.api.context import Studio, of_request
+from studio.problems import Refused
+from studio.settings import ROLES, Role, Settings
+
+LOCAL = "local"
+COOKIE = "studio_token"
+bearer = HTTPBearer(auto_error=False, description="A token of STUDIO_TOKENS")
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who asks."""
+
+    name: str
+    role: Role
+
+    def may(self, role: Role) -> bool:
+        """Whether a role is theirs, or one below theirs."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+    def may_change(self, owner: str) -> bool:
+        """Whether they may change what somebody made."""
+        return self.may("admin") or (self.may("maker") and owner == self.name)
+
+
+def recognise(settings: Settings, authorization: str | None, user: str | None, client: str | None) -> Person:
+    """Returns who asks, by a token or by a header of a trusted proxy.
+
+    Raises:
+        Refused: nobody knows.
+    """
+    scheme, _, token = (authorization or "").partition(" ")
+    if settings.tokens and scheme.lower() == "bearer" and token:
+        digest = hashlib.sha256(token.strip().encode()).hexdigest()
+        # All of them, in the same time whoever it is.
+        found = [one for one in settings.tokens if hmac.compare_digest(one.digest, digest)]
+        if found:
+            return Person(found[0].name, found[0].role)
+    if settings.user_header and user and client and _is_trusted(settings, client):
+        return Person(user[:100], "admin" if user in settings.admins else "maker")
+    if settings.is_open:
+        return Person(LOCAL, "admin")
+    raise Refused(401, "expected a token that is known here, as Authorization: Bearer …")
+
+
+def _is_trusted(settings: Settings, client: str) -> bool:
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return False
+    return any(address in network for network in settings.trusted_proxies)
+
+
+class Rates:
+    """Counts the requests of each person in a minute."""
+
+    def __init__(self, per_minute: int) -> None:
+        """Takes the most of them."""
+        self._limit = RateLimitItemPerMinute(per_minute)
+        self._window = MovingWindowRateLimiter(MemoryStorage())
+
+    def check(self, name: str) -> None:
+        """Counts one.
+
+        Raises:
+            Refused: they were too many; says after how long it may be asked again.
+        """
+        if not self._window.hit(self._limit, name):
+            wait_s = self._window.get_window_stats(self._limit, name).reset_time - time.time()
+            words = f"expected at most {self._limit.amount} requests a minute"
+            raise Refused(429, words, max(1, math.ceil(wait_s)))
+
+
+# Dependencies that are no coroutines would each be handed to a thread, for a few microseconds of work.
+async def _asker(
+    request: Request, studio: Annotated[Studio, Depends(of_request)], _: Annotated[object, Depends(bearer)]
+) -> Person:
+    settings = studio.settings
+    user = request.headers.get(settings.user_header) if settings.user_header else None
+    client = request.client.host if request.client else None
+    authorization = request.headers.get("authorization")
+    if authorization is None and COOKIE in request.cookies:
+        authorization = f"Bearer {request.cookies[COOKIE]}"
+    person = recognise(settings, authorization, user, client)
+    studio.metrics.user(person.name)
+    studio.rates.check(person.name)
+    return person
+
+
+def _at_least(role: Role) -> Callable[[Person], Awaitable[Person]]:
+    async def check(person: Annotated[Person, Depends(_asker)]) -> Person:
+        if not person.may(role):
+            raise Refused(403, f"expected the role {role}, got {person.role}")
+        return person
+
+    return check
+
+
+Viewer = Annotated[Person, Depends(_at_least("viewer"))]
+Maker = Annotated[Person, Depends(_at_least("maker"))]
+Admin = Annotated[Person, Depends(_at_least("admin"))]
+
+
+def must_own(person: Person, owner: str, what: str) -> None:
+    """Refuses to change what another person made.
+
+    Raises:
+        Refused: it is another's.
+    """
+    if not person.may_change(owner):
+        raise Refused(403, f"{what} is another person's; an admin may change it")

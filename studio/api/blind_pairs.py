@@ -1,0 +1,144 @@
+"""How a blind pair is made: drawn, or found in the gallery; and how it is shown without a word about it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy.orm import Session
+
+from imagegraph.errors import InvalidInput, UnknownName
+from imagegraph.spec.content_hash import content_hash
+from studio.api import jobs, shapes
+from studio.api.access import Person
+from studio.api.comparison_shapes import Asked, Pair, Side
+from studio.api.context import Studio
+from studio.store import gallery, pairs, queue
+from studio.store.gallery import Row
+from studio.store.models import Comparison, Content
+
+PAIR = "pair of these arms with one prompt, photo and seed that you have not compared"
+
+
+def make(studio: Studio, person: Person, asked: Asked) -> Pair:
+    """Makes a pair.
+
+    Raises:
+        InvalidInput: the arms are one.
+        UnknownName: the gallery has none.
+    """
+    said = [one.model_dump(mode="json", exclude_defaults=True) for one in (asked.a, asked.b)]
+    # In one order, whichever was named first: so that they have one tally.
+    arms = sorted(({"graph": asked.graph, **shapes.clean_json(one, "arm")} for one in said), key=_text)
+    if arms[0] == arms[1]:
+        raise InvalidInput("b", "an arm that differs from a", said[1])
+    row = Comparison(
+        owner=person.name,
+        tally=content_hash(_text(arms)),
+        graph=asked.graph,
+        arms=arms,
+        jobs=[],
+        a_is_left=random.random() < 0.5,
+    )
+    if asked.inputs is None:
+        _find(studio, row)
+    else:
+        _draw(studio, person, row, asked.inputs)
+    with studio.database.write(changes="") as session:
+        session.add(row)
+    return show(studio, row.id)
+
+
+def _text(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def _find(studio: Studio, row: Comparison) -> None:
+    with studio.database.read() as session:
+        found = pairs.find(session, row.owner, row.tally, row.arms)
+    if found is None:
+        raise UnknownName(PAIR, "", ())
+    row.picture_a, row.picture_b = (one.id for one in found)
+    row.prompt = found[0].prompt or ""
+
+
+def _draw(studio: Studio, person: Person, row: Comparison, inputs: Mapping[str, Any]) -> None:
+    """Begins the jobs of both arms: one, where they are pictures of the same."""
+    begun: dict[bytes, str] = {}
+    for arm in row.arms:
+        said = shapes.clean_json({**inputs, **arm.get("inputs", {})}, "inputs")
+        same = _text([arm["graph"], arm.get("bundle"), said])
+        if same not in begun:
+            begun[same] = jobs.begin(studio, person, arm["graph"], said, arm.get("bundle"))["id"]
+        row.jobs = [*row.jobs, begun[same]]
+    row.prompt = str(inputs.get("prompt") or "")
+
+
+def show(studio: Studio, id: str) -> Pair:
+    """Shows a pair, with its pictures once they are drawn.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    with studio.database.read() as session:
+        row = find(session, id)
+        if row.pictures:
+            return _shown(session, row)
+        pictures, error = _drawn(session, row)
+        if not pictures:
+            about: dict[str, Any] = {"id": row.id, "prompt": row.prompt, "left": None, "right": None}
+            return Pair(**about, state="failed" if error else "drawing", error=error)
+    with studio.database.write(changes="") as session:
+        row = find(session, id)
+        row.picture_a, row.picture_b = pictures
+        return _shown(session, row)
+
+
+def find(session: Session, id: str) -> Comparison:
+    """Returns a comparison.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if (row := session.get(Comparison, id)) is None:
+        raise UnknownName("comparison", id, ())
+    return row
+
+
+def _shown(session: Session, row: Comparison) -> Pair:
+    left, right = (_side(session, one) for one in in_places(row))
+    state: Any = "answered" if row.choice else "ready"
+    return Pair(id=row.id, state=state, prompt=row.prompt, left=left, right=right)
+
+
+def in_places(row: Comparison) -> list[str]:
+    """Returns the ids of the pictures, the left one first."""
+    return list(row.pictures if row.a_is_left else reversed(row.pictures))
+
+
+def _side(session: Session, id: str) -> Side:
+    content = session.get_one(Content, gallery.find(session, id, deleted=True).hash)
+    url = f"/api/contents/{content.hash}"
+    return Side(url=url, thumbnail=f"{url}?size=512", width=content.width, height=content.height)
+
+
+def _drawn(session: Session, row: Comparison) -> tuple[list[str], shapes.Problem | None]:
+    """Returns the pictures of a comparison once its jobs are done, or why there will be none."""
+    found: list[str] = []
+    for arm, id in zip(row.arms, row.jobs, strict=True):
+        job = queue.find(session, id)
+        if job.state in queue.ACTIVE:
+            return [], None
+        drawn = [one for one in gallery.of_jobs(session, [id])[id] if _fits(one, arm.get("prior"))]
+        if not drawn:
+            words = f"no picture of {arm.get('prior') or arm['graph']} was drawn"
+            told = job.error or {"title": "No pair", "status": 409, "detail": words}
+            return [], shapes.Problem(**told)
+        found.append(drawn[0].picture.id)
+    return found, None
+
+
+def _fits(row: Row, prior: str | None) -> bool:
+    return row.picture.kind == "generated" and prior in (None, row.picture.prior)

@@ -1,0 +1,239 @@
+"""Pictures: lists, files, thumbnails, uploads, stars and notes, deletion that can be undone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response, UploadFile
+from pydantic import Field
+
+from imagegraph.errors import Expired, InvalidInput, UnknownName
+from studio.api import alike, downloads, recalling, shapes, uploads, views
+from studio.api.access import Maker, Viewer, must_own
+from studio.api.context import Open, Studio
+from studio.jobs.bell import PICTURES
+from studio.store import contents, gallery, provenance
+from studio.store.gallery import Filter
+from studio.store.models import Content
+
+router = APIRouter(tags=["pictures"])
+
+FOR_EVER = "private, max-age=31536000, immutable"
+# A picture is a picture, whatever stands in it: a browser shall run nothing of it.
+SAFE = {"Cache-Control": FOR_EVER, "Content-Security-Policy": "default-src 'none'; sandbox"}
+Size = Annotated[int, Query(description=f"Longer side in px: {', '.join(map(str, contents.SIZES))}")]
+
+
+async def _filter(
+    kind: Annotated[
+        list[shapes.PictureKind] | None, Query(description="By default generated, upload")
+    ] = None,
+    graph: shapes.Text | None = None,
+    prior: shapes.Text | None = None,
+    version: shapes.Text | None = None,
+    stars: Annotated[int | None, Query(ge=1, le=5, description="At least so many")] = None,
+    starred: bool | None = None,
+    board: shapes.Text | None = None,
+    job: shapes.Text | None = None,
+    owner: shapes.Text | None = None,
+    since: shapes.Moment | None = None,
+    until: shapes.Moment | None = None,
+    q: Annotated[
+        shapes.Text, Query(max_length=500, description="Words of the prompt, note, graph, prior")
+    ] = "",
+) -> Filter:
+    return Filter(
+        kinds=tuple(kind or gallery.SHOWN), graph=graph, prior=prior, bundle=version, stars=stars,
+        starred=starred, board=board, job=job, owner=owner, since=since.timestamp() if since else None,
+        until=until.timestamp() if until else None, words=q,
+    )  # fmt: skip
+
+
+Filtered = Annotated[Filter, Depends(_filter)]
+
+
+@router.get("/pictures")
+def list_pictures(
+    studio: Open,
+    person: Viewer,
+    filter: Filtered,
+    cursor: Annotated[int | None, Query(ge=0, le=2**62)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    as_of: Annotated[int | None, Query(ge=0, le=2**62)] = None,
+    like: Annotated[shapes.Id | None, Query(description="A picture: the most alike first")] = None,
+    about: Annotated[shapes.Text | None, Query(min_length=1, max_length=500, pattern=r"\S")] = None,
+) -> Any:
+    """Lists pictures, the newest first: by pages with `cursor`, or any row with `offset` and `as_of`.
+
+    With `like` or `about`, what is most alike comes first, and pages go by `offset` alone.
+    """
+    if like is not None or about is not None:
+        found = alike.find(studio, filter, like, about, offset, limit)
+        return Response(found.model_dump_json(), media_type="application/json")
+    with studio.database.read() as session:
+        page = gallery.page(session, filter, limit, cursor, offset, as_of, studio.totals)
+    shown = {
+        "items": list(map(views.facts, page.rows)),
+        "next": None if page.next is None else str(page.next),
+        "total": page.total,
+        "as_of": page.as_of,
+    }
+    return views.as_json(shown)
+
+
+@router.get(
+    "/pictures.zip",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+def download_pictures(
+    studio: Open,
+    person: Viewer,
+    filter: Filtered,
+    ids: Annotated[list[shapes.Id] | None, Query(max_length=1000, description="These alone")] = None,
+) -> Response:
+    """Answers pictures in a ZIP, with what is known of each in pictures.json."""
+    return downloads.zipped(studio, replace(filter, kinds=(), ids=tuple(ids)) if ids else filter)
+
+
+@router.get("/pictures/{id}")
+def show_picture(id: str, studio: Open, person: Viewer) -> shapes.Picture:
+    """Shows a picture with its provenance."""
+    return shown(studio, id)
+
+
+def shown(studio: Studio, id: str, deleted: bool = False) -> shapes.Picture:
+    """Returns a picture with its provenance.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    with studio.database.read() as session:
+        row = gallery.find(session, id, deleted)
+        (whole,) = gallery.rows(session, [row.number])
+        found = views.picture(whole, gallery.provenance(session, row))
+        found.recall = recalling.recall(session, row, studio.backends)
+        return found
+
+
+_FILES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            f"image/{kind}": {"schema": {"type": "string", "format": "binary"}}
+            for kind in ("png", "jpeg", "webp")
+        }
+    }
+}
+
+
+@router.get("/pictures/{id}/file", response_class=Response, responses=_FILES)
+def picture_file(id: str, request: Request, studio: Open, person: Viewer, download: bool = False) -> Response:
+    """Answers the picture; a PNG with its provenance in it."""
+    with studio.database.read() as session:
+        row = gallery.find(session, id)
+        media_type = session.get_one(Content, row.hash).media_type
+        record = gallery.provenance(session, row) if row.job else None
+    headers = {}
+    if download:
+        headers["Content-Disposition"] = f'attachment; filename="{downloads.name_of(row, media_type)}"'
+    tag = f'"{row.hash}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={**SAFE, "ETag": tag})
+    data = provenance.stamped(_read(studio, row.hash), record)
+    return Response(data, media_type=media_type, headers={**SAFE, "ETag": tag, **headers})
+
+
+@router.get("/pictures/{id}/thumbnail", response_class=Response, responses=_FILES)
+def picture_thumbnail(id: str, studio: Open, person: Viewer, size: Size = 256) -> Response:
+    """Answers a small WebP of the picture."""
+    with studio.database.read() as session:
+        row = gallery.find(session, id)
+    return _thumbnail(studio, row.hash, size)
+
+
+@router.get("/contents/{hash}", response_class=Response, responses=_FILES)
+def content(hash: str, studio: Open, person: Viewer, size: Annotated[int, Query()] = 0) -> Response:
+    """Answers bytes by their SHA-256, such as what a node of a job wrote; with `size`, small."""
+    with studio.database.read() as session:
+        row = session.get(Content, hash) if len(hash) == 64 and hash.isalnum() else None
+    if row is None:
+        raise UnknownName("content", hash, ())
+    if size:
+        return _thumbnail(studio, row.hash, size)
+    return Response(_read(studio, row.hash), media_type=row.media_type, headers=SAFE)
+
+
+def _thumbnail(studio: Studio, hash: str, size: int) -> Response:
+    if size not in contents.SIZES:
+        raise InvalidInput("size", f"one of {', '.join(map(str, contents.SIZES))}", size)
+    try:
+        data = studio.contents.thumbnail(hash, size)
+    except FileNotFoundError as error:
+        raise Expired("its bytes are not in the storage any more") from error
+    return Response(data, media_type="image/webp", headers=SAFE)
+
+
+def _read(studio: Studio, hash: str) -> bytes:
+    try:
+        return studio.contents.read(hash)
+    except FileNotFoundError as error:
+        raise Expired("its bytes are not in the storage any more") from error
+
+
+@router.post("/pictures", status_code=201)
+async def upload_pictures(files: list[UploadFile], studio: Open, person: Maker) -> list[shapes.Picture]:
+    """Keeps pictures; what a PNG says of how it was drawn is recalled."""
+    data = [(one.filename or "files", await one.read()) for one in files]
+    return await asyncio.to_thread(_upload, studio, person.name, data)
+
+
+def _upload(studio: Studio, owner: str, files: Sequence[tuple[str, bytes]]) -> list[shapes.Picture]:
+    rows = [uploads.keep(studio, data, owner, f"files[{place}]") for place, (_, data) in enumerate(files)]
+    return [shown(studio, row.id) for row in rows]
+
+
+class Change(shapes.Shape):
+    """What is to change in a picture."""
+
+    starred: bool | None = None
+    note: Annotated[shapes.Text, Field(max_length=10_000)] | None = None
+
+
+@router.patch("/pictures/{id}")
+def change_picture(id: str, change: Change, studio: Open, person: Maker) -> shapes.Picture:
+    """Stars a picture, or writes a note."""
+    with studio.database.write() as session:
+        row = gallery.find(session, id)
+        if change.starred is not None:
+            row.starred = change.starred
+        if change.note is not None:
+            row.note = change.note
+            gallery.index_words(session, row)
+    studio.bell.ring(PICTURES)
+    return shown(studio, id)
+
+
+@router.delete("/pictures/{id}", status_code=204)
+def delete_picture(id: str, studio: Open, person: Maker) -> Response:
+    """Deletes a picture; for a day it can be restored."""
+    with studio.database.write() as session:
+        row = gallery.find(session, id)
+        must_own(person, row.owner, "the picture")
+        gallery.delete(session, row)
+    studio.bell.ring(PICTURES)
+    return Response(status_code=204)
+
+
+@router.post("/pictures/{id}/restore")
+def restore_picture(id: str, studio: Open, person: Maker) -> shapes.Picture:
+    """Brings a deleted picture back."""
+    with studio.database.write() as session:
+        row = gallery.find(session, id, deleted=True)
+        must_own(person, row.owner, "the picture")
+        row.deleted_at = None
+    studio.bell.ring(PICTURES)
+    return shown(studio, id)

@@ -1,0 +1,17 @@
+import { answer, api } from "./client";
+
+/** Lists jobs, the newest first. */
+export const listJobs = (limit: number, cursor: string | null = null) =>
+  answer(
+    api.GET("/api/jobs", {
+      params: { query: { limit, cursor: cursor === null ? undefined : Number(cursor) } },
+    }),
+  );
+
+export const readJob = (id: string) => answer(api.GET("/api/jobs/{id}", { params: { path: { id } } }));
+
+export const cancelJob = (id: string) => answer(api.DELETE("/api/jobs/{id}", { params: { path: { id } } }));
+
+/** Says which picture of a job is the best; null takes it back. */
+export const choosePicture = (id: string, picture: string | null) =>
+  answer(api.PUT("/api/jobs/{id}/best", { params: { path: { id } }, body: { picture } }));

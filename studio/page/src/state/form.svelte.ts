@@ -1,0 +1,118 @@
+/** A form over a graph's signature: values, faults, drafts that outlive a reload, and a way back. */
+import { fileOf, thumbnail } from "../api/pictures";
+import { Problem } from "../api/problem";
+import type { Graph, Input, PictureRef } from "../api/types";
+import { fault, isPicture, isPictures, toRequest, type Values } from "../form/values";
+
+const KEY = "studio-draft:";
+
+export class Form {
+  values: Values = $state({});
+  /** What the server said of an input, until it is changed. */
+  refused: Record<string, string> = $state({});
+  /** Whether faults are shown for inputs that nobody has touched yet. */
+  strict = $state(false);
+  uploading = $state(0);
+  /** The weights, or version, to draw with; null is the first that the graph names. */
+  bundle: string | null = $state(null);
+  #past: Values[] = [];
+
+  constructor(readonly graph: Graph) {
+    this.values = this.#known(readDraft(graph.name));
+  }
+
+  readonly main = $derived.by(() => this.graph.inputs.filter((input) => input.group === "main"));
+  readonly advanced = $derived.by(() => this.graph.inputs.filter((input) => input.group !== "main"));
+  readonly faults = $derived.by(() => {
+    const found: Record<string, string> = {};
+    for (const input of this.graph.inputs) {
+      const words = this.refused[input.name] ?? fault(input, this.values[input.name]);
+      if (words) found[input.name] = words;
+    }
+    return found;
+  });
+  readonly ready = $derived(!this.uploading && Object.keys(this.faults).length === 0);
+
+  /** What is to be said at an input: a missing value only once somebody asked for the run. */
+  said(input: Input): string {
+    const untouched = this.values[input.name] === undefined && !this.refused[input.name];
+    return untouched && !this.strict ? "" : (this.faults[input.name] ?? "");
+  }
+
+  set(name: string, value: unknown): void {
+    if (value === undefined || value === "" || value === null) delete this.values[name];
+    else this.values[name] = value;
+    delete this.refused[name];
+    this.#keep();
+  }
+
+  /** Takes other values as a whole; `undo` brings the last ones back. */
+  restore(values: Values): void {
+    this.#past.push($state.snapshot(this.values));
+    this.values = this.#known(values);
+    this.refused = {};
+    this.strict = false;
+    this.#keep();
+  }
+
+  undo(): void {
+    const last = this.#past.pop();
+    if (!last) return;
+    this.values = last;
+    this.#keep();
+  }
+
+  request(): Values {
+    return toRequest(this.graph, $state.snapshot(this.values));
+  }
+
+  /** Shows what the server refused at the inputs that it names; returns what belongs to none. */
+  refuse(error: unknown): string {
+    const problem = Problem.from(error);
+    const names = new Set(this.graph.inputs.map((input) => input.name));
+    let rest = problem.errors.length ? "" : problem.message;
+    for (const one of problem.errors) {
+      const name = one.field.replace(/^inputs[./]/, "").split(/[.[/]/)[0] ?? "";
+      const expected = one.expected ? `Expected ${one.expected}` : (one.message ?? problem.message);
+      const words = one.expected && one.received ? `${expected}, not ${one.received}.` : `${expected}.`;
+      if (names.has(name)) this.refused[name] = words.replace(/\.\.$/, ".");
+      else rest = words;
+    }
+    return rest;
+  }
+
+  /** Keeps only what the graph takes; pictures that come by id get their addresses. */
+  #known(values: Values): Values {
+    const known: Values = {};
+    for (const input of this.graph.inputs) {
+      const value = values[input.name];
+      if (value === undefined || value === null) continue;
+      known[input.name] = isPicture(value)
+        ? addressed(value)
+        : isPictures(value)
+          ? value.map(addressed)
+          : value;
+    }
+    return known;
+  }
+
+  #keep(): void {
+    localStorage.setItem(
+      KEY + this.graph.name,
+      JSON.stringify(toRequest(this.graph, $state.snapshot(this.values))),
+    );
+  }
+}
+
+function addressed(ref: PictureRef): PictureRef {
+  const picture = ref.picture ?? "";
+  return { picture, url: fileOf(picture), thumbnail: thumbnail(picture, 512) };
+}
+
+function readDraft(graph: string): Values {
+  try {
+    return JSON.parse(localStorage.getItem(KEY + graph) ?? "{}") as Values;
+  } catch {
+    return {};
+  }
+}

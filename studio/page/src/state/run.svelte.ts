@@ -1,0 +1,191 @@
+/** A job as it happens: what its nodes do, what they answered, and the pictures so far. */
+import { followJob } from "../api/events";
+import { startJob } from "../api/graphs";
+import { readJob } from "../api/jobs";
+import type { Graph, Job, JobEvent, JobState, NodeState, ProblemBody } from "../api/types";
+import { toasts } from "./toasts.svelte";
+import { picturesOf, priorsOf, type Shown } from "../graph/results";
+
+export interface LiveNode {
+  state: NodeState;
+  progress: number | null;
+  step: string;
+  seconds: number | null;
+  cached: boolean;
+  preview: string | null;
+  outputs: Record<string, unknown>;
+}
+
+const IDLE: LiveNode = {
+  state: "waiting",
+  progress: null,
+  step: "",
+  seconds: null,
+  cached: false,
+  preview: null,
+  outputs: {},
+};
+
+export class Run {
+  job: Job | null = $state.raw(null);
+  state: JobState | "idle" | "reading" | "starting" = $state("idle");
+  position: number | null = $state(null);
+  error: ProblemBody | null = $state.raw(null);
+  nodes: Record<string, LiveNode> = $state({});
+  /** Nodes in the order in which they finished; what a later one answered stands for what an earlier one did. */
+  finished: string[] = $state([]);
+  connected = $state(true);
+  /** What weights are being loaded, if any are. */
+  loading = $state("");
+  #stop: AbortController | null = null;
+
+  constructor(readonly graph: Graph) {}
+
+  readonly active = $derived(["starting", "queued", "running"].includes(this.state));
+  readonly outputs = $derived.by(() => this.#outputs());
+  readonly pictures: Shown[] = $derived.by(() =>
+    picturesOf(this.graph, this.outputs, this.job?.pictures ?? []),
+  );
+  readonly priors = $derived.by(() => priorsOf(this.graph, this.outputs));
+  readonly preview = $derived.by(() =>
+    Object.values(this.nodes).findLast((node) => node.state === "running" && node.preview),
+  );
+  /** How far the whole is, 0 to 1, as far as nodes say. */
+  readonly progress = $derived.by(() => {
+    const all = Object.values(this.nodes);
+    const done = all.map((node) => (node.state === "done" ? 1 : (node.progress ?? 0)));
+    return all.length ? done.reduce((sum, one) => sum + one, 0) / all.length : 0;
+  });
+
+  node(name: string): LiveNode {
+    return this.nodes[name] ?? IDLE;
+  }
+
+  /** Hands the job in and follows it; throws what the server says against it. */
+  async start(inputs: Record<string, unknown>, bundle: string | null): Promise<Job> {
+    this.clear();
+    this.state = "starting";
+    try {
+      const job = await startJob(this.graph.name, inputs, bundle);
+      this.#take(job);
+      void this.#follow(job.id);
+      return job;
+    } catch (error) {
+      this.state = "idle";
+      throw error;
+    }
+  }
+
+  /** Shows a job that there is; follows it where it is not at its end. */
+  async show(id: string): Promise<Job> {
+    this.clear();
+    this.state = "reading";
+    try {
+      const job = await readJob(id);
+      this.#take(job);
+      if (this.active) void this.#follow(id);
+      return job;
+    } catch (error) {
+      this.state = "idle";
+      throw error;
+    }
+  }
+
+  clear(): void {
+    this.#stop?.abort();
+    this.job = null;
+    this.state = "idle";
+    this.position = null;
+    this.error = null;
+    this.finished = [];
+    this.nodes = {};
+    this.connected = true;
+  }
+
+  apply({ event, data }: JobEvent): void {
+    const name = String(data.node ?? "");
+    const node = name ? (this.nodes[name] ??= { ...IDLE }) : null;
+    this.loading =
+      event === "loading"
+        ? `${name || String(data.entry)}, ${String(data.done)} of ${String(data.total)}`
+        : "";
+    if (event === "queued") {
+      this.state = "queued";
+      this.position = (data.position as number | null) ?? null;
+    } else if (event === "started") {
+      this.state = "running";
+      this.position = null;
+      // A job that is taken over after a crash begins anew.
+      this.nodes = {};
+      this.finished = [];
+    } else if (event === "node-started" && node) {
+      node.state = "running";
+    } else if (event === "node-progress" && node) {
+      node.state = "running";
+      node.progress = (data.fraction as number | null) ?? null;
+      node.step = data.steps ? `${String(data.step)}/${String(data.steps)}` : "";
+      node.preview = (data.preview as string | null) ?? node.preview;
+    } else if (event === "picture-preview" && node) {
+      node.preview = (data.preview as string | null) ?? (data.url as string | null) ?? node.preview;
+    } else if (event === "node-finished" && node) {
+      node.state = "done";
+      node.progress = 1;
+      node.preview = null;
+      node.seconds = (data.seconds as number | null) ?? null;
+      node.cached = Boolean(data.cached);
+      node.outputs = (data.outputs as Record<string, unknown> | null) ?? {};
+      this.finished = [...this.finished.filter((one) => one !== name), name];
+    } else if (event === "node-failed" && node) {
+      node.state = "failed";
+      node.seconds = (data.seconds as number | null) ?? null;
+    } else if (event === "failed") {
+      this.error = data.error as ProblemBody;
+    }
+  }
+
+  async #follow(id: string): Promise<void> {
+    this.#stop?.abort();
+    const stop = (this.#stop = new AbortController());
+    try {
+      await followJob(
+        id,
+        (event) => !stop.signal.aborted && this.apply(event),
+        stop.signal,
+        (standing) => (this.connected = standing),
+      );
+      if (!stop.signal.aborted) this.#take(await readJob(id));
+    } catch (error) {
+      this.connected = false;
+      toasts.fail("The run is no longer followed.", error);
+    }
+  }
+
+  #take(job: Job): void {
+    this.job = job;
+    this.state = job.state;
+    this.position = job.position;
+    this.error = job.error;
+    for (const { name, state, progress, seconds, cached, outputs } of job.nodes) {
+      this.nodes[name] = {
+        ...IDLE,
+        ...this.nodes[name],
+        state,
+        progress,
+        seconds,
+        cached,
+        outputs: outputs ?? {},
+      };
+    }
+  }
+
+  #outputs(): Record<string, unknown> {
+    if (this.state === "done" && this.job) {
+      const told = Object.values(this.nodes).map((node) => node.outputs);
+      return Object.assign({}, ...told, this.job.outputs) as Record<string, unknown>;
+    }
+    return Object.assign({}, ...this.finished.map((name) => this.nodes[name]?.outputs)) as Record<
+      string,
+      unknown
+    >;
+  }
+}

@@ -1,0 +1,83 @@
+"""Errors as RFC 9457 has them: problem+json, with the field, what was expected and what came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from imagegraph.errors import ImagegraphError, InputTooLarge, InvalidInput, describe, shorten
+
+TITLES = {
+    400: "The request is wrong",
+    401: "Say who you are",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not possible here",
+    409: "It conflicts with what is there",
+    413: "Too large",
+    415: "Not a type that is understood",
+    421: "Not a name of this server",
+    422: "The request is wrong",
+    429: "Too many requests",
+    499: "Cancelled",
+    500: "A fault of ours",
+    501: "Not supported",
+    503: "Not now",
+    504: "Out of time",
+}
+
+
+class Refused(ImagegraphError):
+    """A request that is refused with a status of its own."""
+
+    def __init__(self, status: int, words: str, retry_after_s: float | None = None) -> None:
+        """Takes the status, and after how long the same may be asked again."""
+        super().__init__(words)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class NoRoom(InputTooLarge):
+    """Somebody has as many bytes of pictures as they may have."""
+
+    def __init__(self, field: str, used: int, more: int, allowed: int) -> None:
+        """Takes how many bytes they have, are to get and may have."""
+        expected = f"at most {allowed / 2**20:g} MiB of pictures for each user"
+        got = f"{used / 2**20:.3g} MiB" + (f" and {more / 2**20:.3g} MiB more" if more else "")
+        super().__init__(field, expected, got)
+        self.used_bytes = used
+        self.allowed_bytes = allowed
+
+
+class Conflict(ImagegraphError):
+    """What is asked for conflicts with what is there."""
+
+    status = 409
+    code = "ABORTED"
+
+
+def problem(error: BaseException) -> dict[str, Any]:
+    """Returns what is told of an error."""
+    if not isinstance(error, ImagegraphError):
+        # Words of a fault that nobody foresaw may hold anything.
+        return about(500, describe(error) if isinstance(error, TimeoutError) else type(error).__name__)
+    told = about(error.status, str(error))
+    if error.node:
+        told["node"] = error.node
+    if isinstance(error, NoRoom):
+        told |= {"used_bytes": error.used_bytes, "allowed_bytes": error.allowed_bytes}
+    if isinstance(error, InvalidInput):
+        field = str(error.field)
+        got = error.got if isinstance(error.got, str) and error.node else shorten(error.got)
+        told["errors"] = [fault(field, error.expected, got, str(error))]
+    return told
+
+
+def about(status: int, detail: str) -> dict[str, Any]:
+    """Returns a problem of a status."""
+    title = TITLES.get(status, TITLES[500 if status >= 500 else 400])
+    return {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": []}
+
+
+def fault(field: str, expected: str, received: str, message: str) -> dict[str, str]:
+    """Returns what is wrong with one field."""
+    return {"field": field, "expected": expected, "received": received, "message": message}

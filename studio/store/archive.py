@@ -1,0 +1,145 @@
+"""One file with all that a studio remembers: made while it runs, put back into an empty store of any kind."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from sqlalchemy import Connection, LargeBinary, Table, func, insert, inspect, select, text
+
+from imagegraph.errors import InvalidInput
+from studio.store import search
+from studio.store.contents import Contents
+from studio.store.database import Database
+from studio.store.models import Content, Picture
+from studio.store.models import Table as Model
+
+FORMAT = 1
+ROWS = 1000  # put back at once
+_TABLES = Model.metadata.sorted_tables  # what others refer to comes first
+
+
+def backup(database: Database, contents: Contents, file: IO[bytes]) -> int:
+    """Writes all rows as they are at this moment, and the bytes that they mention; returns how many pictures.
+
+    Thumbnails are made anew, and leases end with their servers.
+    """
+    with tarfile.open(fileobj=file, mode="w|") as archive, database.snapshot() as connection:
+        about = {"format": FORMAT, "revision": database.revision(connection)}
+        _add(archive, "studio.json", json.dumps(about).encode())
+        for table in _TABLES:
+            rows = b"".join(_line(row) for row in connection.execute(select(table)).mappings())
+            _add(archive, f"rows/{table.name}.jsonl", rows)
+        hashes = list(connection.scalars(select(Content.hash)))
+        for hash in hashes:
+            try:
+                _add(archive, f"contents/{hash}", contents.read(hash))
+            except FileNotFoundError:
+                continue  # nothing has had it any more
+        count = connection.scalar(select(func.count()).select_from(Picture.__table__))
+    return count or 0
+
+
+def restore(database: Database, contents: Contents, file: IO[bytes]) -> int:
+    """Puts all of an archive into an empty store; returns how many pictures.
+
+    Raises:
+        InvalidInput: there is something in the store, or it is no archive.
+    """
+    try:
+        archive = tarfile.open(fileobj=file, mode="r|")  # noqa: SIM115
+        first = archive.next()
+        about = json.loads(_read(archive, first)) if first and first.name == "studio.json" else None
+    except (tarfile.TarError, ValueError) as error:
+        raise InvalidInput("file", "an archive of `imagegraph studio backup`", str(error)) from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise InvalidInput("file", f"an archive of `imagegraph studio backup`, format {FORMAT}", about)
+    database.migrate(str(about["revision"]))
+    with database.write() as session:
+        connection = session.connection()
+        if connection.scalar(select(func.count()).select_from(Picture.__table__)):
+            raise InvalidInput("data", "an empty store", "one with pictures in it")
+        tables = {table.name: table for table in _TABLES}
+        for member in archive:
+            kind, _, name = member.name.partition("/")
+            if kind == "rows" and name.removesuffix(".jsonl") in tables:
+                _put(connection, tables[name.removesuffix(".jsonl")], _read(archive, member))
+            elif kind == "contents" and len(name) == 64 and name.isalnum():
+                contents.put(name, _read(archive, member))
+        _count_on(connection, database)
+        pictures = list(session.scalars(select(Picture)))
+        for one in pictures:
+            search.index(session, one.number, search.words_of(one.prompt, one.note, one.graph, one.prior))
+    database.migrate()
+    return len(pictures)
+
+
+def _line(row: Any) -> bytes:
+    def plain(value: Any) -> Any:
+        return {"base64": base64.b64encode(value).decode()}
+
+    return json.dumps(dict(row), default=plain, ensure_ascii=False).encode() + b"\n"
+
+
+def _put(connection: Connection, table: Table, data: bytes) -> None:
+    binary = [column.name for column in table.columns if isinstance(column.type, LargeBinary)]
+    rows = list(_rows(data, binary))
+    for start in range(0, len(rows), ROWS):
+        connection.execute(insert(table), rows[start : start + ROWS])
+
+
+def _rows(data: bytes, binary: list[str]) -> Iterator[dict[str, Any]]:
+    for line in data.splitlines():
+        row = json.loads(line)
+        for name in binary:
+            row[name] = base64.b64decode(row[name]["base64"])
+        if "leased_until" in row:
+            row |= {"server": None, "leased_until": 0.0 if row["state"] == "running" else None}
+        yield row
+
+
+def _count_on(connection: Connection, database: Database) -> None:
+    """Has PostgreSQL number new rows behind those that came with their numbers."""
+    if database.is_sqlite:
+        return
+    for table in _TABLES:
+        for column in inspect(table).primary_key:
+            if column.autoincrement is True:
+                last = connection.scalar(select(func.max(column)))
+                sequence = text("SELECT setval(pg_get_serial_sequence(:table, :column), :last)")
+                if last:
+                    connection.execute(sequence, {"table": table.name, "column": column.name, "last": last})
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    about = tarfile.TarInfo(name)
+    about.size = len(data)
+    archive.addfile(about, io.BytesIO(data))
+
+
+def _read(archive: tarfile.TarFile, member: tarfile.TarInfo | None) -> bytes:
+    file = archive.extractfile(member) if member else None
+    return file.read() if file else b""
+
+
+def write(database: Database, contents: Contents, path: Path) -> int:
+    """Makes an archive at a path where nothing is; it is there whole or not at all.
+
+    Raises:
+        InvalidInput: something is there.
+    """
+    if path.exists():
+        raise InvalidInput("file", "a path where nothing is", str(path))
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            count = backup(database, contents, file)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count

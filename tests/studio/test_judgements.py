@@ -1,0 +1,113 @@
+"""Blind comparisons, their tally, and judgements as files for training."""
+
+import base64
+import io
+import json
+from typing import Any
+
+import pyarrow.parquet as parquet
+import pytest
+from PIL import Image as Pillow
+from scipy import stats
+
+from studio.store.tally import Tally
+from tests.studio.serving import Studio
+
+COLUMNS = {
+    "are_different", "best_image_uid", "caption", "created_at", "has_label", "image_0_uid", "image_0_url",
+    "image_1_uid", "image_1_url", "jpg_0", "jpg_1", "label_0", "label_1", "model_0", "model_1", "ranking_id",
+    "user_id", "num_example_per_prompt",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("a", "b"), [(0, 0), (1, 0), (0, 3), (7, 7), (30, 12), (3, 200)])
+def test_the_tally_is_that_of_scipy(a: int, b: int) -> None:
+    tally = Tally(a, b)
+    if a + b == 0:
+        assert (tally.interval, tally.p_value) == ((0, 1), 1)
+        return
+    test = stats.binomtest(a, a + b)
+    interval = test.proportion_ci(method="wilson")
+    assert tally.interval == pytest.approx((interval.low, interval.high), abs=1e-9)
+    assert tally.p_value == pytest.approx(test.pvalue, rel=1e-9)
+
+
+def test_a_pair_is_drawn_shown_blind_and_revealed_by_the_choice(studio: Studio) -> None:
+    arms = {"a": {"inputs": {"steps": 1}}, "b": {"inputs": {"steps": 2, "seed": 8}}}
+    asked = {**arms, "graph": "painter", "inputs": {"prompt": "a red cone", "seed": 7}, "wait": 30}
+    seen: set[str] = set()
+    for _ in range(3):
+        pair = studio.post("/api/comparisons/next", json=asked).json()
+        assert (pair["state"], pair["prompt"]) == ("ready", "a red cone")
+        assert set(pair["left"]) == {"url", "thumbnail", "width", "height"}
+        assert studio.get(pair["left"]["url"]).headers["content-type"] == "image/png"
+        choice = {"id": pair["id"], "choice": "left"}
+        answer = studio.post("/api/comparisons", json=choice).json()
+        seen.add(answer["left_arm"])
+        again = studio.post("/api/comparisons", json=choice)
+        assert again.status_code == 200
+        assert studio.post("/api/comparisons", json={**choice, "choice": "tie"}).status_code == 409
+    tally = answer["tally"]
+    assert tally["wins"]["a"] + tally["wins"]["b"] == 3
+    expected = Tally(tally["wins"]["a"], tally["wins"]["b"])
+    assert tally["p_value"] == expected.p_value
+    swapped = {**asked, "a": arms["b"], "b": arms["a"]}
+    pair = studio.post("/api/comparisons/next", json=swapped).json()
+    answer = studio.post("/api/comparisons", json={"id": pair["id"], "choice": "both-bad"}).json()
+    assert answer["tally"]["both_bad"] == 1
+    assert answer["tally"]["wins"] == tally["wins"], "arms have one tally, whichever is named first"
+    assert studio.get("/api/comparisons").json() == [answer["tally"]]
+
+
+def test_stored_pictures_are_paired_by_prompt_photo_and_seed(studio: Studio) -> None:
+    job = studio.run("paint", {"prompt": "paired", "image": {"picture": studio.example()["id"]}})
+    assert {one["prior"] for one in job["pictures"] if one["kind"] == "generated"} == {"depth", "combined"}
+    arms = studio.get("/api/comparisons/arms").json()
+    assert {"depth", "combined"} <= set(arms["priors"])
+    asked = {"graph": "paint", "a": {"prior": "depth"}, "b": {"prior": "combined"}}
+    # Their seeds differ, so they are no pair: nothing but the arm may tell them apart.
+    assert studio.post("/api/comparisons/next", json=asked).status_code == 404
+    same = {"graph": "paint", "a": {"prior": "depth"}, "b": {"prior": "depth"}}
+    assert studio.post("/api/comparisons/next", json=same).status_code == 400
+
+
+def test_preferences_have_the_columns_that_training_scripts_read(studio: Studio) -> None:
+    job = studio.run("painter", {"prompt": "the best of three", "variants": 3})
+    best = job["pictures"][1]["id"]
+    assert studio.put(f"/api/jobs/{job['id']}/best", json={"picture": best}).json()["best"] == best
+    table = parquet.read_table(io.BytesIO(studio.get("/api/exports/preferences.parquet").content))
+    assert set(table.column_names) == COLUMNS
+    rows = table.to_pylist()
+    ours = [one for one in rows if one["caption"] == "the best of three"]
+    assert len(ours) == 2
+    for row in ours:
+        assert (row["image_0_uid"], row["label_0"], row["label_1"]) == (best, 1.0, 0.0)
+        assert row["best_image_uid"] == best
+        for name in ("jpg_0", "jpg_1"):
+            with Pillow.open(io.BytesIO(row[name])) as picture:
+                assert picture.format == "JPEG"
+    labels = {(one["label_0"], one["has_label"]) for one in rows if one["caption"] == "a red cone"}
+    assert (0.5, False) in labels, "both bad is no preference"
+    lines = studio.get("/api/exports/preferences.jsonl").text.splitlines()
+    assert [json.loads(one)["image_0_uid"] for one in lines] == [one["image_0_uid"] for one in rows]
+
+
+def test_ratings_are_pictures_with_words_and_stars(studio: Studio) -> None:
+    picture = studio.run("painter", {"prompt": "rated", "seed": 77})["pictures"][0]
+    studio.put(f"/api/pictures/{picture['id']}/rating", json={"stars": 5})
+    table = parquet.read_table(io.BytesIO(studio.get("/api/exports/ratings.parquet").content))
+    (row,) = [one for one in table.to_pylist() if one["text"] == "rated"]
+    assert row["stars"] == 5
+    assert row["image"].startswith(b"\x89PNG")
+    (line,) = [one for one in studio.get("/api/exports/ratings.jsonl").text.splitlines() if "rated" in one]
+    facts: dict[str, Any] = json.loads(line)
+    assert base64.b64decode(facts["image"]) == row["image"]
+
+
+def test_datasets_reads_the_preferences_as_they_are(studio: Studio, tmp_path: Any) -> None:
+    datasets = pytest.importorskip("datasets")
+    path = tmp_path / "preferences.parquet"
+    path.write_bytes(studio.get("/api/exports/preferences.parquet").content)
+    read = datasets.Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
+    assert read.num_rows >= 2
+    assert {"jpg_0", "jpg_1", "label_0", "caption"} <= set(read.column_names)

@@ -1,0 +1,241 @@
+"""The store: where bytes are, what is let go, one file with everything."""
+
+import contextlib
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image as Pillow
+from sqlalchemy import select, update
+
+from imagegraph.cli.app import command_line
+from studio import server
+from studio.settings import Settings
+from studio.store.contents import Contents
+from studio.store.database import Database
+from studio.store.models import Content, Job, Picture
+from studio.store.retention import FRESH_S, UNDO_S, Retention
+from tests.studio.conftest import NewDatabase
+from tests.studio.painter import paint
+from tests.studio.serving import running, settings
+
+DAY_S = 24 * 3600.0
+
+
+@pytest.fixture
+def database(tmp_path: Path, new_database: NewDatabase) -> Iterator[Database]:
+    made = Database(new_database() or f"sqlite:///{tmp_path / 'store.sqlite'}")
+    made.migrate()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+def contents(request: pytest.FixtureRequest, tmp_path: Path, database: Database) -> Contents:
+    if request.param == "s3":
+        return Contents(database, request.getfixturevalue("bucket"))
+    return Contents(database, str(tmp_path / "bytes") if request.param == "file" else "memory://studio")
+
+
+@pytest.fixture(scope="module")
+def object_storage() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    served = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    served.start()
+    yield "http://{}:{}".format(*served.get_host_and_port())
+    served.stop()
+
+
+@pytest.fixture
+def bucket(object_storage: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    import fsspec
+    from fsspec.config import conf
+
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "it",
+        "AWS_SECRET_ACCESS_KEY": "is",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(conf, "s3", {"endpoint_url": object_storage})
+    files = fsspec.filesystem("s3")
+    if not files.exists("pictures"):
+        files.mkdir("pictures")
+    return "s3://pictures/studio"
+
+
+def test_bytes_are_kept_once_and_come_back(contents: Contents) -> None:
+    data = paint(1).data
+    first, again = contents.keep([data, data])
+    assert first == again
+    assert (first.width, first.height, first.media_type) == (32, 32, "image/png")
+    assert contents.read(first.hash) == data
+    with Pillow.open(io.BytesIO(contents.thumbnail(first.hash, 64))) as small:
+        assert small.format == "WEBP"
+    contents.remove(first.hash)
+    with pytest.raises(FileNotFoundError):
+        contents.read(first.hash)
+
+
+def add(database: Database, contents: Contents, seed: int, **facts: Any) -> str:
+    (kept,) = contents.keep([paint(seed).data])
+    with database.write() as session:
+        row = Picture(owner="ann", hash=kept.hash, kind="generated", **facts)
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+def there(database: Database) -> set[str]:
+    with database.read() as session:
+        return set(session.scalars(select(Picture.id)))
+
+
+def age(database: Database) -> None:
+    with database.write() as session:
+        session.execute(update(Content).values(used_at=0.0))
+
+
+def test_old_pictures_go_but_never_what_somebody_cares_for(database: Database, tmp_path: Path) -> None:
+    contents = Contents(database, str(tmp_path / "bytes"))
+    old = time.time() - 40 * DAY_S
+    gone = add(database, contents, 1, created_at=old)
+    kept = {
+        add(database, contents, 2, created_at=old, starred=True),
+        add(database, contents, 3, created_at=old, stars=1),
+        add(database, contents, 4),
+    }
+    age(database)
+    retention = Retention(database, contents, 30, None)
+    assert retention() == 1
+    assert there(database) == kept
+    with database.read() as session:
+        assert len(session.scalars(select(Content.hash)).all()) == 3
+    assert len([one for one in (tmp_path / "bytes").rglob("*") if one.is_file()]) == 3
+    assert gone not in there(database)
+
+
+def test_the_oldest_go_where_there_are_too_many_bytes(database: Database, tmp_path: Path) -> None:
+    contents = Contents(database, str(tmp_path / "bytes"))
+    ids = [add(database, contents, seed, starred=seed == 1) for seed in range(1, 6)]
+    size = len(paint(1).data)
+    assert Retention(database, contents, None, 3.5 * size / 2**30)() == 2
+    assert there(database) == {ids[0], ids[3], ids[4]}
+
+
+def test_what_is_deleted_goes_after_a_day_with_its_bytes(database: Database, tmp_path: Path) -> None:
+    contents = Contents(database, str(tmp_path / "bytes"))
+    id = add(database, contents, 1, deleted_at=time.time())
+    age(database)
+    retention = Retention(database, contents, None, None)
+    assert retention() == 0
+    assert there(database) == {id}
+    assert retention(time.time() + UNDO_S + 1) == 1
+    assert not [one for one in (tmp_path / "bytes").rglob("*") if one.is_file()]
+
+
+def test_bytes_that_somebody_brings_at_this_moment_stay(database: Database, tmp_path: Path) -> None:
+    contents = Contents(database, str(tmp_path / "bytes"))
+    (kept,) = contents.keep([paint(1).data])
+    retention = Retention(database, contents, None, None)
+    retention()
+    assert contents.has(kept.hash)
+    retention(time.time() + FRESH_S + 1)
+    assert not contents.has(kept.hash)
+
+
+def test_a_backup_of_a_running_studio_is_restored_into_either_kind_of_database(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    known = settings(tmp_path / "one", database=new_database())
+    file = tmp_path / "studio.tar"
+    with running(known) as studio:
+        job = studio.run("painter", {"prompt": "kept", "variants": 2})
+        ids = [one["id"] for one in job["pictures"]]
+        studio.put(f"/api/pictures/{ids[0]}/rating", json={"stars": 3})
+        board = studio.post("/api/boards", json={"name": "Mine"}).json()
+        studio.put(f"/api/boards/{board['id']}/pictures", json={"ids": ids})
+        assert server.backup(known.model_dump(), file) == 4
+    for place, database in enumerate((new_database(), "")):
+        fresh = settings(tmp_path / f"restored {place}", database=database)
+        assert server.restore(fresh.model_dump(), file) == 4
+        with running(fresh) as studio:
+            again = studio.get(f"/api/jobs/{job['id']}").json()
+            assert [one["id"] for one in again["pictures"]] == ids
+            assert again["pictures"][0]["stars"] == 3
+            assert studio.get(again["pictures"][1]["url"]).status_code == 200
+            assert [one["count"] for one in studio.get("/api/boards").json()] == [2]
+            assert studio.get("/api/pictures", params={"q": "kept"}).json()["total"] == 2
+            assert studio.run("painter", {"prompt": "new"})["state"] == "done"
+
+
+def test_the_commands_back_up_and_restore(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = settings(tmp_path / "one")
+    file, other = str(tmp_path / "studio.tar"), str(tmp_path / "other")
+    with running(known) as studio:
+        studio.run("painter", {"prompt": "kept"})
+        with contextlib.suppress(SystemExit):
+            command_line(["studio", "backup", file, "--data", str(known.data)])
+        assert "3 pictures" in capsys.readouterr().out
+    with contextlib.suppress(SystemExit):
+        command_line(["studio", "restore", file, "--data", other])
+    assert capsys.readouterr().out == "3 pictures\n"
+    with pytest.raises(SystemExit) as ended:
+        command_line(["studio", "restore", file, "--data", other])
+    assert ended.value.code == 2
+    assert "expected an empty store" in capsys.readouterr().err
+
+
+def test_many_pictures_come_in_one_file(tmp_path: Path) -> None:
+    with running(settings(tmp_path)) as studio:
+        job = studio.run("painter", {"prompt": "zipped", "variants": 3})
+        answer = studio.get("/api/pictures.zip", params={"q": "zipped"})
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            known = json.loads(archive.read("pictures.json"))
+            assert len(archive.namelist()) == 4
+            assert archive.read(known[0]["file"]).startswith(b"\x89PNG")
+        ids = [one["id"] for one in job["pictures"][:2]]
+        with zipfile.ZipFile(
+            io.BytesIO(studio.get("/api/pictures.zip", params={"ids": ids}).content)
+        ) as archive:
+            assert len(archive.namelist()) == 3
+
+
+def test_tables_are_those_of_the_models(database: Database) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    from studio.store.models import Table
+
+    with database.engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), Table.metadata)
+    ours = [one for one in found if "words" not in str(one)]
+    assert ours == []
+
+
+def test_settings_that_are_wrong_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from imagegraph.errors import InvalidInput
+
+    monkeypatch.setenv("STUDIO_PORT", "many")
+    with pytest.raises(InvalidInput, match="STUDIO_PORT"):
+        server.settings({})
+    monkeypatch.delenv("STUDIO_PORT")
+    with pytest.raises(InvalidInput, match="STUDIO_TOKENS"):
+        Settings(host="0.0.0.0").check()
+
+
+def test_jobs_without_pictures_are_forgotten_with_time(database: Database, tmp_path: Path) -> None:
+    contents = Contents(database, str(tmp_path / "bytes"))
+    facts = {"owner": "ann", "graph": "g", "backend": "b", "bundle": "", "inputs": {}, "sources": {}}
+    with database.write() as session:
+        session.add(Job(**facts, state="done", created_at=0.0))
+        session.add(Job(**facts, state="queued", created_at=0.0))
+    Retention(database, contents, 1, None)()
+    with database.read() as session:
+        assert list(session.scalars(select(Job.state))) == ["queued"]
