@@ -34,7 +34,7 @@ spec:
       svcOrchSpec:
         replicas: {{ $values.engine.replicas | int64 }}
         resources:
-          {{- toYaml $values.engine.resources | nindent 10 }}
+          {{- include "imagegraph.resources" $values.engine.resources | nindent 10 }}
       {{- end }}
       graph:
         {{- include "imagegraph.unit" (dict "values" $values "predictor" $predictor "unit" $predictor.tree "endpoints" $endpoints) | nindent 8 }}

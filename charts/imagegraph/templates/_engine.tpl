@@ -36,7 +36,7 @@ containers:
       - name: grpc
         containerPort: 8081
     resources:
-      {{- toYaml .Values.engine.resources | nindent 6 }}
+      {{- include "imagegraph.resources" .Values.engine.resources | nindent 6 }}
     {{- include "imagegraph.probes" (dict "root" . "name" $fullname "startup" (add (int64 .Values.probes.startupSeconds) 60)) | nindent 4 }}
     securityContext:
       {{- include "imagegraph.containerSecurity" . | nindent 6 }}

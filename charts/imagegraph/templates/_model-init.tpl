@@ -24,7 +24,7 @@ env:
         key: {{ $init.tokenKey | quote }}
 {{- end }}
 resources:
-  {{- toYaml $init.resources | nindent 2 }}
+  {{- include "imagegraph.resources" $init.resources | nindent 2 }}
 securityContext:
   {{- include "imagegraph.containerSecurity" . | nindent 2 }}
 volumeMounts:

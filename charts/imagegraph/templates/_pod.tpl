@@ -23,6 +23,14 @@ first container gets environment by name, then each of the list templates (`podT
 {{- include "imagegraph.known" (dict "kind" (printf "volumeMounts of container '%s'" $one.name) "name" .name "known" $volumes) }}
 {{- end }}
 {{- end }}
+{{- $spread := dict }}
+{{- range $spec.topologySpreadConstraints }}
+{{- $pair := printf "%s, %s" .topologyKey .whenUnsatisfiable }}
+{{- if hasKey $spread $pair }}
+{{- fail (printf "spread of container '%s': expected a topologyKey once with each whenUnsatisfiable, got '%s' twice" $container.name $pair) }}
+{{- end }}
+{{- $_ := set $spread $pair true }}
+{{- end }}
 {{- if not (toYaml (list $spec $container)) }}
 {{- fail "podTemplate: expected text without control characters" }}
 {{- end }}
@@ -105,7 +113,7 @@ topologySpreadConstraints:
 initContainers:
   {{- $fills := eq $values.cache.fill "init" }}
   {{- /* Where others fill the volume, the pod waits: a failed init container is started again. */}}
-  {{- $args := list (ternary "pull" "verify" $fills) "--bundle" .predictor.bundle "--entry" $node.entry }}
+  {{- $args := list (ternary "pull" "verify" $fills) "--bundle" .predictor.bundle "--entry" $node.entry "--metrics-file" "/tmp/model-init.prom" }}
   - {{- include "imagegraph.modelInit" (dict "root" $root "args" $args "readOnly" (not $fills)) | fromJson | toYaml | nindent 4 }}
 {{- end }}
 containers:
@@ -119,6 +127,10 @@ containers:
       {{- include "imagegraph.serveEnv" $root | nindent 6 }}
       - name: IMAGEGRAPH_SERVE_PREDICTOR
         value: {{ .predictor.name | quote }}
+      {{- if $node.weights }}
+      - name: IMAGEGRAPH_SERVE_METRICS_FILE
+        value: /tmp/model-init.prom
+      {{- end }}
       {{- /* Torch would start a thread for every core of the machine, whatever the pod may use. */}}
       - name: OMP_NUM_THREADS
         valueFrom:
@@ -130,7 +142,7 @@ containers:
       - name: grpc
         containerPort: 8081
     resources:
-      {{- toYaml $node.resources | nindent 6 }}
+      {{- include "imagegraph.resources" $node.resources | nindent 6 }}
     {{- include "imagegraph.probes" (dict "root" $root "name" $node.name "startup" $values.probes.startupSeconds) | nindent 4 }}
     securityContext:
       {{- include "imagegraph.containerSecurity" . | nindent 6 }}

@@ -1,3 +1,16 @@
+{{/* Resources of a container as YAML, every quantity a text: definitions of operators take no 0.5. */}}
+{{- define "imagegraph.resources" -}}
+{{- $found := dict }}
+{{- range $kind, $amounts := . }}
+{{- $texts := dict }}
+{{- range $name, $amount := $amounts }}
+{{- $_ := set $texts $name (include "imagegraph.text" $amount) }}
+{{- end }}
+{{- $_ := set $found $kind $texts }}
+{{- end }}
+{{- toYaml $found }}
+{{- end }}
+
 {{/* Fails where Kubernetes would refuse the resources of a container; takes where (in the values) and resources. */}}
 {{- define "imagegraph.checkResources" -}}
 {{- $where := .where }}
