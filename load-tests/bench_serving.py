@@ -29,7 +29,8 @@ from imagegraph.spec.graph import Node
 from imagegraph.spec.seldon import seldon_deployment
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "serving"))
-from servers import HERE, PYTHON, Server, environment, free_ports, kserve, ours
+from free_ports import free_ports
+from servers import HERE, PYTHON, Server, environment, kserve, ours
 from ways import (
     JPEG,
     V2,

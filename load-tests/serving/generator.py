@@ -17,7 +17,7 @@ from pathlib import Path
 
 GRPC_METHOD = "/inference.GRPCInferenceService/ModelInfer"
 SILENCE_S = 60
-START_S = 120.0  # until a server answers for the first time
+START_S = 300.0  # until a server answers for the first time
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Outcome:
 
     requests_per_s: float
     p50_ms: float
+    p95_ms: float
     p99_ms: float
     errors: int
 
@@ -87,11 +88,12 @@ def measure(load: Load) -> Outcome:
         (sent,) = re.findall(r"(?m)\(([0-9]+)\) data$", report)
         failed = load.requests - round(int(sent) / load.grpc_answer)
     if not answers:
-        return Outcome(0.0, 0.0, 0.0, failed)
+        return Outcome(0.0, 0.0, 0.0, 0.0, failed)
     seconds = (max(since + took for since, took in answers) - min(since for since, _ in answers)) / 1e6
     times = [took / 1000 for _, took in answers]
     quantiles = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
-    return Outcome((load.requests - failed) / seconds, quantiles[49], quantiles[98], failed)
+    rate = (load.requests - failed) / seconds
+    return Outcome(rate, quantiles[49], quantiles[94], quantiles[98], failed)
 
 
 def ask(load: Load) -> bytes:

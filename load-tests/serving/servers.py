@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,50 +15,36 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
 from generator import START_S, Load, ask
 
 from imagegraph.spec.catalogue import ROOT
 
 HERE = Path(__file__).resolve().parent
-ENVIRONMENTS = HERE / ".environments"
+sys.path.insert(0, str(HERE.parent))
+import environments  # noqa: E402
+from free_ports import free_ports  # noqa: E402
+
 STOP_S = 15.0
 PYTHON = Path(sys.executable)
-UV = PYTHON.with_name("uv")
 
 
 def environment(name: str) -> Path:
-    """Returns the interpreter of a server's own environment; makes it if its requirements are new."""
-    requirements = HERE / f"{name}.txt"
-    folder = ENVIRONMENTS / f"{name}-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]}"
-    python = folder / "bin" / "python"
-    done = folder / "complete"
-    if not done.exists():
-        print(f"making {folder.name}", file=sys.stderr)
-        subprocess.run([UV, "venv", "--quiet", "--clear", "--python", PYTHON, folder], check=True)
-        install = [UV, "pip", "install", "--quiet", "--no-deps", "--python", python]
-        subprocess.run([*install, "--requirement", requirements], check=True)
-        done.touch()
-    return python
-
-
-def free_ports(count: int) -> int:
-    """Returns the first of several free ports in a row."""
-    while True:
-        with ExitStack() as stack:
-            first = random.randrange(20000, 30000)
-            try:
-                for port in range(first, first + count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return first
+    """Returns the interpreter of a server's own environment."""
+    return environments.environment(HERE / f"{name}.txt")
 
 
 class Server:
-    """A server process with all its children; use as a context manager."""
+    """A server process with all its children; use as a context manager.
+
+    Attributes:
+        start_s: until it answered for the first time, once somebody has waited for that.
+    """
 
     def __init__(self, command: Sequence[str | Path], variables: Mapping[str, str] | None = None) -> None:
         """Starts it, in a folder and a session of its own."""
+        self.start_s = math.nan
+        self._began = time.monotonic()
         self._folder = tempfile.TemporaryDirectory()
         self._log = Path(self._folder.name) / "log"
         with self._log.open("w") as log:
@@ -79,10 +63,28 @@ class Server:
         while time.monotonic() < end and self._process.poll() is None:
             try:
                 ask(load)
+                self.start_s = time.monotonic() - self._began
                 return
             except OSError:
                 time.sleep(0.1)
         raise RuntimeError(f"{self._process.args} does not answer:\n{self._log.read_text()[-3000:]}")
+
+    def memory_mib(self) -> float:
+        """Returns what its processes take, of pages that they share their part."""
+        return sum(one.memory_full_info().pss for one in self._processes()) / 2**20
+
+    def cpu_s(self) -> float:
+        """Returns the seconds that its processes have computed so far."""
+        return sum(sum(one.cpu_times()[:2]) for one in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
+        """Returns all that it has started, also what others of its own have left behind."""
+        found = []
+        for pid in psutil.pids():
+            with suppress(ProcessLookupError):
+                if os.getsid(pid) == self._process.pid:
+                    found.append(psutil.Process(pid))
+        return found
 
     def pause(self) -> None:
         """Stops it for a while: some servers are busy even when nobody asks them."""
@@ -108,11 +110,11 @@ class Server:
         self._folder.cleanup()
 
 
-def ours(stack: ExitStack, *arguments: str) -> tuple[Server, int]:
+def ours(stack: ExitStack, *arguments: str, catalogue: Path = HERE / "catalogue.yaml") -> tuple[Server, int]:
     """Starts our server; returns it and its HTTP port, which gRPC's follows."""
     port = free_ports(2)
     paths = os.pathsep.join([str(ROOT), str(HERE)])
-    variables = {"IMAGEGRAPH_CATALOGUE": str(HERE / "catalogue.yaml"), "PYTHONPATH": paths}
+    variables = {"IMAGEGRAPH_CATALOGUE": str(catalogue), "PYTHONPATH": paths}
     command = [PYTHON, "-m", "imagegraph.cli", "serve", "--device", "cpu"]
     ports = ["--http-port", str(port), "--grpc-port", str(port + 1)]
     return stack.enter_context(Server([*command, *arguments, *ports], variables)), port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -13,8 +14,7 @@ import orjson
 from generator import GRPC_METHOD, START_S, Load, Outcome, ask, framed, measure
 from servers import Server
 
-from imagegraph.image import Image
-from imagegraph.message import Message
+from imagegraph.message import Message, Tensor
 from imagegraph.spec.catalogue import ROOT
 from imagegraph.wire import v2_json
 from imagegraph.wire.grpc_messages import pb
@@ -30,29 +30,34 @@ def json_request(data: bytes) -> bytes:
     return orjson.dumps({"inputs": [tensor]})
 
 
-def binary_request(data: bytes) -> tuple[bytes, dict[str, str]]:
+def binary_request(data: bytes, shape: Sequence[int] = (1,)) -> tuple[bytes, dict[str, str]]:
     """Returns a V2 request with one binary tensor, and its headers."""
-    body, length = v2_json.encode(Message({"image": Image(data)}))
+    body, length = v2_json.encode(Message({"image": Tensor("BYTES", tuple(shape), [data])}))
     return body, {"Content-Type": "application/octet-stream", v2_json.HEADER_LENGTH: str(length)}
 
 
-def grpc_request(data: bytes) -> bytes:
+def grpc_request(data: bytes, model: str = "m", shape: Sequence[int] = (1,)) -> bytes:
     """Returns a ModelInferRequest with raw contents."""
-    tensor = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[1])
+    tensor = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=shape)
     raw = len(data).to_bytes(4, "little") + data
-    message = pb.ModelInferRequest(model_name="m", inputs=[tensor], raw_input_contents=[raw])
+    message = pb.ModelInferRequest(model_name=model, inputs=[tensor], raw_input_contents=[raw])
     return bytes(message.SerializeToString())
 
 
 @dataclass
 class Way:
-    """One way to ask one server, and what came of it: by concurrency, an outcome a round."""
+    """One way to ask one server, and what came of it: by concurrency, an outcome a round.
+
+    Attributes:
+        cpu_ms: how long the server has computed for a request, by concurrency and round.
+    """
 
     name: str
     server: Server
     load: Callable[[int, int], Load]
     goals: Mapping[int, float] = field(default_factory=dict)
     outcomes: dict[int, list[Outcome]] = field(default_factory=dict)
+    cpu_ms: dict[int, list[float]] = field(default_factory=dict)
 
     def rate(self, concurrency: int) -> float:
         """Returns the requests a second, the median over rounds."""
@@ -66,6 +71,10 @@ class Way:
         """Returns the time that 99 of 100 answers took at most, the median over rounds."""
         return statistics.median(one.p99_ms for one in self.outcomes[concurrency])
 
+    def p95_ms(self, concurrency: int) -> float:
+        """Returns the time that 95 of 100 answers took at most, the median over rounds."""
+        return statistics.median(one.p95_ms for one in self.outcomes[concurrency])
+
     def errors(self) -> int:
         """Returns how many requests failed in all rounds."""
         return sum(one.errors for outcomes in self.outcomes.values() for one in outcomes)
@@ -73,7 +82,10 @@ class Way:
     def ratio(self, concurrency: int, other: Way) -> float:
         """Returns the median over rounds of the requests a second for one of the other's."""
         pairs = zip(self.outcomes[concurrency], other.outcomes[concurrency], strict=True)
-        return statistics.median(mine.requests_per_s / theirs.requests_per_s for mine, theirs in pairs)
+        return statistics.median(
+            mine.requests_per_s / theirs.requests_per_s if theirs.requests_per_s else math.inf
+            for mine, theirs in pairs
+        )
 
 
 def http_way(
@@ -88,25 +100,25 @@ def http_way(
     return Way(name, server, lambda many, requests: Load(port, body, many, requests, path, headers))
 
 
-def grpc_way(name: str, server: Server, port: int, body: bytes) -> Way:
+def grpc_way(name: str, server: Server, port: int, body: bytes, expected: bytes = JPEG) -> Way:
     """Asks over gRPC, once now: an answer under load that is shorter is none."""
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         grpc.channel_ready_future(channel).result(START_S)
         answer = channel.unary_unary(GRPC_METHOD)(body, timeout=START_S)
-    if JPEG not in answer:
+    if expected not in answer:
         raise RuntimeError(f"{name} answers {answer[:300]!r}, not the picture")
     size = len(framed(answer))
     return Way(name, server, lambda many, requests: Load(port, body, many, requests, grpc_answer=size))
 
 
-def check(way: Way) -> None:
-    """Waits until the server is there and makes sure that it answers the picture that it gets."""
+def check(way: Way, expected: bytes = JPEG) -> None:
+    """Waits until the server is there and makes sure that it answers the right picture."""
     load = way.load(1, 1)
     if load.grpc_answer is not None:
         return  # asked when it was made
     way.server.wait(load)
     body = ask(load)
-    if JPEG not in body and base64.b64encode(JPEG) not in body:
+    if expected not in body and base64.b64encode(expected) not in body:
         raise RuntimeError(f"{way.name} answers {body[:300]!r}, not the picture")
 
 
@@ -124,12 +136,15 @@ def run(ways: Sequence[Way], concurrencies: Sequence[int], rounds: int, seconds:
                 way.server.resume()
                 # As many as the time will allow by what the round before has shown.
                 least = 2 * concurrency
-                many = max(least, round(seconds * rates[way.name, concurrency])) if turn else 2 * least
+                many = max(least, round(seconds * rates[way.name, concurrency])) if turn else max(least, 20)
+                before = way.server.cpu_s()
                 outcome = measure(way.load(concurrency, many))
+                cpu_ms = 1000 * (way.server.cpu_s() - before) / many
                 way.server.pause()
                 rates[way.name, concurrency] = outcome.requests_per_s
                 if turn:
                     way.outcomes.setdefault(concurrency, []).append(outcome)
+                    way.cpu_ms.setdefault(concurrency, []).append(cpu_ms)
     for way in ways:
         way.server.resume()
 

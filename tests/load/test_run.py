@@ -1,0 +1,236 @@
+"""Scenarios against real servers by the command line: what they end with, what they write, what they plan."""
+
+import csv
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagegraph.spec.graph import Node
+from tests.serve.conftest import Server
+from tests.serve.test_manifest import manifest, predictor
+from tests.studio.serving import running, settings
+
+Run = Callable[..., tuple[int, dict[str, Any]]]
+BRIEF = {"arrivals": "constant", "phases": [{"rate": 20, "seconds": 1}], "requests": [{"way": "binary"}]}
+NUMBER = ("--input", "number=1")
+
+
+def host(server: Server) -> str:
+    return f"http://127.0.0.1:{server.http_port}"
+
+
+@pytest.fixture(scope="module")
+def double(start: Callable[..., Server]) -> Server:
+    return start("--component", "double")
+
+
+def test_what_is_kept_ends_with_0_and_writes_a_table_rows_and_a_page(
+    run: Run, double: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ways = [{"way": way} for way in ("binary", "json", "grpc", "stream")]
+    warm = {"rate": 10, "seconds": 1, "counts": False}
+    scenario = {**BRIEF, "phases": [warm, *BRIEF["phases"]], "requests": ways, "thresholds": {"errors": 0}}
+    where = ("--host", host(double), "--grpc", f"127.0.0.1:{double.grpc_port}")
+    code, result = run(scenario, *where, *NUMBER)
+    said = capsys.readouterr().out
+    assert code == 0, said
+    assert result["passed"]
+    assert (result["total"]["requests"], result["total"]["answered"]) == (20, 20)
+    assert sum(one["requests"] for one in result["ways"].values()) == 20
+    assert [step["requests"] for step in result["steps"]] == [10, 20]
+    assert "10 to" not in said
+    assert "kept" in said
+    with (tmp_path / "out" / "requests.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["number"]) for row in rows] == list(range(30))
+    assert all(float(row["latency_s"]) >= float(row["ended_s"]) - float(row["sent_s"]) - 1e-5 for row in rows)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "All thresholds were kept." in page
+    assert "src=" not in page
+    assert "href=" not in page
+
+
+def test_what_is_broken_ends_with_1_and_is_said(
+    run: Run, double: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, result = run({**BRIEF, "thresholds": {"p50_seconds": 1e-6}}, "--host", host(double), *NUMBER)
+    assert code == 1
+    assert [check["passed"] for check in result["checks"]] == [True, False]
+    assert "broken" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "nowhere"], "--host: expected [GRAPH=]URL such as http://localhost:8080, got 'nowhere'"),
+        (["--host", "http://127.0.0.1:9"], "cannot reach http://127.0.0.1:9/v2/models"),
+        (["--host", "HOST"], "--input number: expected a value: the graph needs one"),
+        (["--host", "HOST", "--input", "numbr=1"], "--input: expected a name of number, got 'numbr'"),
+        (["--host", "HOST", *NUMBER, "--kill-command", "true"], "expected none: this scenario kills nothing"),
+        (["--host", "HOST", *NUMBER, "--photo", "no.jpg"], "--photo: expected a picture that can be read"),
+        (["--host", "other=HOST", *NUMBER, "--metrics", "x"], "--metrics: expected NAME=VALUE, got 'x'"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_2_and_says_what_was_expected(
+    run: Run, double: Server, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    code, result = run(BRIEF, *(one.replace("HOST", host(double)) for one in arguments))
+    assert (code, result) == (2, {})
+    assert said in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def split(start: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> tuple[Server, Path]:
+    """A release of two versions, and its manifest."""
+    stable = predictor(Node(name="double"), {}, name="stable", traffic=80)
+    canary = predictor(Node(name="add"), {}, name="canary", traffic=20)
+    path = manifest(tmp_path_factory.mktemp("split") / "m.yaml", stable, canary)
+    return start("--manifest", str(path)), path
+
+
+SPLIT = {**BRIEF, "phases": [{"rate": 150, "seconds": 2}], "split": True, "thresholds": {"lost": 0}}
+
+
+def test_each_version_must_answer_its_part_of_the_traffic(run: Run, split: tuple[Server, Path]) -> None:
+    server, path = split
+    ways = [{"way": way} for way in ("binary", "json", "stream")]
+    code, result = run({**SPLIT, "requests": ways}, "--host", host(server), *NUMBER, "--manifest", str(path))
+    assert code == 0, result["checks"]
+    assert sum(result["versions"].values()) == 300
+    assert 20 < result["versions"]["canary"] < 120
+
+
+def test_another_split_than_that_is_seen(run: Run, split: tuple[Server, Path]) -> None:
+    server, _ = split
+    code, result = run(SPLIT, "--host", host(server), *NUMBER, "--traffic", "stable=50,canary=50")
+    assert code == 1
+    broken = {check["name"] for check in result["checks"] if not check["passed"]}
+    assert broken == {"answers of version 'canary'", "answers of version 'stable'"}
+
+
+def test_a_server_that_names_no_version_has_not_answered_by_any(run: Run, double: Server) -> None:
+    code, result = run(SPLIT, "--host", host(double), *NUMBER, "--traffic", "stable=80,canary=20")
+    assert code == 1
+    assert "answers that name no version" in {
+        check["name"] for check in result["checks"] if not check["passed"]
+    }
+
+
+def test_several_graphs_are_asked_in_turn_and_each_one_s_metrics_are_read(
+    run: Run, double: Server, split: tuple[Server, Path]
+) -> None:
+    hosts = ("--host", f"one={host(double)}", "--host", f"other={host(split[0])}")
+    code, result = run({**BRIEF, "phases": [{"rate": 20, "seconds": 2}]}, *hosts, *NUMBER)
+    assert code == 0, result
+    assert result["hosts"] == [f"one at {host(double)}", f"other at {host(split[0])}"]
+    assert result["unread_metrics"] == {}
+    assert sum(result["versions"].values()) == 40
+    assert sum(count for name, count in result["versions"].items() if name) == 20, "every second one"
+
+
+def test_a_studio_is_asked_for_its_gallery_and_for_jobs(run: Run, tmp_path: Path) -> None:
+    ways = [{"way": "gallery", "share": 4}, {"way": "job"}]
+    scenario = {**BRIEF, "requests": ways, "thresholds": {"errors": 0, "refused": 0}}
+    with running(settings(tmp_path / "studio")) as studio:
+        code, result = run(scenario, "--host", f"double={str(studio.base_url).rstrip('/')}", *NUMBER)
+        jobs = studio.get("/api/jobs").json()
+    assert code == 0, result
+    assert {name: one["answered"] for name, one in result["ways"].items()} == {
+        "gallery": 20 - jobs["total"], "job": jobs["total"],
+    }  # fmt: skip
+    assert jobs["total"] > 0
+    assert {job["state"] for job in jobs["items"]} == {"done"}
+
+
+KILL = {
+    **BRIEF,
+    "phases": [{"rate": 30, "seconds": 2}],
+    "kill": {"at_seconds": 0.5},
+    "thresholds": {"lost": 0},
+}
+
+
+def test_what_is_killed_without_another_loses_requests_and_breaks_the_threshold(
+    run: Run, start: Callable[..., Server]
+) -> None:
+    server = start("--component", "double")
+    kill = f"kill -{signal.SIGKILL.value} {server.process.pid}"
+    code, result = run(KILL, "--host", host(server), *NUMBER, "--kill-command", kill)
+    assert code == 1
+    lost = next(check for check in result["checks"] if check["name"] == "lost requests")
+    assert not lost["passed"]
+    assert 0 < result["total"]["answered"] < 60
+    assert result["total"]["lost"] == 60 - result["total"]["answered"]
+
+
+def test_a_pod_is_killed_by_kubectl_and_the_others_lose_nothing(
+    run: Run, double: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "kubectl.log"
+    script = tmp_path / "bin" / "kubectl"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\necho "$@" >> {log}\ntest "$1" = delete || echo pod/one\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    code, result = run(KILL, "--host", host(double), *NUMBER, "--kill-selector", "imagegraph/node=depth")
+    assert code == 0, result
+    found, deleted = log.read_text().splitlines()
+    assert found.startswith("get pods --selector imagegraph/node=depth ")
+    assert deleted == "delete pod/one --now --wait=false"
+
+
+def test_what_cannot_be_killed_ends_the_run_in_its_own_words(
+    run: Run, double: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, result = run(KILL, "--host", host(double), *NUMBER, "--kill-command", "echo no such pod; exit 3")
+    assert (code, result) == (2, {})
+    assert "ended with 3: no such pod" in capsys.readouterr().err
+
+
+def test_a_ramp_gives_a_plan_of_what_limits(
+    run: Run, start: Callable[..., Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    import load
+
+    # One request at a time, of 0.1 s: nowhere more than ten a second.
+    server = start("--component", "asleep", "--max-queue", "5")
+    phases = [{"rate": 2, "to": 30, "steps": 3, "seconds": 9}]
+    ramp = {**BRIEF, "phases": phases, "thresholds": {"lost": 0, "retry_after": 1}}
+    code, result = run(
+        ramp, "--host", host(server), "--input", "seconds=0.1", "--metrics", f"node={host(server)}/metrics"
+    )
+    assert code == 0, result["checks"]
+    assert result["unread_metrics"] == {}
+    capsys.readouterr()
+    file = tmp_path / "out" / "result.json"
+    monkeypatch.setattr(
+        sys, "argv", ["load.py", "plan", str(file), "--rate", "100", "--within", "2", "--cores", "64"]
+    )
+    with pytest.raises(SystemExit) as end:
+        load.main()
+    said = capsys.readouterr().out
+    assert end.value.code == 0, said
+    assert "What limits: its model of node" in said
+    knee = float(said.split("2 s: ")[1].split()[0])
+    assert 0 < knee < 10.5
+    row = next(line for line in said.splitlines() if line.split()[:4] == ["node", "its", "model", "1"])
+    assert int(row.split()[-2]) >= 100 / 10.5 / 0.7
+
+
+def test_the_page_says_what_was_broken_and_nothing_that_a_server_said_becomes_part_of_it(
+    run: Run, double: Server, tmp_path: Path
+) -> None:
+    words = "</script><script>alert(1)</script>"
+    code, _ = run(BRIEF, "--host", host(double), "--input", f"number='{words}'")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert code == 0, "errors are no lost requests"
+    assert "<script>alert" not in page
+    assert page.count("</script>") == 1
+    json.loads(page.split('id="result">')[1].split("</script>")[0])
