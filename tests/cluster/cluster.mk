@@ -5,7 +5,7 @@
 cluster-tools: ## Build what a local cluster needs (and helm), once; print the folder
 	@$(PYTHON3) -m tests.cluster.toolchain
 
-images: $(READY) ## Build the images of nodes and model-init (BASE_IMAGE=…)
+images: $(READY) page ## Build the images of nodes and model-init (BASE_IMAGE=…)
 	@$(BIN)/python -m tests.cluster.images
 
 load-images: images ## Give the images to a cluster that has no registry (INTO=kind, minikube or k3s)

@@ -152,6 +152,9 @@ def commands(node: "Node") -> list[dict[str, Any]]:
                 f"--cluster-signing-key-file={pki}/ca.key", "--bind-address=127.0.0.1", "--kube-api-qps=300",
                 "--kube-api-burst=600", "--concurrent-replicaset-syncs=10", "--pvclaimbinder-sync-period=1s",
                 "--node-monitor-grace-period=20s",
+                # More pods follow a load within seconds, fewer its end within half a minute.
+                "--horizontal-pod-autoscaler-sync-period=2s",
+                "--horizontal-pod-autoscaler-downscale-stabilization=20s",
             ],
         },
         {

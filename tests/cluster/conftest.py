@@ -1,7 +1,6 @@
 """A real Kubernetes: the one that TEST_KUBECONFIG names, or a local one for the session."""
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,14 +8,16 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.cluster import crds, local, monitoring, toolchain
+from tests.cluster import crds, local, monitoring
 from tests.cluster import images as built_images
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually, given
 from tests.cluster.releases import install
 from tests.cluster.shell import answers, free_ports, running
+from tests.left_out import leave_out, left_out_if_missing
 
 # More versions for canaries, the same image by other names: one that works, and some that do not.
 CANARY = "docker.io/library/imagegraph:canary"
@@ -54,23 +55,14 @@ def figure(record_property: Callable[[str, object], None]) -> Callable[[str], No
     return partial(record_property, "figure")
 
 
-def unavailable(reason: str) -> None:
-    """Skips, but fails where continuous integration would not notice a skip."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Kubernetes]:
     """The cluster of the session."""
     if chosen := given():
         yield chosen
         return
-    try:
+    with left_out_if_missing("the cluster"):
         local.check()
-    except toolchain.Missing as error:
-        unavailable(str(error))
     here = local.Cluster("session", 2)
     with here.fresh():
         yield Kubernetes(here.kubeconfig, here, fresh=True)
@@ -86,10 +78,8 @@ def images(cluster: Kubernetes) -> Kubernetes:
 
 def load_images(cluster: local.Cluster) -> None:
     """Makes the project's images known to all nodes."""
-    try:
+    with left_out_if_missing("a cluster with the images"):
         node, model_init = (built_images.built(name) for name in built_images.IMAGES)
-    except toolchain.Missing as error:
-        unavailable(str(error))
     for image in (node, model_init, replace(node, name=CANARY)):
         cluster.load(image)
     for tag, entrypoint in BROKEN.items():
@@ -99,18 +89,18 @@ def load_images(cluster: local.Cluster) -> None:
 
 
 @pytest.fixture
-def prometheus(tmp_path: Path) -> Callable[[Namespace, str], AbstractContextManager[str]]:
-    """Starts a Prometheus that scrapes every second what a release's PodMonitor selects; gives its URL."""
+def prometheus(tmp_path: Path) -> Callable[..., AbstractContextManager[str]]:
+    """Starts a Prometheus that scrapes every second what a release's PodMonitors select; gives its URL."""
 
     @contextmanager
-    def scraping(namespace: Namespace, release: str) -> Iterator[str]:
+    def scraping(namespace: Namespace, release: str, **values: Any) -> Iterator[str]:
         if not shutil.which("prometheus"):
-            unavailable("prometheus is not installed; run `make cluster-tools`")
+            leave_out("prometheus is not installed; run `make cluster-tools`")
         address = f"127.0.0.1:{free_ports(1)[0]}"
         url = f"http://{address}"
         options = [f"--web.listen-address={address}", f"--storage.tsdb.path={tmp_path}/data"]
         with (
-            monitoring.configured(tmp_path, namespace, release) as configuration,
+            monitoring.configured(tmp_path, namespace, release, **values) as configuration,
             running("prometheus", f"--config.file={configuration}", *options, log=tmp_path / "log") as check,
         ):
             eventually("Prometheus", lambda: answers(f"{url}/-/ready", check), 60)
@@ -125,7 +115,7 @@ def namespace(cluster: Kubernetes, request: pytest.FixtureRequest) -> Iterator[N
     yield from _namespace(cluster, request)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def place(cluster: Kubernetes) -> Iterator[Namespace]:
     """A namespace that warns of what Pod Security's level restricted forbids, where all kinds are known."""
     with crds.installed(cluster), cluster.namespace("test-manifests") as made:

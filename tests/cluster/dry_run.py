@@ -27,7 +27,11 @@ def objects(text: str) -> list[dict[str, Any]]:
 
 def inner(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the server does not look into: documents of engines, pods that operators make."""
-    documents = [yaml.safe_load(one["data"]["graph.yaml"]) for one in chart.of_kind("ConfigMap", found)]
+    documents = [
+        yaml.safe_load(one["data"]["graph.yaml"])
+        for one in chart.of_kind("ConfigMap", found)
+        if "graph.yaml" in one["data"]  # others hold dashboards
+    ]
     pods = [pod for pod in chart.pods(found) if pod.kind in ("InferenceService", "SeldonDeployment")]
     for pod in pods:
         spec = {key: value for key, value in pod.spec.items() if key not in BESIDE_POD}
@@ -50,5 +54,7 @@ def check(place: Namespace, text: str, *, warnings: bool = False) -> None:
     said = dry_run(place, text, warnings=warnings)
     assert said.count("(server dry run)") == len(found)
     if more := inner(found):
-        # JSON, since a name such as `n` would be false in the YAML that Kubernetes reads.
-        dry_run(place, "\n---\n".join(map(json.dumps, more)), warnings=warnings)
+        # JSON, since a name such as `n` would be false in the YAML that Kubernetes reads, which takes no
+        # character that is escaped in two halves.
+        texts = [json.dumps(one, ensure_ascii=False) for one in more]
+        dry_run(place, "\n---\n".join(texts), warnings=warnings)

@@ -3,8 +3,9 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 
@@ -27,16 +28,19 @@ class Load:
 
     def __init__(
         self, address: str, *, threads: int = 4, rate: float = 40, most: int = 20_000, reuse: bool = True,
-        timeout_s: float = 30,
+        timeout_s: float = 30, model: str = "edges", values: Callable[[], dict[str, Any]] = dict,
     ) -> None:  # fmt: skip
-        """Takes `host:port`; `reuse` says whether a thread keeps its connection."""
+        """Takes `host:port`; `reuse` says whether a thread keeps its connection.
+
+        Args:
+            values: makes what each request has beside the picture.
+        """
         self.outcomes: Counter[str] = Counter()
         self.longest_s = 0.0
         self.lost_at: list[float] = []
         self._timeout_s = timeout_s
-        self._url = f"http://{address}/v2/models/edges/infer"
-        self._body, head = v2_json.encode(Message({"image": PICTURE}))
-        self._headers = {"Content-Type": "application/octet-stream", v2_json.HEADER_LENGTH: str(head)}
+        self._url = f"http://{address}/v2/models/{model}/infer"
+        self._values = values
         self._pause_s, self._most, self._reuse = threads / rate, most // threads, reuse
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -82,8 +86,13 @@ class Load:
         for index in range(self._most):
             start = time.monotonic()
             try:
-                headers = {**self._headers, "X-Request-Id": f"{number}-{index}"}
-                outcome = str(client.post(self._url, content=self._body, headers=headers).status_code)
+                body, head = v2_json.encode(Message({"image": PICTURE, **self._values()}))
+                headers = {
+                    "Content-Type": "application/octet-stream",
+                    v2_json.HEADER_LENGTH: str(head),
+                    "X-Request-Id": f"{number}-{index}",
+                }
+                outcome = str(client.post(self._url, content=body, headers=headers).status_code)
             except httpx.HTTPError as error:
                 outcome = type(error).__name__
             with self._lock:

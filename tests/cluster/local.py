@@ -30,7 +30,8 @@ from tests.cluster.certificates import Authority
 from tests.cluster.containerd import Containerd
 from tests.cluster.images import IMAGES, Built, built, of_binary
 from tests.cluster.shell import Failed, run
-from tests.cluster.toolchain import Missing, tools
+from tests.cluster.toolchain import tools
+from tests.debian import Missing
 
 ROOT = Path(__file__).parents[2]
 STATE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagegraph" / "cluster"

@@ -1,17 +1,61 @@
-"""A Prometheus that scrapes the pods which a release's PodMonitors select, as its operator would have it."""
+"""A Prometheus that does what a release's PodMonitors and rules say, as its operator would have it."""
 
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
+from imagegraph.deploy import render
+from imagegraph.spec.catalogue import ROOT
 from tests.cluster.kubernetes import Namespace
 from tests.cluster.releases import CHART
+from tests.deploy.queries import queries
+
+BOARDS = {path.stem: json.loads(path.read_text()) for path in (ROOT / render.DASHBOARDS).glob("*.json")}
+
+
+class Prometheus:
+    """Asks it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def __call__(self, query: str) -> list[Any]:
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=30)
+        assert answer.status_code == 200, f"{query}: {answer.text}"
+        found: list[Any] = answer.json()["data"]["result"]
+        return [one for one in found if one["value"][1] != "NaN"]
+
+    def number(self, query: str) -> float:
+        [one] = self(query)
+        return float(one["value"][1])
+
+    def empty(self, namespace: str, release: str, rules: Path, meant: Callable[[str], bool]) -> list[str]:
+        """Returns the queries of dashboards and rules that find nothing.
+
+        Args:
+            rules: the file of rules that it has.
+            meant: says of which queries series are expected.
+        """
+        found = [
+            f"{name}: {query}"
+            for name, board in BOARDS.items()
+            for query in queries(board, namespace, release, after="canary")
+            if meant(query) and not self(query)
+        ]
+        for group in yaml.safe_load(rules.read_text())["groups"]:
+            for rule in group["rules"]:
+                # A healthy release makes an alert's whole query empty, but not what it looks at.
+                series = re.findall(r"[a-z_:0-9]+\{[^}]*\}", rule["expr"])
+                looked_at = [rule["record"]] if "record" in rule and meant(rule["expr"]) else series
+                found += [f"{rule}: {one}" for one in looked_at if meant(one) and not self(one)]
+        return found
 
 
 @contextmanager
@@ -22,13 +66,12 @@ def configured(folder: Path, namespace: Namespace, release: str, **values: Any) 
 
     Source: prometheus-operator, pkg/prometheus/promcfg.go, generatePodMonitorConfig.
     """
-    given = yaml.safe_dump({**values, "monitoring": {"podMonitor": True, "interval": "1s"}})
-    rendered = namespace.helm(
-        "template", release, str(CHART), "--values=-", "--show-only=templates/podmonitor.yaml", stdin=given
-    )
+    given = yaml.safe_dump({**values, "monitoring": {"podMonitor": True, "interval": "1s", "rules": True}})
+    rendered = namespace.helm("template", release, str(CHART), "--values=-", stdin=given)
+    objects = list(filter(None, yaml.safe_load_all(rendered)))
     jobs: list[dict[str, Any]] = []
     found: list[tuple[Path, dict[str, Any], dict[str, Any]]] = []
-    for monitor in filter(None, yaml.safe_load_all(rendered)):
+    for monitor in (one for one in objects if one["kind"] == "PodMonitor"):
         for endpoint in monitor["spec"]["podMetricsEndpoints"]:
             file = folder / f"{len(jobs)}.json"
             found.append((file, monitor["spec"], endpoint))
@@ -41,8 +84,13 @@ def configured(folder: Path, namespace: Namespace, release: str, **values: Any) 
                     "file_sd_configs": [{"files": [str(file)], "refresh_interval": "1s"}],
                 }
             )
+    [rules] = (one["spec"] for one in objects if one["kind"] == "PrometheusRule")
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
     configuration = folder / "prometheus.yaml"
-    configuration.write_text(yaml.safe_dump({"scrape_configs": jobs}))
+    whole = {"evaluation_interval": "1s"}
+    configuration.write_text(
+        yaml.safe_dump({"global": whole, "rule_files": ["rules.yaml"], "scrape_configs": jobs})
+    )
     ends = threading.Event()
 
     def look() -> None:
@@ -74,6 +122,11 @@ def _targets(
         for key in spec.get("podTargetLabels", []):
             if key in metadata["labels"]:
                 labels[re.sub("[^a-zA-Z0-9_]", "_", key)] = metadata["labels"][key]
+        for one in endpoint.get("relabelings", []):
+            # Each copies a label of the pod.
+            [source] = (name.removeprefix("__meta_kubernetes_pod_label_") for name in one["sourceLabels"])
+            known = {re.sub("[^a-zA-Z0-9_]", "_", key): text for key, text in metadata["labels"].items()}
+            labels[one["targetLabel"]] = known[source]
         for container in pod["spec"]["containers"]:
             for port in container.get("ports", []):
                 if port.get("name") == endpoint["port"]:

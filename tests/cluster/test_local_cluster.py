@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import local, toolchain
-from tests.cluster.conftest import unavailable
+from tests.cluster import local
 from tests.cluster.kubernetes import CommandFailed, Kubernetes, Namespace, eventually
 from tests.cluster.shell import Failed
+from tests.left_out import left_out_if_missing
 
 # The pause image is on every node; it needs no other.
 POD = {
@@ -83,10 +83,8 @@ def another() -> Iterator[local.Cluster]:
 
 def test_down_leaves_nothing(another: local.Cluster) -> None:
     forwarding = Path("/proc/sys/net/ipv4/ip_forward").read_text()
-    try:
+    with left_out_if_missing("a second cluster"):
         another.up(nodes=2)
-    except toolchain.Missing as error:
-        unavailable(str(error))
     nodes = Kubernetes(another.kubeconfig, another).get("nodes")["items"]
     assert [node["metadata"]["name"] for node in nodes] == ["node1", "node2"]
     there = traces(another)

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from imagegraph.spec.catalogue import ROOT
+from imagegraph.export import formats
+from imagegraph.export.exported import Exported
+from imagegraph.spec.catalogue import ROOT, Catalogue
 from tests.cluster.dry_run import check, dry_run, objects
 from tests.cluster.kubernetes import CommandFailed, Namespace
 from tests.cluster.toolchain import tools
@@ -59,6 +61,13 @@ def test_every_graph_is_one_that_seldon_takes(place: Namespace, path: Path) -> N
     dry_run(place, path.read_text())
 
 
+def test_what_is_exported_for_seldons_wrapper_is_one_that_seldon_takes(place: Namespace) -> None:
+    exported = Exported.of("depth", "pocket", "cpu", Catalogue.read())
+    deployment = formats.find("seldon").recipe(exported).files["deployment.yaml"]
+    assert isinstance(deployment, str)
+    dry_run(place, deployment)
+
+
 def misspell(value: Any, path: str = "") -> Iterator[str]:
     """Adds an unknown field to every mapping in a value; yields where they are, as the server says it."""
     if isinstance(value, list):
@@ -82,17 +91,17 @@ def test_a_misspelt_field_is_refused_wherever_it_stands(place: Namespace, scenar
     assert not {path for path in wanted - said if path.split(".")[-2] not in OPEN}
 
 
-def test_the_service_account_may_do_no_more_than_anybody(place: Namespace) -> None:
+def test_the_service_account_may_do_no_more_than_anybody(namespace: Namespace) -> None:
     everything = [one for values in chart.SCENARIOS for one in objects(rendered(values))]
     rights = [one for one in everything if one["apiVersion"].startswith("rbac.authorization.k8s.io/")]
     [account] = {one["metadata"]["name"] for one in chart.of_kind("ServiceAccount", everything)}
-    place.apply(*chart.of_kind("ServiceAccount", everything), *rights)
-    assert can(place, account, "--list") == can(place, "somebody-else", "--list")
+    namespace.apply(*chart.of_kind("ServiceAccount", everything), *rights)
+    assert can(namespace, account, "--list") == can(namespace, "somebody-else", "--list")
     for wish in ("get pods", "create pods", "get secrets", "list services", "watch configmaps"):
         with pytest.raises(CommandFailed, match="no"):
-            can(place, account, *wish.split())
+            can(namespace, account, *wish.split())
 
 
-def can(place: Namespace, account: str, *what: str) -> str:
+def can(namespace: Namespace, account: str, *what: str) -> str:
     """Says what a service account may do; raises CommandFailed when it may not do the one thing asked."""
-    return place.kubectl("auth", "can-i", *what, f"--as=system:serviceaccount:{place.name}:{account}")
+    return namespace.kubectl("auth", "can-i", *what, f"--as=system:serviceaccount:{namespace.name}:{account}")

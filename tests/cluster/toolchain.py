@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.debian import Missing, install
+
 MODULES = Path(__file__).parent / "tools"
 LINK = Path(__file__).parents[2] / ".tools"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imagegraph" / "cluster-tools"
@@ -35,6 +37,8 @@ BINARIES = {
     "kube": ("kubernetes", "./kube"),
     "coredns": ("kubernetes", "./dns"),
     "pause": ("kubernetes", "./pause"),
+    "policies": ("kubernetes", "./policies"),
+    "metrics-server": ("kubernetes", "sigs.k8s.io/metrics-server/cmd/metrics-server"),
     "kwok": ("kwok", "sigs.k8s.io/kwok/cmd/kwok"),
     "kserve-router": ("kserve", "github.com/kserve/kserve/cmd/router"),
     "kserve-manager": ("kserve", "github.com/kserve/kserve/cmd/manager"),
@@ -58,6 +62,7 @@ PACKAGES = {
     "runc": "runc",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
     "iptables": "iptables",
+    "ipset": "ipset",
     "ip": "iproute2",
     "openssl": "openssl",
     "unshare": "util-linux",
@@ -65,10 +70,6 @@ PACKAGES = {
     "buildah": "buildah",
     "mmdebstrap": "mmdebstrap",
 }
-
-
-class Missing(Exception):
-    """The machine lacks something; the message says what to do."""
 
 
 def tools() -> Path:
@@ -96,18 +97,8 @@ def build() -> Path:
 def install_packages() -> None:
     """Installs Debian's packages that are missing."""
     missing = sorted(package for command, package in PACKAGES.items() if not shutil.which(command))
-    if not missing:
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Missing(f"install these packages (names as Debian has them): {' '.join(missing)}")
-    _say(f"installing {' '.join(missing)}")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", *missing]
-    log = CACHE / "apt.log"
-    with log.open("w") as output:
-        for command in (["apt-get", "update", "-qq"], install):
-            if subprocess.run(command, env=environment, stdout=output, stderr=output).returncode:
-                raise Missing(f"{' '.join(command)} failed: {log.read_text()[-2000:]}")
+    if missing:
+        install(missing)
 
 
 def _folder() -> Path:

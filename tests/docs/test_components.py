@@ -13,7 +13,8 @@ import pydantic
 import pytest
 
 from imagegraph.component import Component
-from imagegraph.spec.catalogue import ROOT, Entry, Graph, Resources, Variant
+from imagegraph.spec.catalogue import ROOT, Graph
+from imagegraph.spec.entry import Entry, Resources, Variant
 from imagegraph.spec.graph import Node, NodeType
 from imagegraph.spec.weights import Source
 

@@ -43,18 +43,31 @@ def test_prometheus_takes_its_configuration_and_finds_the_pods_of_the_chart_by_i
     path.write_text(
         yaml.safe_dump(SCRAPING).replace("kubernetes_sd_configs:\n  - role: pod", "static_configs: []")
     )
-    assert path.read_text().count("static_configs") == 2
+    assert path.read_text().count("static_configs") == 3
     done = subprocess.run([chart.tool("promtool"), "check", "config", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    pods, executors = SCRAPING["scrape_configs"]
-    for pod in chart.pods(chart.objects("--set", "graph=upscale,cache.fill=job")):
+    nodes, studios, executors = SCRAPING["scrape_configs"]
+    given = {
+        "graph": "upscale",
+        "cache": {"fill": "job"},
+        "loadTest": {"enabled": True},
+        "studio": {"enabled": True, "secret": "studio"},
+    }
+    for pod in chart.pods(chart.objects(given=given)):
+        is_studio = pod.labels.get("app.kubernetes.io/component") == "studio"
         ports = [port["name"] for port in pod.spec["containers"][0].get("ports", [])] or [""]
         labels = {
             f"pod_label_{re.sub(r'[^a-zA-Z0-9_]', '_', key)}": value for key, value in pod.labels.items()
         }
-        kept = [port for port in ports if keeps(pods, {**labels, "pod_container_port_name": port})]
-        assert kept == ([] if pod.kind == "Job" else ["http"])
-        assert not any(keeps(executors, {**labels, "pod_container_port_name": port}) for port in ports)
+        found = [
+            [port for port in ports if keeps(job, {**labels, "pod_container_port_name": port})]
+            for job in (nodes, studios, executors)
+        ]
+        assert found == [
+            [] if is_studio or pod.kind == "Job" else ["http"],
+            ["metrics"] if is_studio else [],
+            [],
+        ]
     assert keeps(executors, {"pod_label_seldon_app": "photos-default", "pod_container_port_name": "http"})
 
 

@@ -44,7 +44,7 @@ EITHER = {
 
 @contextmanager
 def installed(cluster: Kubernetes) -> Iterator[None]:
-    """Has the cluster know all kinds; those that it did not know are forgotten at the end."""
+    """Has the cluster know all kinds; one that stays forgets at the end those that it did not know."""
     known = cluster.kubectl("get", "crd", "--output=name").split()
     missing = {name: text for name, text in definitions(cluster).items() if f"{KIND}/{name}" not in known}
     names = [f"{KIND}/{name}" for name in missing]
@@ -55,7 +55,7 @@ def installed(cluster: Kubernetes) -> Iterator[None]:
             cluster.wait_established(*names)
         yield
     finally:
-        if missing:
+        if missing and not cluster.fresh:
             cluster.kubectl("delete", "--ignore-not-found", *names, timeout_s=120)
 
 
