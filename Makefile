@@ -11,6 +11,8 @@ BUNDLE ?=
 OUT ?=
 
 export UV_PYTHON_DOWNLOADS := never
+# Containers often set it; every start would then compile 3000 modules again, for five seconds.
+export PYTHONDONTWRITEBYTECODE :=
 export PYTHONWARNINGS := ignore::FutureWarning,ignore::DeprecationWarning
 # Nobody's cluster is touched unasked; TEST_KUBECONFIG asks.
 unexport KUBECONFIG
@@ -25,7 +27,7 @@ $(READY): requirements/lock.txt requirements/uv.txt pyproject.toml
 	  --editable . --editable model-init
 	touch $@
 
-.PHONY: help setup run test lint tools unit fuzz cluster-test on-cluster interop-seldon interop-triton bench generate lock clean
+.PHONY: help setup run studio test lint tools unit fuzz cluster-test on-cluster interop-seldon interop-triton frameworks bench load soak generate lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +41,9 @@ ifdef PHOTO
 else
 	$(BIN)/python pocket/examples/reimagine.py $(if $(OUT),--out "$(OUT)") $(if $(BUNDLE),--bundle $(BUNDLE))
 endif
+
+studio: $(READY) page ## Open the studio on http://127.0.0.1:7860, with its store in studio-data/
+	$(BIN)/imagegraph studio $(if $(BUNDLE),--bundle $(BUNDLE))
 
 # Where no cluster can run, a sentence says that it was left out, but continuous integration fails.
 test: ## Check and test everything; say how long each stage took
@@ -59,13 +64,14 @@ lint: $(READY) ## Style, types, layers, generated files
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/hadolint components/Dockerfile model-init/Dockerfile
 	$(BIN)/imagegraph generate --check
+	@$(MAKE) --no-print-directory page-lint
 
 # Tests that need helm, kubectl or Prometheus are skipped without them, but not in continuous integration.
 tools:
 	@$(MAKE) --no-print-directory cluster-tools || test -z "$(CI)"
 
 # On a busy machine one of a thousand deadlines may be missed: what failed is tried once more, by itself.
-unit: $(READY) ## Run the tests that need no cluster
+unit: $(READY) page page-unit ## Run the tests that need no cluster
 	$(BIN)/pytest --durations 10 --numprocesses auto --maxprocesses 4 --dist loadfile -m "not cluster" \
 	  || { test $$? = 1 && $(BIN)/pytest --last-failed -m "not cluster"; }
 
@@ -86,8 +92,19 @@ interop-seldon: $(READY) cluster-tools ## Test with Seldon Core 1.17.1 (SELDON_E
 interop-triton: $(READY) ## Test with Triton itself (TRITON_PYTHON=…)
 	$(BIN)/pytest -rs tests/interop/test_triton.py
 
+# Each in an environment of its own, made at first use; two need Java.
+frameworks: $(READY) ## Test what is exported in every framework that it is exported to
+	FRAMEWORKS=1 $(BIN)/pytest --durations 10 --timeout 1800 -rs tests/export
+
 bench: $(READY) ## Measure, and write docs/performance.md (needs h2load)
 	$(BIN)/python load-tests/report.py
+
+# What else a scenario needs (--kill-command, --traffic, …) goes into MORE; `python load-tests/load.py run --help` lists it.
+load: $(READY) ## Load a release, report and exit by its thresholds (HOST=http://… SCENARIO=smoke MORE=…)
+	$(BIN)/python load-tests/load.py run $(or $(SCENARIO),smoke) --host $(HOST) $(MORE)
+
+soak: $(READY) page ## Work embedded, plain and in the studio for 20 minutes, and write docs/performance.md
+	$(BIN)/python load-tests/report.py soak.py
 
 generate: $(READY) ## Write all generated files
 	$(BIN)/imagegraph generate
@@ -95,7 +112,7 @@ generate: $(READY) ## Write all generated files
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 # What the images get is what the tests ran with.
 LOCK_IMAGE := $(LOCK) --constraints requirements/lock.txt pyproject.toml \
-  --extra models --extra serve --extra redis --extra otel --extra gcs
+  --extra models --extra serve --extra redis --extra otel --extra gcs --extra studio --extra batch
 LOCK_MODEL_INIT := $(LOCK) --constraints requirements/lock.txt model-init/pyproject.toml
 
 lock: $(READY) ## Pin the newest versions that pyproject.toml allows
@@ -108,8 +125,9 @@ lock: $(READY) ## Pin the newest versions that pyproject.toml allows
 	$(LOCK_MODEL_INIT) --extra gcs --extra s3 --output-file model-init/requirements-cloud.txt
 
 clean: ## Remove what the targets made, but not the weights
-	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) out studio/page/dist studio/page/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 include photo/photo.mk
 include pocket/pocket.mk
+include studio/page/page.mk
 include tests/cluster/cluster.mk

@@ -1,6 +1,11 @@
 """Answers as Python programs take them."""
 
+import copy
 import json
+import pickle
+import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +92,19 @@ def test_answers_are_equal_if_their_values_are() -> None:
     assert answer() != answer(seeds=[7, 9])
     assert answer() != answer(more=1)
     assert answer() != dict(answer())
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_answers_and_what_is_in_them_can_be_copied_and_pickled(copied: Callable[[Any], Any]) -> None:
+    lock = threading.Lock()  # as the engine has, which the writer knows
+    one = replace(answer(), writer=lambda folder: [folder] if lock else [])
+    again = copied(one)
+    assert again == one
+    assert (again.id, again.timings, again.request.keys()) == (one.id, one.timings, one.request.keys())
+    assert again.best.image.getpixel((0, 0)) == (2, 2, 2)
+    assert copied(one.best).scores == one.best.scores
+    assert copied(one.priors) == one.priors
+    assert copied(one["depth"]).map().max() == one["depth"].map().max()
 
 
 def test_an_answer_is_saved_without_who_has_run_the_graph(

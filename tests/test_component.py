@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import pytest
 from pydantic import Field
 
-from imagegraph.component import Combiner, Component, Progress, Router, Weights
+from imagegraph.component import Combiner, Component, Progress, Reader, Router, Weights
 from imagegraph.errors import Cancelled, DeadlineExceeded, InvalidInput, UnknownName
 from imagegraph.image import Image
 from imagegraph.message import Message
@@ -60,6 +60,13 @@ def test_a_signature_needs_annotations():
         Signature.of(Bare)
     with pytest.raises(TypeError, match="(return|answer) a TypedDict"):
         Signature.of(NoAnswer)
+
+
+def test_a_reader_without_a_measure_is_refused_before_it_reads():
+    class Mute(Reader): ...
+
+    with pytest.raises(TypeError, match="abstract.*fidelity"):
+        Mute()
 
 
 def test_binding_takes_the_value_then_the_entrys_default_then_the_signatures():

@@ -13,6 +13,7 @@ from PIL import Image
 
 from imagegraph.run import provenance
 from imagegraph.spec.catalogue import ROOT
+from tests import interrupts
 
 SCENE, PHOTO = (ROOT / "pocket" / "examples" / name for name in ("scene.png", "photo.jpg"))
 PRIORS = ("depth", "pose", "segmentation", "edges")
@@ -106,13 +107,10 @@ def test_the_deadline_ends_a_run_and_names_the_node(tmp_path: Path) -> None:
 
 
 def test_an_interrupt_ends_a_run_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "imagegraph.cli", "run", "draw", "prompt=a cone", "steps=200",
+    command = [*interrupts.PYTHON, "-m", "imagegraph.cli", "run", "draw", "prompt=a cone", "steps=200",
                "variants=16", "-o", str(tmp_path / "out")]  # fmt: skip
-    process = subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.PIPE, env={**os.environ, "TERM": "dumb"},
-        # What a shell runs in the background ignores interrupts, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    variables = {**os.environ, "TERM": "dumb"}
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, env=variables)
     time.sleep(20)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)

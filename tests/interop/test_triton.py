@@ -15,7 +15,8 @@ import pytest
 import tritonclient.http
 
 from components.onnx_model import OnnxModel
-from imagegraph.deploy import triton
+from imagegraph.export.folder import write_files
+from imagegraph.export.formats import triton_onnx as triton
 from imagegraph.spec.catalogue import Catalogue
 from tests.cluster.shell import free_ports
 
@@ -49,7 +50,7 @@ def server(
     shutil.copy(theirs / "python_backend_stubs" / version / "triton_python_backend_stub", backends / "python")
     (backends / "onnxruntime").mkdir()
     shutil.copy(Path(__file__).with_name("onnx_backend.py"), backends / "onnxruntime" / "model.py")
-    triton.write(repository, triton.models("restyle", {"model": weights}))
+    write_files(repository, triton.repository(triton.models("restyle", {"model": weights})))
     http, grpc = free_ports(2)
     environment = {
         **os.environ,

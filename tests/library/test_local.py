@@ -18,7 +18,7 @@ from imagegraph.image import Image
 from imagegraph.library.stream import Event
 from imagegraph.run import provenance
 from imagegraph.spec.catalogue import ROOT, Catalogue
-from tests import tiny
+from tests import interrupts, tiny
 
 PHOTO = ROOT / "pocket" / "examples" / "photo.jpg"
 
@@ -196,13 +196,11 @@ with imagegraph.load("slow", catalogue=tiny.catalogue(Path(sys.argv[1]))) as slo
 @pytest.mark.parametrize("watched", [[], ["watched"]], ids=["called", "watched"])
 def test_ctrl_c_stops_the_work(tmp_path: Path, watched: list[str]) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(tmp_path), *watched],
+        [*interrupts.PYTHON, "-c", INTERRUPTED, str(tmp_path), *watched],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # What runs these tests in the background may have it ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout
     assert process.stdout.readline() == "begun\n"

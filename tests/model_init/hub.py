@@ -143,11 +143,11 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
             elif self.fault and self.fault.status:
                 self.answer(self.fault.status, b"{}", self.fault.headers)
-            elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/(\w+)", url.path):
+            elif found := re.fullmatch(r"/api/(?:models|datasets)/([^/]+/[^/]+)/revision/(\w+)", url.path):
                 self.info(*found.groups())
-            elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/(\w+)", url.path):
+            elif found := re.fullmatch(r"/api/(?:models|datasets)/([^/]+/[^/]+)/tree/(\w+)", url.path):
                 self.tree(*found.groups(), int(parse_qs(url.query).get("cursor", ["0"])[0]))
-            elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/(\w+)/(.+)", url.path):
+            elif found := re.fullmatch(r"(?:/datasets)?/([^/]+/[^/]+)/resolve/(\w+)/(.+)", url.path):
                 self.resolve(*found.groups(), token)
             elif found := re.fullmatch(r"/cdn/([^/]+/[^/]+)/(.+)", url.path):
                 self.body(*found.groups())

@@ -131,7 +131,7 @@ def test_healing_a_folder_needs_no_space_for_what_is_right(tmp_path, monkeypatch
 def test_hash_prints_what_pins_a_folder_and_a_missing_package_is_named(machine: Machine):
     output = machine.run("hash", str(ROOT / "pocket" / "weights" / "depth"))
     assert output.strip() == weights.folder_version(ROOT / "pocket" / "weights" / "depth")
-    assert "error 2: s3://bucket/net cannot be read: " in machine.run("hash", "s3://bucket/net", code=2)
+    assert "error 2: abfs://bucket/net cannot be read: " in machine.run("hash", "abfs://bucket/net", code=2)
 
 
 def test_the_image_holds_all_that_model_init_imports():

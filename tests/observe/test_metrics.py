@@ -43,3 +43,22 @@ def test_every_metric_says_whose_it_is():
     for line in lines:
         for label in ('model_name="edges"', 'role="node"', 'release="photos"', 'namespace="prod"'):
             assert label in line
+
+
+def test_a_bucket_leads_to_the_trace_of_its_last_request():
+    metrics = Metrics("m", CollectorRegistry())
+    metrics.request("rest", 200, 0.02, "default", "0af7651916cd43dd8448eb211c80319c")
+    metrics.request("rest", 200, 0.021, "default")
+    page, kind = metrics.page("application/openmetrics-text; version=1.0.0")
+    assert kind.startswith("application/openmetrics-text")
+    [line] = [line for line in page.decode().splitlines() if "trace_id" in line]
+    assert 'imagegraph_request_seconds_bucket{le="0.025"' in line
+    assert '} 2.0 # {trace_id="0af7651916cd43dd8448eb211c80319c"} 0.02' in line
+
+
+def test_what_a_program_left_before_is_shown_with_our_labels_as_long_as_it_is_there(tmp_path):
+    metrics, file = Metrics("depth", CollectorRegistry(), role="node"), tmp_path / "init.prom"
+    metrics.show(file)
+    assert b"model_init" not in metrics.page("")[0]
+    file.write_text("# TYPE imagegraph_model_init_success gauge\nimagegraph_model_init_success 1.0\n")
+    assert b'imagegraph_model_init_success{model_name="depth",role="node"} 1.0' in metrics.page("")[0]

@@ -146,6 +146,7 @@ def test_a_copy_for_a_shadow_is_counted_as_one(journal):
 def test_device_memory_is_told_where_there_is_a_device(journal, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert "imagegraph_device_memory_bytes{" not in page(journal)
+    whose = 'model_name="m",role="engine"'
     cuda = types.SimpleNamespace(
         is_initialized=lambda: True,
         device_count=lambda: 1,
@@ -155,4 +156,25 @@ def test_device_memory_is_told_where_there_is_a_device(journal, monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=cuda))
     for kind, number in {"allocated": 4, "reserved": 5, "free": 3, "total": 10}.items():
-        assert f'imagegraph_device_memory_bytes{{device="cuda:0",kind="{kind}"}} {number}.0' in page(journal)
+        line = f'imagegraph_device_memory_bytes{{device="cuda:0",kind="{kind}",{whose}}} {number}.0'
+        assert line in page(journal)
+
+
+def test_an_answer_waits_for_the_slowest_of_nodes_side_by_side(journal):
+    quick, slow, empty = Node(name="quick"), Node(name="slow", children=(Node(name="below"),)), Node(name="e")
+    entry = journal.open("rest", "POST /x/{model}", {})
+    entry.predictor = "default"
+    entry.context.graph = root = Node(name="root", children=(quick, slow, empty))
+    for node, seconds in ((quick, 3.0), (slow.children[0], 2.0), (slow, 2.0), (root, 1.0)):
+        entry.context.tell(Event(node, "infer", "finished", seconds))
+    journal.close(entry)
+    waited = {
+        node: f'critical_path_seconds_total{{model_name="m",node="{node}",predictor="default",role="engine"}}'
+        for node in ("root", "slow", "below", "quick", "e")
+    }
+    assert [
+        f"{line} {seconds}" in page(journal)
+        for line, seconds in zip(waited.values(), (1.0, 2.0, 2.0), strict=False)
+    ] == [True] * 3
+    assert waited["quick"] not in page(journal)
+    assert waited["e"] not in page(journal)

@@ -1,3 +1,6 @@
+import importlib
+import sys
+
 import pytest
 
 from imagegraph.errors import ImagegraphError, InvalidDocument, MissingWeights, UnknownName
@@ -62,6 +65,27 @@ def with_weights(source: str) -> str:
             entry("bundles: {pocket: {}}").replace("tests.tiny:Double", "tests.tiny:Duoble"),
             ":3: entries.one: 'tests.tiny:Duoble' cannot be imported",
         ),
+        (
+            entry("bundles: {pocket: {}}").replace("tests.tiny:Double", "imagegraph.component:Component"),
+            ":3: entries.one: .*:Component' has no ports: Component has no method 'predict'",
+        ),
+        (
+            entry("bundles:\n  pocket:\n    defaults:\n      numbr: 3"),
+            ":9: entries.one.bundles.pocket.defaults.numbr: unknown port 'numbr'. Did you mean 'number'",
+        ),
+        (
+            entry(
+                "bundles:\n  pocket:\n    weights:\n      only: {path: tests, kind: control}",
+            ).replace("tests.tiny:Double", "tests.tiny:Steered"),
+            ":9: entries.one.bundles.pocket.weights.only: Steered has a port 'only' of its own",
+        ),
+        (
+            entry("bundles: {pocket: {settings: {size: 1}}}").replace(
+                "tests.tiny:Double", "components.edges:Edges"
+            )
+            + "priors: [one]\n",
+            ":7: priors.0: expected to answer 'one', its own name, got edges",
+        ),
         (entry("bundles: &b {pocket: {settings: {x: *b}}}"), ":6: a cycle"),
         (
             entry("bundles: {pocket: {}}").replace(
@@ -101,6 +125,40 @@ def test_a_component_that_does_not_exist_is_named(tmp_path, component, message):
     text = entry("bundles: {pocket: {}}").replace("tests.tiny:Double", component)
     with pytest.raises(InvalidDocument, match=message):
         _ = tiny.catalogue(tmp_path, text).entry("one").kind
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def broken(:", "SyntaxError: invalid syntax"),
+        ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+        (
+            "class Thing(Component):\n    def predict(self, number): ...",
+            "predict: parameter 'number' has no annot",
+        ),
+        (
+            "class Thing(Component):\n    def predict(self, number: 'Nix') -> Out: ...",
+            "name 'Nix' is not defined",
+        ),
+        (
+            "class Thing(Batched):\n    def predict_batch(self, jobs, progress): ...",
+            "Thing has no method 'prepare'",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_module_of_ones_own_is_said_where_it_is_named(
+    tmp_path, monkeypatch, code, message
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "own_thing", raising=False)
+    head = "from imagegraph.component import Batched, Component\nOut = dict\n"
+    (tmp_path / "own_thing.py").write_text(head + code)
+    importlib.invalidate_caches()
+    text = entry("bundles: {pocket: {}}").replace("tests.tiny:Double", "own_thing:Thing")
+    with pytest.raises(
+        InvalidDocument, match=rf"catalogue\.yaml:3: entries.one: 'own_thing:Thing' .*{message}"
+    ):
+        tiny.catalogue(tmp_path, text)
 
 
 def test_names_are_found_or_guessed(tmp_path):
