@@ -89,8 +89,8 @@ def test_a_grpc_message_of_many_parts_is_refused_before_they_are_made(
                 list(answers)
             assert words in caught.value.details()
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    # It arrives in pieces that become one.
-    assert most_bytes(everything) - peak < 3 * len(body)
+    # It arrives in pieces, becomes one and is handed over: three of it. Its parts, made, are forty.
+    assert most_bytes(everything) - peak < 4 * len(body)
 
 
 def test_grpc_messages_and_metadata_are_limited(line: grpc.Channel) -> None:
