@@ -1,11 +1,14 @@
-"""What the soak compares; `make soak` does the soak itself."""
+"""What the soak compares, and a short one; `make soak` takes twenty minutes."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import soak
+
+from tests import tiny
 
 
 def sample(
@@ -46,3 +49,12 @@ def test_a_process_that_leaks_is_seen_and_one_that_ends_is_said(tmp_path: Path) 
         with pytest.raises(RuntimeError, match="leaks has ended"):
             leaks.look(31)
     assert not soak.grown(leaks.samples).flat
+
+
+def test_no_process_grows(tmp_path: Path) -> None:
+    path = tmp_path / "catalogue.yaml"
+    path.write_text(tiny.CATALOGUE)
+    work = soak.Work("sum", path, rate=8, given={"number": 3})
+    found = asyncio.run(soak.soak(work, seconds=12, attempts=4))
+    assert found.flat, soak.report(found, 12 / 60)
+    assert min(found.answered.values()) > 0
