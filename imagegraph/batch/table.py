@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from imagegraph import table_lines
 from imagegraph.errors import InvalidInput, UnknownName
 from imagegraph.image import Image
 from imagegraph.ports import Port
@@ -193,9 +192,7 @@ def _of_table(path: Path, ports: Mapping[str, Port]) -> Iterator[Row]:
     """
     known = {*ports, NAME, BUNDLE}
     number = 0
-    for number, (line, given) in enumerate(_lines(path), 1):
-        if None in given:
-            raise InvalidInput(f"{path}, line {line}", "as many values as there are columns", "more")
+    for number, (_, given) in enumerate(table_lines.read(path, "inputs"), 1):
         for column in given:
             if column not in known:
                 raise UnknownName("column", column, known)
@@ -209,31 +206,6 @@ def _of_table(path: Path, ports: Mapping[str, Port]) -> Iterator[Row]:
         yield Row(_fitting(name.replace("/", "--")), values, given.get(BUNDLE) or None)
     if not number:
         raise InvalidInput("inputs", "a table with rows", f"{path} without any")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields the number of each line with values, and those by column."""
-    try:
-        with path.expanduser().open(encoding="utf-8-sig", newline="") as file:
-            if path.suffix.lower() == ".csv":
-                rows = csv.DictReader(file, strict=True)
-                for row in rows:
-                    yield rows.line_num, row
-                return
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    read = json.loads(line)
-                    if not isinstance(read, dict):
-                        raise InvalidInput(f"{path}, line {number}", "a JSON object", read)
-                    yield number, read
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"{path}, line {number}", f"a JSON object ({error})", line) from error
-    except csv.Error as error:
-        raise InvalidInput(str(path), f"a CSV file ({error})", "another") from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(str(path), "text in UTF-8", f"{error}") from error
-    except OSError as error:
-        raise InvalidInput("inputs", "a table that can be read", f"{path} ({error.strerror})") from error
 
 
 def _fitting(name: str) -> str:
