@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from imagegraph.counted import counted
 from imagegraph.dataset.sources import UNKNOWN, Source
 
 if TYPE_CHECKING:
@@ -34,16 +35,16 @@ def card(sources: Sequence[Source], collected: Collected, lines: Mapping[str, Se
             "data_files": [{"split": split, "path": f"{split}/**"} for split in ORDER if split in lines],
         }
     ]
-    said = sum("text" in line for line in everything)
+    said = sum(bool(line["text"]) for line in everything)
     parts = [
         "---",
         yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip(),
         "---",
         "",
-        f"# {len(everything)} pictures",
+        f"# {counted(len(everything), 'picture')}",
         "",
         f"Made by `imagegraph dataset` of {', '.join(f'`{one.name}`' for one in sources)}. "
-        f"{said} of the pictures have a text that says what they show.",
+        f"A text says what is shown on {counted(said, 'picture')}.",
         "",
         *_table("split", "pictures", [(split, len(lines[split])) for split in ORDER if split in lines]),
         "",
@@ -55,7 +56,7 @@ def card(sources: Sequence[Source], collected: Collected, lines: Mapping[str, Se
         "",
         "## What was left out",
         "",
-        f"The sources have {collected.found} pictures, of which {len(everything)} are here.",
+        f"Of {counted(collected.found, 'picture')} in the sources, {len(everything)} got here.",
         "",
         *_left_out(collected),
     ]
@@ -64,8 +65,8 @@ def card(sources: Sequence[Source], collected: Collected, lines: Mapping[str, Se
 
 def _sentence(everything: Sequence[Any]) -> str:
     """Says what is known beyond the sources' own words."""
-    owned = sum("copyright" in line for line in everything)
-    words = f"{owned} pictures name who has their copyright, in `copyright` of `metadata.jsonl`."
+    owned = sum(bool(line["copyright"]) for line in everything)
+    words = f"Who has the copyright is known of {counted(owned, 'picture')}: `copyright` of `metadata.jsonl`."
     known = "A licence is what the source states of itself, or what whoever made this has said."
     return f"{known} {words}"
 

@@ -106,6 +106,8 @@ def write(
 ) -> list[str]:
     """Writes the data set to an empty folder; returns the names of what is in it, the card last.
 
+    All lines of metadata have the same keys, "" for what is not known: `datasets` loads no others.
+
     Raises:
         OSError: the disk is full, for one.
     """
@@ -120,7 +122,7 @@ def write(
                 small = pool.map(_encode, images, [wanted.size] * len(images))
                 for one, text, (data, size) in zip(some, texts, small, strict=True):
                     split, line = _keep(folder, source, looks[one.name], data, size, wanted.splits)
-                    lines.setdefault(split, []).append({**line, **({"text": text} if text else {})})
+                    lines.setdefault(split, []).append({**line, "text": text})
                 done += len(some)
                 tell("writing", done, total)
     for split, said in lines.items():
@@ -141,8 +143,8 @@ def _keep(
     file = f"{_stem(look.name)}-{look.digest[:12]}{suffix}"
     (folder / split / file).write_bytes(data)
     line = {"file_name": file, "source": f"{source.name}/{look.name}", "sha256": look.digest}
-    about = {"width": size[0], "height": size[1], "licence": source.licence}
-    return split, {**line, **about, **({"copyright": look.copyright} if look.copyright else {})}
+    about = {"width": size[0], "height": size[1], "licence": source.licence, "copyright": look.copyright}
+    return split, {**line, **about}
 
 
 def _encode(image: Image, size: int) -> tuple[bytes, tuple[int, int]]:

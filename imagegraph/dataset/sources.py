@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import functools
-import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from imagegraph import table_lines
 from imagegraph.errors import ImagegraphError, InvalidInput, MissingWeights
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
@@ -27,6 +26,7 @@ HUB_FILES = [
     "*metadata.csv",
     "README.md",
 ]
+METADATA = ("metadata.csv", "metadata.jsonl")
 TEXTS = ("text", "caption", "prompt")  # columns that say what a picture shows
 UNKNOWN = "unknown"
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
@@ -63,14 +63,20 @@ class Source:
     licence: str
 
     def __iter__(self) -> Iterator[Candidate]:
-        """Yields the pictures in the order of their names."""
-        texts = functools.cache(_texts)
+        """Yields the pictures in the order of their names, then those that are named and not there.
+
+        Raises:
+            InvalidInput: a file of metadata cannot be read.
+        """
+        texts, missing = _metadata(self.folder)
         for path in sorted(_visible(self.folder)):
             name = path.relative_to(self.folder).as_posix()
             if path.suffix.lower() in ENDINGS:
-                yield _of_file(path, name, texts(path.parent).get(path.name, ""))
+                yield _of_file(path, name, texts.get(name, ""))
             elif path.suffix.lower() == ".parquet":
                 yield from _of_table(path, name)
+        for name, why in missing.items():
+            yield Candidate(name, b"", fault=why)
 
 
 def find(asked: str, licence: str | None = None) -> Source:
@@ -160,23 +166,31 @@ def _picture_column(schema: Any) -> str | None:
     return None
 
 
-def _texts(folder: Path) -> Mapping[str, str]:
-    """Returns what the metadata of an image folder say of its pictures, by file name."""
-    found: dict[str, str] = {}
-    with suppress(OSError, ValueError):
-        for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines():
-            _take(json.loads(line), found)
-    with suppress(OSError, ValueError), (folder / "metadata.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            _take(row, found)
-    return found
+def _metadata(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns what metadata files say of pictures, and where a picture is named that is not there, by name.
 
+    A file names pictures by their paths from where it lies; of two that name one picture, the nearer counts.
 
-def _take(said: Any, found: dict[str, str]) -> None:
-    if isinstance(said, dict):
-        text = next((said[key] for key in TEXTS if said.get(key)), None)
-        if isinstance(text, str) and isinstance(said.get("file_name"), str):
-            found[said["file_name"]] = text
+    Raises:
+        InvalidInput: a line cannot be read, or names no picture.
+    """
+    texts: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    files = [path for path in _visible(folder) if path.name in METADATA]
+    for file in sorted(files, key=lambda path: (len(path.parts), path)):
+        for number, said in table_lines.read(file, "source"):
+            named = said.get("file_name")
+            if not isinstance(named, str) or not named:
+                raise InvalidInput(f"{file}, line {number}", "a file_name, which names a picture", said)
+            path = Path(os.path.normpath(file.parent.relative_to(folder) / named))
+            text = next((said[key] for key in TEXTS if said.get(key)), None)
+            if not os.path.isfile(folder / path):
+                missing[path.as_posix()] = (
+                    f"named in {file.relative_to(folder)}, line {number}, but not there"
+                )
+            elif isinstance(text, str):
+                texts[path.as_posix()] = text
+    return texts, missing
 
 
 def _stated_licence(folder: Path) -> str:

@@ -35,6 +35,25 @@ def test_datasets_loads_what_is_written_split_by_split(photos, tmp_path):
     assert {"source", "sha256", "licence", "width", "height"} <= set(first)
 
 
+def test_datasets_loads_splits_of_which_only_one_knows_a_copyright_and_texts(photos, tmp_path, scenes):
+    exif = Pillow.Exif()
+    exif[0x8298] = "Ann Example"
+    scenes[0].save(photos / "scene_00.png", exif=exif)
+    (photos / "metadata.jsonl").write_text('{"file_name": "scene_00.png", "text": "a red cube"}\n')
+    data = tmp_path / "data"
+    run("dataset", str(photos), "-o", str(data), "--size", "64", "--validation", "0.3")
+    assert len([*data.glob("*/metadata.jsonl")]) == 2
+    loaded = datasets.load_dataset(str(data), cache_dir=str(tmp_path / "cache"))
+    rows = [row for split in loaded.values() for row in split]
+    assert sorted({(row["copyright"], row["text"]) for row in rows}) == [
+        ("", ""),
+        ("Ann Example", "a red cube"),
+    ]
+    card = (data / "README.md").read_text()
+    assert "A text says what is shown on 1 picture." in card
+    assert "Who has the copyright is known of 1 picture:" in card
+
+
 def test_names_of_files_are_captions_where_that_is_wanted(photos, tmp_path):
     shutil.copy(photos / "scene_00.png", photos / "a_red_cube.png")
     (photos / "scene_00.png").unlink()

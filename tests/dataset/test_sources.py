@@ -40,6 +40,65 @@ def test_texts_come_from_the_metadata_of_an_image_folder(photos):
     assert texts["scene_02.webp"] == ""
 
 
+def test_metadata_name_pictures_from_where_they_lie_and_the_nearer_ones_count(photos):
+    (photos / "metadata.csv").write_text(
+        "file_name,text\nmore/scene_01.jpg,from above\n./more/scene_03.png,also\n"
+    )
+    near = [
+        {"file_name": "scene_01.jpg", "caption": "from beside"},
+        {"file_name": "../scene_00.png", "text": "up"},
+    ]
+    (photos / "more" / "metadata.jsonl").write_text("\n\n".join(map(json.dumps, near)))
+    texts = {one.name: one.text for one in sources.find(str(photos)) if one.text}
+    assert texts == {
+        "more/scene_01.jpg": "from beside",
+        "more/scene_03.png": "also",
+        "scene_00.png": "up",
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "metadata.jsonl",
+            '{"file_name": "scene_00.png"}\n{"file_name": \n',
+            "line 2: expected a JSON object",
+        ),
+        ("metadata.jsonl", '["scene_00.png"]\n', "line 1: expected a JSON object, got"),
+        ("metadata.jsonl", '\n{"text": "a cone"}\n', "line 2: expected a file_name"),
+        (
+            "more/metadata.csv",
+            "file_name,text\nscene_01.jpg,a cone, blue\n",
+            "line 2: expected as many values",
+        ),
+        ("more/metadata.csv", "file,text\nscene_01.jpg,a cone\n", "line 2: expected a file_name"),
+        ("more/metadata.csv", 'file_name,text\nscene_01.jpg,"a\n', "line 2: expected a CSV file"),
+    ],
+)
+def test_metadata_that_cannot_be_read_are_named_with_their_line(photos, file, text, said):
+    (photos / file).write_text(text)
+    with pytest.raises(InvalidInput) as caught:
+        list(sources.find(str(photos)))
+    assert f"{file}, {said}" in str(caught.value)
+
+
+def test_metadata_that_are_no_text_are_named(photos):
+    (photos / "metadata.jsonl").write_bytes(b"\xff")
+    with pytest.raises(InvalidInput, match=r"metadata.jsonl: expected text in UTF-8"):
+        list(sources.find(str(photos)))
+
+
+def test_a_picture_that_is_named_and_not_there_is_told(photos):
+    (photos / "more" / "metadata.jsonl").write_text('{"file_name": "gone.png", "text": "a cube"}\n')
+    (*there, gone) = sources.find(str(photos))
+    assert len(there) == 24
+    assert (gone.name, gone.fault) == (
+        "more/gone.png",
+        "named in more/metadata.jsonl, line 1, but not there",
+    )
+
+
 def test_a_licence_is_read_from_the_card(photos):
     assert sources.find(str(photos)).licence == "unknown"
     (photos / "README.md").write_text(CARD)
