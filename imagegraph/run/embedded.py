@@ -80,13 +80,13 @@ class Embedded(Closing):
         """Returns the port of what a request may bring: an input, or a prior instead of having it read.
 
         Raises:
-            UnknownName: lists the inputs there are.
+            UnknownName: lists the inputs and priors there are.
         """
         if name in self.inputs:
             return self.inputs[name].port
         if name in self._check.priors:
             return self._check.priors[name]
-        raise UnknownName("port", name, self.inputs)
+        raise UnknownName("input", name, [*self.inputs, *self._check.priors])
 
     def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Returns every value that the graph will read from a request: given, or by default.

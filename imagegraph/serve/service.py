@@ -217,7 +217,7 @@ class Service:
                 if name in self.interface.inputs or name in self.interface.priors:
                     continue
                 if self._strict or self._misspelt(name, message.values):
-                    raise UnknownName("input", name, self.interface.inputs)
+                    raise UnknownName("input", name, [*self.interface.inputs, *self.interface.priors])
             wants_timings = message.parameters.get(TIMINGS) is True
             if wants_timings:  # ours: a pod would say its own
                 left = {name: value for name, value in message.parameters.items() if name != TIMINGS}

@@ -37,7 +37,7 @@ def test_parameters_are_what_the_request_brings_or_the_entry_or_the_signature(ca
 @pytest.mark.parametrize(
     ("values", "kind", "message"),
     [
-        ({"numbr": 1}, UnknownName, "unknown port 'numbr'. Did you mean 'number'"),
+        ({"numbr": 1}, UnknownName, "unknown input 'numbr'. .*'number'.* Available: doubled, number$"),
         ({"number": "x"}, InvalidInput, "number: expected a valid integer"),
         ({}, InvalidInput, "number: expected a value, got 'nothing'"),
     ],
