@@ -16,7 +16,7 @@
 
 `status` is the HTTP status, `code` gRPC's, `retryable` says whether the very same request may succeed
 later, and `retry_after_s` how soon, if a server has said so; `node` is the graph node in which the error
-arose, once the engine has seen it.
+arose, once the engine has seen it, and `file` the caller's file that it is about.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class ImagegraphError(Exception):
     retryable = False
     retry_after_s: float | None = None
     node: str | None = None
+    file: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Copies and pickles keep the state; the constructors of subclasses take other arguments.
@@ -44,7 +45,9 @@ class ImagegraphError(Exception):
 
     def __str__(self) -> str:
         message = super().__str__()
-        return f"node '{self.node}': {message}" if self.node else message
+        if self.node:
+            message = f"node '{self.node}': {message}"
+        return f"{self.file}: {message}" if self.file else message
 
 
 class InvalidInput(ImagegraphError):

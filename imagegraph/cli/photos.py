@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from imagegraph.codecs.anything import picture
 from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
 
@@ -42,14 +43,9 @@ class Photo:
         Raises:
             InvalidInput: there is no such file, or no picture in it.
         """
-        try:
-            data = self.piped if self.path == PIPED else Path(self.path).read_bytes()
-        except OSError as error:
-            raise InvalidInput(port, "a file with a picture", f"{self.path} ({error.strerror})") from error
-        looked_at = Image(data)
-        looked_at.check(port)
-        looked_at.own()
-        return Image(data)  # without the pixels, which nobody needs while models load
+        found = self.piped if self.path == PIPED else Path(self.path)
+        looked_at = picture(found, port, whole=True)
+        return Image(looked_at.data)  # without the pixels, which nobody needs while models load
 
 
 def find(text: str, port: str) -> list[Photo]:
@@ -67,8 +63,10 @@ def find(text: str, port: str) -> list[Photo]:
     named = [one for one in files if one.lower().endswith(ENDINGS) and not Path(one).name.startswith(".")]
     found = [Photo(one) for one in sorted(named) if Path(one).is_file()]
     if not found:
-        what = "folder with" if path.is_dir() else "pattern that fits"
-        raise InvalidInput(port, f"a {what} pictures ({' '.join(ENDINGS)})", text)
+        is_folder = path.is_dir()
+        what = "folder with" if is_folder else "pattern that fits"
+        got = f"{text}, {'a folder without any' if is_folder else 'which fits none'}"
+        raise InvalidInput(port, f"a {what} pictures ({' '.join(ENDINGS)})", got)
     return found
 
 

@@ -56,7 +56,7 @@ class Report(ABC):
 
     def failed(self, photo: str, error: ImagegraphError, shown: Screen) -> None:
         """Says what was wrong with one of several photos."""
-        shown.say(f"{photo}: {error}")
+        shown.say(str(error))
 
     def refused(self, photo: str, error: ImagegraphError) -> None:  # noqa: B027  (most have nothing to add)
         """Takes what was wrong with the only run; the program says it."""

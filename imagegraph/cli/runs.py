@@ -78,6 +78,7 @@ class Runs:
             except ImagegraphError as error:
                 if self._loading:
                     raise
+                error.file = photo.path
                 self.failed.append(error)
                 self._report.failed(photo.path, error, self._shown)
 

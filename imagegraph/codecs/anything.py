@@ -23,27 +23,26 @@ _PLAIN = ("RGB", "L", "I;16")  # modes that an Image has as they are
 _PNG = (*_PLAIN, "1", "LA", "P", "RGBA", "I")
 
 
-def picture(value: Any, field: str = "image") -> Image:
+def picture(value: Any, field: str = "image", whole: bool = False) -> Image:
     """Returns what somebody has of a picture as the graph carries it.
 
     Args:
         value: a path (text is one, unless it begins with `data:`), encoded bytes, a picture of Pillow, an
             array of pixels in sRGB, or an Image.
+        whole: whether all of encoded bytes is looked at, not only the first.
 
     Raises:
-        InvalidInput: there is no picture in it; of encoded bytes only the first are looked at.
+        InvalidInput: there is no picture in it.
         InputTooLarge: it has more pixels than any component takes.
     """
     if isinstance(value, Image):
-        return value
+        return _looked_at(value, field, whole)
     if isinstance(value, str) and value.startswith("data:"):
-        return Image.from_text(value, field)
+        return _looked_at(Image.from_text(value, field), field, whole)
     if isinstance(value, (str, os.PathLike)):
-        value = _read(Path(value), field)
+        return _of_file(Path(value), field, whole)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        image = Image.from_bytes(bytes(value), field)
-        image.check(field)
-        return image
+        return _looked_at(Image(bytes(value)), field, whole)
     if isinstance(value, Pillow.Image):
         return _of_pillow(value, field)
     if hasattr(value, "__array__"):
@@ -51,11 +50,12 @@ def picture(value: Any, field: str = "image") -> Image:
     raise InvalidInput(field, EXPECTED, value)
 
 
-def pictures(values: Mapping[str, Any], lists: Mapping[str, bool]) -> dict[str, Any]:
+def pictures(values: Mapping[str, Any], lists: Mapping[str, bool], whole: bool = False) -> dict[str, Any]:
     """Returns values whose pictures are as the graph carries them.
 
     Args:
         lists: by the name of each value that is made of pictures, whether it is a list of them.
+        whole: as `picture`.
 
     Raises:
         InvalidInput, InputTooLarge: as `picture`.
@@ -65,20 +65,32 @@ def pictures(values: Mapping[str, Any], lists: Mapping[str, bool]) -> dict[str, 
         if value is None or name not in lists:
             return value
         if not lists[name]:
-            return picture(value, name)
+            return picture(value, name, whole)
         if not isinstance(value, (list, tuple)):
             raise InvalidInput(name, "a list of pictures", value)
-        return [picture(one, f"{name}[{index}]") for index, one in enumerate(value)]
+        return [picture(one, f"{name}[{index}]", whole) for index, one in enumerate(value)]
 
     return {name: read(name, value) for name, value in values.items()}
 
 
-def _read(path: Path, field: str) -> bytes:
+def _looked_at(image: Image, field: str, whole: bool) -> Image:
+    image.check(field)
+    if whole:
+        image.own()
+    return image
+
+
+def _of_file(path: Path, field: str, whole: bool) -> Image:
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: no path has such characters
         reason = getattr(error, "strerror", None) or error
         raise InvalidInput(field, "a file with a picture", f"{path} ({reason})") from error
+    try:
+        return _looked_at(Image(data), field, whole)
+    except InvalidInput as error:
+        error.file = str(path)
+        raise
 
 
 def _of_pillow(picture: Pillow.Image, field: str) -> Image:

@@ -71,6 +71,7 @@ def photos() -> None:
     for name in ("a.png", "b.png", "c=1.png", "d,e.png"):
         Pillow.new("RGB", (32, 32), "red").save(name)
     Path("folder").mkdir()
+    Path("empty").mkdir()
     Pillow.new("RGB", (32, 32), "blue").save("folder/f.PNG")
 
 
@@ -163,7 +164,8 @@ def test_arrays_are_json_and_switches_words() -> None:
         (Sort, ["phto", "by=size"], "image: expected a photo: .* got .no file of the name 'phto'"),
         (Cut, ["a.png", "box=[1, 2"], "box: "),
         (Cut, ["a.png", "box=[1, 2]"], r"box: expected an array of shape \[4\]"),
-        (Draw, ["folder/gone/*.png"], "image: expected a pattern that fits pictures"),
+        (Draw, ["folder/gone/*.png"], "image: expected a pattern that fits pictures.*which fits none"),
+        (Draw, ["empty"], "image: expected a folder with pictures .*, got 'empty, a folder without any'"),
         (Draw, ["image="], "image: expected a file with a picture, got 'no name'"),
         (Blend, ["above=*.png", "below=a.png"], "above: expected one picture, got '5 in"),
         (Sort, ["a.png", "x", "by=colour"], "by: expected 'size' or 'name'"),

@@ -81,10 +81,10 @@ def test_what_loads_and_what_runs_is_shown_from_the_first_moment():
 @pytest.mark.parametrize(
     ("picture", "message"),
     [
-        (b"# no picture", "image: expected a JPEG, PNG or WebP picture"),
-        (png(1, 300), "image: expected sides of at least 16 pixels, got '1x300'"),
-        (png(500, 100), "image: expected an aspect ratio within 4:1, got '500x100'"),
-        (png(64, 64)[:100], "image: expected a whole picture"),
+        (b"# no picture", "^image.png: image: expected a JPEG, PNG or WebP picture"),
+        (png(1, 300), "^image.png: image: expected sides of at least 16 pixels, got '1x300'"),
+        (png(500, 100), "^image.png: image: expected an aspect ratio within 4:1, got '500x100'"),
+        (png(64, 64)[:100], "^image.png: image: expected a whole picture, got '100 bytes"),
     ],
     ids=["text", "sliver", "panorama", "cut off"],
 )

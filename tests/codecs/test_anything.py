@@ -1,6 +1,7 @@
 """Pictures as Python programs have them."""
 
 import io
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,9 @@ def test_arrays_are_maps_masks_colours_and_colours_with_alpha() -> None:
         (Path("/"), r"photo: expected a file with a picture, got '/ \(Is a directory"),
         ("a\0b", "photo: expected a file with a picture"),
         (b"GIF89a\0\0", "photo: expected a JPEG, PNG or WebP picture, got .8 bytes beginning"),
+        (b"hello\n", "photo: expected a JPEG, PNG or WebP picture, got .6 bytes beginning"),
+        (b64encode(encoded(Pillow.fromarray(GREY))), "photo: expected a JPEG, PNG or WebP picture"),
+        (__file__, f"^{__file__}: photo: expected a JPEG, PNG or WebP picture"),
         ("data:image/png;base64,?", "photo: expected an image as base64"),
         (7, "photo: expected a picture: a path, bytes of a JPEG"),
         (None, "photo: expected a picture: a path, bytes of a JPEG"),
@@ -97,6 +101,14 @@ def test_arrays_are_maps_masks_colours_and_colours_with_alpha() -> None:
 def test_what_is_no_picture_is_said_by_name(value: Any, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         picture(value, "photo")
+
+
+def test_all_of_a_picture_is_looked_at_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    path.write_bytes(encoded(Pillow.fromarray(GREY))[:-60])
+    picture(path, "photo")
+    with pytest.raises(InvalidInput, match=f"^{path}: photo: expected a whole picture, got '.* bytes"):
+        picture(path, "photo", whole=True)
 
 
 def test_too_many_pixels_are_refused_before_they_are_touched() -> None:

@@ -192,7 +192,7 @@ def test_a_photo_that_cannot_be_read_is_listed_and_the_others_count(photos):
 
 def test_a_folder_without_photos_is_refused(photos):
     Path("empty").mkdir()
-    with pytest.raises(InvalidInput, match=r"image: expected a folder with pictures .*got 'empty'"):
+    with pytest.raises(InvalidInput, match=r"a folder with pictures .*got 'empty, a folder without any'"):
         report("empty", "--graph", "grey")
 
 
