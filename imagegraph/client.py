@@ -92,6 +92,7 @@ class AsyncClient:
     ) -> None:
         if self._session:
             await self._session.close()
+            self._session = None
 
     async def ready(self) -> bool:
         """Returns whether the server is there and takes requests."""
@@ -214,7 +215,7 @@ class AsyncClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            raise RuntimeError("use the client as a context manager")
+            raise ImagegraphError("the client is not open: use it as a context manager, and within that")
         return self._session
 
 

@@ -28,6 +28,11 @@ class Model(NamedTuple):
     pictures: Mapping[str, bool]
     facts: Facts
 
+    @property
+    def taken(self) -> frozenset[str]:
+        """The names of all that a request may bring: inputs, and priors instead of having them read."""
+        return self.facts.priors.union(self.inputs)
+
     @classmethod
     def read(cls, metadata: Mapping[str, Any]) -> Self:
         """Reads it out of V2 metadata."""

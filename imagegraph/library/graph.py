@@ -16,7 +16,7 @@ from imagegraph.answer import Answer, Priors
 from imagegraph.codecs.anything import pictures
 from imagegraph.engine.background import background
 from imagegraph.engine.closing import Closing
-from imagegraph.errors import InvalidInput
+from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
 from imagegraph.library.stream import Event, Stream, Tell
 from imagegraph.model import Model
 
@@ -44,6 +44,8 @@ class Graph(Closing):
         inputs: what may be given, by name: datatype, shape, whether it is required, default, schema.
         outputs: what is answered, likewise.
     """
+
+    _whole = False  # whether all of a picture is looked at before it goes anywhere
 
     def __init__(self, name: str, model: Model) -> None:
         """Takes what is known of the graph."""
@@ -113,6 +115,9 @@ class Graph(Closing):
         """
         return Stream(partial(self._answer, self._read(given, inputs, timeout_s, previews)))
 
+    def _closed(self) -> ImagegraphError:
+        return ImagegraphError(f"'{self.name}' is closed: load it again to call it")
+
     @abstractmethod
     async def _answer(self, asked: Asked, tell: Tell | None) -> Answer:
         """Answers, on the loop of the background."""
@@ -123,6 +128,7 @@ class Graph(Closing):
         """Reads a request, its pictures and arrays.
 
         Raises:
+            UnknownName: a value is given that the graph does not take.
             InvalidInput: what is to be a picture is none.
         """
         if isinstance(given, Answer):
@@ -137,7 +143,10 @@ class Graph(Closing):
                 raise InvalidInput(name, "one value", "a second one by its name")
             values = {name: given, **inputs}
         values = {name: _plain(value) for name, value in values.items() if value is not None}
-        return Asked(pictures(values, self._model.pictures), timeout_s, previews)
+        for name in values:
+            if name not in self._model.taken:
+                raise UnknownName("input", name, self._model.taken)
+        return Asked(pictures(values, self._model.pictures, self._whole), timeout_s, previews)
 
     def _first(self, given: Any) -> str:
         """Returns the input that a value without a name is for."""

@@ -50,8 +50,10 @@ def load(
     """
     name = fspath(graph)
     if url := _URL.fullmatch(name):
-        if bundle is not None:
-            raise InvalidInput("bundle", "none beside a URL: the server has chosen", bundle)
+        chosen = ("bundle", bundle, None), ("catalogue", catalogue, ()), ("device", device, "auto")
+        for option, value, default in chosen:
+            if value != default:
+                raise InvalidInput(option, "none beside a URL: the server has chosen", value)
         from imagegraph.library.served import ServedGraph  # with its HTTP client, which nobody else needs
 
         return ServedGraph(url["base"], url["model"] or "graph")

@@ -31,6 +31,8 @@ LOOK_S = 0.1  # between looks at what loads
 class LocalGraph(Graph):
     """A graph in this process."""
 
+    _whole = True  # what is broken shall not wait for weights
+
     def __init__(self, name: str, embedded: Embedded) -> None:
         """Takes the engine that runs it; closes it in the end."""
         interface = Interface.of_graph(embedded.root, embedded.bundle, embedded.catalogue)
@@ -46,22 +48,10 @@ class LocalGraph(Graph):
         self._embedded = None
         self._end()
 
-    def _read(
-        self, given: Any, inputs: Mapping[str, Any], timeout_s: float | None, previews: bool = False
-    ) -> Asked:
-        """Reads a request, and looks at all of its pictures: what is broken shall not wait for weights."""
-        asked = super()._read(given, inputs, timeout_s, previews)
-        for name, value in asked.values.items():
-            for one in value if isinstance(value, list) else [value]:
-                if isinstance(one, Image):
-                    one.check(name)
-                    one.own()
-        return asked
-
     async def _answer(self, asked: Asked, tell: Tell | None) -> Answer:
         embedded = self._embedded
         if embedded is None:
-            raise RuntimeError(f"'{self.name}' is closed")
+            raise self._closed()
         deadline = None if asked.timeout_s is None else time.monotonic() + asked.timeout_s
         context = Context(deadline=deadline)
         loading = None

@@ -46,7 +46,7 @@ class ServedGraph(Graph):
 
     async def _answer(self, asked: Asked, tell: Tell | None) -> Answer:
         if not self._end.alive:
-            raise RuntimeError(f"'{self.name}' is closed")
+            raise self._closed()
         predictor, timeout_s, previews = self._predictor, asked.timeout_s, asked.previews
         if tell is None:
             return await self._client.infer(

@@ -13,7 +13,7 @@ import pytest
 
 import imagegraph
 from imagegraph.answer import Answer
-from imagegraph.errors import DeadlineExceeded, InvalidInput, UnknownName
+from imagegraph.errors import DeadlineExceeded, ImagegraphError, InvalidInput, UnknownName
 from imagegraph.image import Image
 from imagegraph.library.stream import Event
 from imagegraph.run import provenance
@@ -57,7 +57,10 @@ def test_threads_may_share_it(catalogue: Catalogue) -> None:
     assert sorted(found) == [0, 2, 4, 6, 8]
 
 
-def test_a_value_without_a_name_is_the_first_picture_or_text(catalogue: Catalogue) -> None:
+def test_a_value_without_a_name_is_the_first_picture_or_text(
+    catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with imagegraph.load("paint", catalogue=catalogue) as paint:
         size = Image(PHOTO.read_bytes()).size
         assert paint(str(PHOTO))["pictures"][0].size == size
@@ -68,6 +71,11 @@ def test_a_value_without_a_name_is_the_first_picture_or_text(catalogue: Catalogu
         broken = PHOTO.read_bytes()[:9000]
         with pytest.raises(InvalidInput, match="image: expected a whole picture"):
             paint(broken)
+        Path("cut.jpg").write_bytes(broken)
+        with pytest.raises(InvalidInput, match="^cut.jpg: image: expected a whole picture, got '9000 bytes"):
+            paint("cut.jpg")
+        with pytest.raises(InvalidInput, match=r"pictures\[1\]: expected a whole picture"):
+            paint([PHOTO, broken])
         with pytest.raises(InvalidInput, match="image: expected a picture: a path, bytes"):
             paint(7)
     with (
@@ -97,7 +105,7 @@ def test_wrong_values_are_refused_before_anything_is_loaded(catalogue: Catalogue
     with imagegraph.load("late", catalogue=catalogue) as late:
         for values, kind, words in (
             ({"number": "x"}, InvalidInput, "number: expected a valid integer"),
-            ({"numbr": 1}, UnknownName, "unknown port 'numbr'. Did you mean 'number'"),
+            ({"numbr": 1}, UnknownName, "unknown input 'numbr'. Did you mean 'number'. Available: number$"),
             ({}, InvalidInput, "number: expected a value"),
         ):
             with pytest.raises(kind, match=words):
@@ -216,7 +224,7 @@ def test_a_closed_graph_says_so(catalogue: Catalogue) -> None:
     add = imagegraph.load("sum", catalogue=catalogue)
     add.close()
     add.close()
-    with pytest.raises(RuntimeError, match="'sum' is closed"):
+    with pytest.raises(ImagegraphError, match="'sum' is closed: load it again"):
         add(number=1)
 
 

@@ -123,13 +123,20 @@ def test_refusals_are_the_same_from_a_server(reimagine: Graph, url: str) -> None
                 ({"steps": 0}, InvalidInput, "steps: expected greater than or equal to 1"),
                 ({"rank_by": "beauty"}, InvalidInput, "rank_by: expected 'prompt', 'image' or 'fidelity'"),
                 ({"stepz": 1}, UnknownName, "'stepz'. Did you mean 'steps'"),
+                ({"dpeth": 1}, UnknownName, "unknown input 'dpeth'. Did you mean 'depth'"),
+                (
+                    {"image": b"hello\n"},
+                    InvalidInput,
+                    "image: expected a JPEG, PNG or WebP picture, got",
+                ),
                 ({"image": "no.png"}, InvalidInput, "image: expected a file with a picture, got 'no.png"),
                 ({"image": None}, InvalidInput, "image: expected a value"),
             ):
                 with pytest.raises(kind, match=words):
                     graph(**{"image": SCENE, **SHORT, **values})
-    with pytest.raises(InvalidInput, match="bundle: expected none beside a URL"):
-        imagegraph.load(url, bundle="pocket")
+    for option, value in (("bundle", "pocket"), ("device", "cpu"), ("catalogue", "mine.yaml")):
+        with pytest.raises(InvalidInput, match=f"{option}: expected none beside a URL.*'{value}'"):
+            imagegraph.load(url, **{option: value})  # type: ignore[arg-type]
     with pytest.raises(imagegraph.errors.Unavailable, match="cannot reach"):
         imagegraph.load("http://127.0.0.1:1")
 
