@@ -176,9 +176,11 @@ def _pictures(source: str, port: str, recursive: bool) -> Iterator[tuple[str, Pa
     shown = [one for one in paths if not any(part.startswith(".") for part in one.relative_to(base).parts)]
     files = sorted(one for one in shown if one.is_file())
     if not files:
-        what = "a folder with" if place.is_dir() else "a pattern that fits"
-        hint = "; --recursive looks into its folders, too" if place.is_dir() and not recursive else ""
-        raise InvalidInput(port, f"{what} pictures ({' '.join(ENDINGS)}){hint}", source)
+        is_folder = place.is_dir()
+        what = "a folder with" if is_folder else "a pattern that fits"
+        hint = "; --recursive looks into its folders, too" if is_folder and not recursive else ""
+        got = f"{source}, {'a folder without any' if is_folder else 'which fits none'}"
+        raise InvalidInput(port, f"{what} pictures ({' '.join(ENDINGS)}){hint}", got)
     for path in files:
         yield _fitting("--".join(path.relative_to(base).with_suffix("").parts)), path
 

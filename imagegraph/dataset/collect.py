@@ -84,7 +84,8 @@ def look(sources: Sequence[Source], tell: Tell) -> Collected:
                 tell("looking", len(looks) + len(dropped), None)
     names = ", ".join(source.name for source in sources)
     if not looks and not dropped:
-        raise InvalidInput("source", "a folder with pictures (.jpg, .jpeg, .png, .webp, .parquet)", names)
+        expected = "a folder with pictures (.jpg, .jpeg, .png, .webp, .parquet)"
+        raise InvalidInput("source", expected, f"{names}, without any")
     if not looks:
         raise InvalidInput("source", "a picture that can be read", f"{dropped[0].name}: {dropped[0].why}")
     kept, copies = without_copies([one for _, one in looks])

@@ -130,7 +130,7 @@ def test_nothing_of_what_a_file_says_beside_its_picture_is_kept(tmp_path, scenes
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InvalidInput, match=r"source: expected a folder with pictures .*empty"):
+    with pytest.raises(InvalidInput, match=r"source: expected a folder with pictures .*empty, without any"):
         run("dataset", str(tmp_path / "empty"), "-o", str(tmp_path / "data"))
     assert not (tmp_path / "data").exists()
 
