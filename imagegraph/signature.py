@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NotRequired, Required, get_args, get_origin
 
 from imagegraph.component import Batched, Combiner, Component, Progress, Router
-from imagegraph.errors import InvalidDocument, InvalidInput, UnknownName
+from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput, UnknownName
 from imagegraph.ports import Names, Port
 
 
@@ -87,6 +87,19 @@ class Signature:
             else:
                 arguments[name] = port.default
         return arguments
+
+    def check_answer(self, answer: Mapping[str, Any]) -> None:
+        """Refuses an answer that has other names than the outputs.
+
+        Raises:
+            ImagegraphError: says which.
+        """
+        if unknown := answer.keys() - self.outputs.keys():
+            raise ImagegraphError(
+                f"expected an answer of {', '.join(self.outputs)}, got {', '.join(sorted(unknown))}"
+            )
+        if lacking := [name for name, port in self.outputs.items() if port.required and name not in answer]:
+            raise ImagegraphError(f"expected an answer with {', '.join(lacking)}, got none")
 
     def port(self, name: str) -> Port:
         """Returns the input port of that name.

@@ -161,7 +161,9 @@ class LocalCall(Closing):
         else:
             answer = await self._submit(node, "infer", predict, context)
         kept = {} if node.type is NodeType.MODEL else message.values
-        return message.with_values({**kept, **_ports(answer)}, node.name, self.versions[node.entry])
+        answered = _ports(answer)
+        signature.check_answer(answered)
+        return message.with_values({**kept, **answered}, node.name, self.versions[node.entry])
 
     async def aggregate(self, node: Node, messages: Sequence[Message], context: Context) -> Message:
         """Runs `aggregate` of a Combiner."""

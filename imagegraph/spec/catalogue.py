@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Container, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -22,6 +22,7 @@ from imagegraph.spec.strict_yaml import Misplaced, Strict
 from imagegraph.spec.weights import ROOT as ROOT
 
 DEFAULT_BUNDLE = "pocket"
+ALIKE = 0.75  # two names, one of which is misspelt
 
 
 class Parts(NamedTuple):
@@ -55,6 +56,7 @@ class Catalogue(Strict):
             if issubclass(kind, Reader) and prior not in answered:
                 said = f"expected to answer '{prior}', its own name, got {', '.join(answered)}"
                 raise Misplaced(["priors", index], said)
+        self._check_roles()
         for name, entry in self.entries.items():
             at = ["entries", name, "uses"]
             for other in entry.uses.values():
@@ -70,6 +72,20 @@ class Catalogue(Strict):
                     what = f"entry (node '{node.name}')"
                     raise Misplaced(["graphs", name], str(UnknownName(what, node.entry, self.entries)))
         return self
+
+    def _check_roles(self) -> None:
+        """Refuses a control whose name is a misspelt prior's, so that it would never steer; adapters, too."""
+        answered = {port for entry in self.entries.values() for port in Signature.of(entry.kind).outputs}
+        for name, entry in self.entries.items():
+            for bundle, variant in entry.bundles.items():
+                for role, source in variant.weights.items():
+                    at = ["entries", name, "bundles", bundle, "weights", role]
+                    if source.kind == "control" and role not in answered:
+                        meant = get_close_matches(role, answered - variant.weights.keys(), 1, ALIKE)
+                        if meant:
+                            raise Misplaced(at, f"no entry answers '{role}'. Did you mean '{meant[0]}'?")
+                    if source.kind == "adapter" and role in self.priors:
+                        raise Misplaced(at, f"'{role}' is a prior: expected `kind: control`, or another name")
 
     @pydantic.model_validator(mode="after")
     def _nothing_uses_itself(self) -> Self:
@@ -91,9 +107,7 @@ class Catalogue(Strict):
             InvalidDocument: with file and line.
         """
         documents = composition.load(composition.added(added))
-        for folder in map(str, documents.folders):
-            if folder not in sys.path:
-                sys.path.append(folder)  # last: nothing that is found without it changes
+        documents.find_modules()
         return documents.read(cls)
 
     def entry(self, name: str) -> Entry:

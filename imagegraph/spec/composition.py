@@ -6,8 +6,10 @@ before all others, unless one of them says `base: none`. Paths in an added docum
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,6 +62,16 @@ class _Part(NamedTuple):
         found = self.document.data.get(key) if isinstance(self.document.data, dict) else None
         return found if isinstance(found, dict) else {}
 
+    def components(self) -> Iterator[tuple[list[str | int], str]]:
+        """Yields the classes that its entries name, with where they stand."""
+        for name, entry in self.names("entries").items():
+            bundles = entry.get("bundles") if isinstance(entry, dict) else None
+            variants = bundles.items() if isinstance(bundles, dict) else ()
+            at = ["entries", name]
+            for keys, one in ((at, entry), *(([*at, "bundles", key], each) for key, each in variants)):
+                if isinstance(one, dict) and isinstance(one.get("component"), str):
+                    yield [*keys, "component"], one["component"]
+
 
 @dataclass(frozen=True)
 class Catalogues:
@@ -67,10 +79,24 @@ class Catalogues:
 
     parts: Sequence[_Part]
 
-    @property
-    def folders(self) -> list[Path]:
-        """Where the documents are that were added."""
-        return [part.folder for part in self.parts if part.folder != DEFAULT_PATH.parent]
+    def find_modules(self) -> None:
+        """Lets the modules beside the documents that were added be found, after all others.
+
+        Raises:
+            InvalidDocument: with file and line: an entry means a module beside its document, but another one
+                of that name is found before it.
+        """
+        added = [part for part in self.parts if part.folder != DEFAULT_PATH.parent]
+        for part in added:
+            if str(part.folder) not in sys.path:
+                sys.path.append(str(part.folder))
+        for part in added:
+            for at, component in part.components():
+                module = component.partition(":")[0]
+                beside = _file_beside(part.folder, module)
+                if beside and (found := _found(module)) != beside:
+                    said = f"expected the module {beside}, but {found} has its name: call it otherwise"
+                    raise part.document.fault(at, said)
 
     def read(self, model: type[Model]) -> Model:
         """Makes one catalogue of them.
@@ -128,6 +154,24 @@ class Catalogues:
                     )
                 graphs[name] = graph
         return graphs
+
+
+def _file_beside(folder: Path, module: str) -> Path | None:
+    """Returns the file of a module or package that is in a folder."""
+    path = folder.joinpath(*module.split("."))
+    files = (path.with_name(f"{path.name}.py"), path / "__init__.py")
+    return next((file.resolve() for file in files if file.is_file()), None)
+
+
+def _found(module: str) -> Path | str:
+    """Returns the file of the module that is imported by a name, or what else it is."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return "another one"
+    if spec is None or not spec.has_location or not spec.origin:
+        return "one of Python's own"
+    return Path(spec.origin).resolve()
 
 
 class _Definition(NamedTuple):

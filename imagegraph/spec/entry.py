@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -68,18 +69,28 @@ class Entry(Strict):
     @pydantic.model_validator(mode="after")
     def _fits_its_class(self) -> Self:
         for bundle, variant in self.bundles.items():
+            component = variant.component or self.component
             try:
                 kind = self.kind_in(bundle)
-                inputs = Signature.of(kind).inputs
+                signature = Signature.of(kind)
             except InvalidDocument as error:
                 raise ValueError(str(error)) from error
             except (TypeError, NameError) as error:  # of annotations, which may be texts
-                raise ValueError(f"'{variant.component or self.component}' has no ports: {error}") from error
+                raise ValueError(f"'{component}' has no ports: {error}") from error
+            if lacking := sorted(getattr(kind, "__abstractmethods__", ())):
+                raise ValueError(f"'{component}' has no {' and no '.join(lacking)}")
+            if signature.open is not None and kind.opens is None:
+                raise ValueError(f"'{component}' takes open ports: its `opens` must say what names them")
+            inputs = signature.inputs
             at = ["bundles", bundle]
+            self._check_settings(kind, variant.settings, [*at, "settings"])
             for role, source in variant.weights.items():
                 if source.kind in ("base", "vae"):
                     if role not in kind.roles:
-                        raise ValueError(str(UnknownName(f"role (bundle '{bundle}')", role, kind.roles)))
+                        others = ["control"] * (kind.opens == "control") + ["adapter"] * kind.adapts
+                        hint = f" Others say `kind: {' or '.join(others)}`." if others else ""
+                        unknown = UnknownName(f"role (bundle '{bundle}')", role, kind.roles)
+                        raise ValueError(f"{unknown}{hint}")
                 elif source.kind != kind.opens and not (source.kind == "adapter" and kind.adapts):
                     name = kind.__name__
                     raise ValueError(f"bundle '{bundle}', role '{role}': {name} takes no {source.kind}")
@@ -88,7 +99,21 @@ class Entry(Strict):
             for port in variant.defaults:
                 if port not in inputs and port not in variant.weights and kind.opens != "uses":
                     raise Misplaced([*at, "defaults", port], str(UnknownName("port", port, inputs)))
+            for port in self.smoke:
+                if port not in inputs and kind.opens is None:
+                    raise Misplaced(["smoke", port], str(UnknownName("port", port, inputs)))
         return self
+
+    def _check_settings(self, kind: type[Component], settings: Mapping[str, Any], at: list[str]) -> None:
+        """Refuses settings that the class does not take, and the lack of one that it needs."""
+        parameters = inspect.signature(kind).parameters.values()
+        named = {one.name: one for one in parameters if one.kind is not inspect.Parameter.VAR_KEYWORD}
+        if len(named) == len(parameters):
+            for name in settings.keys() - named:
+                raise Misplaced([*at, name], str(UnknownName("setting", name, named)))
+        for name, one in named.items():
+            if one.default is inspect.Parameter.empty and name not in (*settings, "uses"):
+                raise Misplaced(at, f"expected '{name}', which {kind.__name__} needs")
 
     @cached_property
     def kind(self) -> type[Component]:
@@ -143,7 +168,9 @@ class Entry(Strict):
                 remedy = f"pull them: model-init pull --bundle {bundle}"
                 if source.project_folder:
                     remedy = "bring that folder back, by git lfs pull where it is a checkout"
-                raise MissingWeights(f"{error}; {remedy}") from error
+                elif source.path and Path(source.path).is_absolute():  # no pull knows it
+                    remedy = "expected a folder there"
+                raise MissingWeights(f"role '{role}': {error}; {remedy}") from error
         return Weights(folders, device, frozenset(self.variant(bundle).adapters))
 
     def version(self, bundle: str, weights: Weights, uses: Mapping[str, str]) -> str:

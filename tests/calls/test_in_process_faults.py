@@ -67,6 +67,8 @@ def planned(**attributes: Any) -> Any:
         ("answer", lambda jobs: [{}, {}], "expected one result for each of 1 requests, got 2"),
         ("answer", lambda jobs: {"doubled": 1}, "expected a list of results"),
         ("answer", lambda jobs: [None], "expected an answer of values by name, got None"),
+        ("answer", lambda jobs: [{}], "expected an answer with doubled, got none"),
+        ("answer", lambda jobs: [{"doubld": 1}], "expected an answer of doubled, got doubld"),
         ("answer", lambda jobs: ["doubled"], "expected an answer of values by name, got 'doubled'"),
     ],
 )

@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in FILES:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(content)
-    shutil.copy(ROOT / "pocket/examples/photo.jpg", folder)
+    shutil.copy(ROOT / "docs/photo.jpg", folder)  # too large for a command line
     return folder
 
 

@@ -11,6 +11,27 @@ from tests import tiny
 COMMIT = "0123456789" * 4
 HEAD = "graphs: {}\nentries:\n  one:\n    component: tests.tiny:Double\n    summary: One\n"
 
+OPEN = """
+priors: [double, add]
+entries:
+  double: {component: tests.tiny:Double, summary: Doubles, bundles: {pocket: {}}}
+  add: {component: tests.tiny:Add, summary: Adds, bundles: {pocket: {settings: {addend: 1}}}}
+  steered:
+    component: tests.tiny:Steered
+    summary: Says what steers it
+    bundles:
+      pocket: {weights: {left: {path: tests, kind: control}, right: {path: tests, kind: control}}}
+      sd15: {weights: {left: {path: tests, kind: control}}}
+  reading: {component: tests.tiny:Reading, summary: Says what was read, uses: priors, bundles: {pocket: {}}}
+graphs:
+  all:
+    summary: All priors
+    root: {name: unite, entry: double, type: TRANSFORMER, children: [{name: first, entry: add}]}
+  each:
+    summary: Each prior
+    root: {name: steered, type: TRANSFORMER, children: [priors]}
+"""
+
 
 def entry(lines: str) -> str:
     return HEAD + "".join(f"    {line}\n" for line in lines.splitlines())
@@ -86,6 +107,28 @@ def with_weights(source: str) -> str:
             + "priors: [one]\n",
             ":7: priors.0: expected to answer 'one', its own name, got edges",
         ),
+        (
+            OPEN.replace("left: {path: tests", "doubld: {path: tests", 1),
+            ":10: entries.steered.*weights.doubld: no entry answers 'doubld'. Did you mean 'doubled'",
+        ),
+        (
+            OPEN.replace("steered}}", "").replace(
+                "right: {path: tests, kind: control}", "right: {path: tests}"
+            ),
+            ":6: entries.steered: unknown role .*'right'.* Others say `kind: control`",
+        ),
+        (
+            entry("bundles:\n  pocket:\n    settings:\n      sise: 1"),
+            ":9: entries.one.bundles.pocket.settings.sise: unknown setting 'sise'",
+        ),
+        (
+            entry("bundles:\n  pocket: {settings: {}}").replace("tests.tiny:Double", "tests.tiny:Add"),
+            ":7: entries.one.bundles.pocket.settings: expected 'addend', which Add needs",
+        ),
+        (
+            entry("smoke: {numbr: 1}\nbundles: {pocket: {}}"),
+            ":6: entries.one.smoke.numbr: unknown port 'numbr'",
+        ),
         (entry("bundles: &b {pocket: {settings: {x: *b}}}"), ":6: a cycle"),
         (
             entry("bundles: {pocket: {}}").replace(
@@ -144,6 +187,14 @@ def test_a_component_that_does_not_exist_is_named(tmp_path, component, message):
             "class Thing(Batched):\n    def predict_batch(self, jobs, progress): ...",
             "Thing has no method 'prepare'",
         ),
+        (
+            "class Thing(Component):\n    def predict(self, **maps: int) -> Out: ...",
+            "takes open ports: its `opens` must say what names them",
+        ),
+        (
+            "class Thing(Reader):\n    def predict(self, number: int) -> Out: ...",
+            "has no fidelity",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_module_of_ones_own_is_said_where_it_is_named(
@@ -151,7 +202,8 @@ def test_what_is_wrong_with_a_module_of_ones_own_is_said_where_it_is_named(
 ):
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "own_thing", raising=False)
-    head = "from imagegraph.component import Batched, Component\nOut = dict\n"
+    head = "from typing import TypedDict\nfrom imagegraph.component import Batched, Component, Reader\n"
+    head += "class Out(TypedDict):\n    doubled: int\n"
     (tmp_path / "own_thing.py").write_text(head + code)
     importlib.invalidate_caches()
     text = entry("bundles: {pocket: {}}").replace("tests.tiny:Double", "own_thing:Thing")
@@ -239,28 +291,6 @@ def test_the_shipped_graphs_fit_their_types(shipped):
     for item in shipped.graphs.values():
         for bundle in shipped.bundles(item.root):
             shipped.signatures(item.root, bundle)
-
-
-OPEN = """
-priors: [double, add]
-entries:
-  double: {component: tests.tiny:Double, summary: Doubles, bundles: {pocket: {}}}
-  add: {component: tests.tiny:Add, summary: Adds, bundles: {pocket: {settings: {addend: 1}}}}
-  steered:
-    component: tests.tiny:Steered
-    summary: Says what steers it
-    bundles:
-      pocket: {weights: {left: {path: tests, kind: control}, right: {path: tests, kind: control}}}
-      sd15: {weights: {left: {path: tests, kind: control}}}
-  reading: {component: tests.tiny:Reading, summary: Says what was read, uses: priors, bundles: {pocket: {}}}
-graphs:
-  all:
-    summary: All priors
-    root: {name: unite, entry: double, type: TRANSFORMER, children: [{name: first, entry: add}]}
-  each:
-    summary: Each prior
-    root: {name: steered, type: TRANSFORMER, children: [priors]}
-"""
 
 
 def test_open_ports_have_the_names_of_the_roles_that_the_bundle_has(tmp_path):

@@ -160,7 +160,7 @@ def test_components_and_files_are_found_beside_the_document(read, tmp_path):
   own:
     component: found_beside.models:Own
     summary: Doubles
-    smoke: {image: mine.png}
+    smoke: {number: 1}
     bundles: {pocket: {weights: {model: {path: weights}}}}
   paint: {component: tests.tiny:Paint, summary: Paints, smoke: {image: mine.png}, bundles: {pocket: {}}}
 """)
@@ -170,6 +170,17 @@ def test_components_and_files_are_found_beside_the_document(read, tmp_path):
     assert values["image"].size == (128, 128)
     assert {"generate", "own"} <= catalogue.entries.keys(), "added to the project's"
     assert "reimagine" in catalogue.graphs
+
+
+@pytest.mark.parametrize("module", ["namesake", "queue"])
+def test_a_module_whose_name_another_one_has_is_refused_and_never_taken_for_it(read, tmp_path, module):
+    for place in "01":
+        (tmp_path / place).mkdir()
+        (tmp_path / place / f"{module}.py").write_text("from tests.tiny import Double as Own\n")
+    text = "entries:\n  NAME:\n    component: MODULE:Own\n    summary: s\n    bundles: {pocket: {}}\n"
+    one, two = (text.replace("NAME", name).replace("MODULE", module) for name in ("one", "two"))
+    with pytest.raises(InvalidDocument, match=r"own.yaml:3: .*component: .*has its name: call it otherwise"):
+        read(one, two)
 
 
 def test_the_environment_lists_documents_as_a_path_does(tmp_path, monkeypatch):
