@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from imagegraph import __version__
 from imagegraph.cli import canary, studio
@@ -31,8 +32,21 @@ from imagegraph.errors import ImagegraphError
 
 INTERRUPTED, TERMINATED = 130, 143  # what shells expect of whom SIGINT or SIGTERM ended
 
+
+class Program(TyperGroup):
+    """The program itself; what its own options ask for is done instead of a command, so they are typed."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Returns its options, which the environment says nothing of, whatever IMAGEGRAPH_VERSION is."""
+        found: list[Any] = super().get_params(ctx)
+        for one in found:
+            one.allow_from_autoenv = False
+        return found
+
+
 # Every option can be given by the environment, too: `IMAGEGRAPH_SERVE_GRACE=60` is `serve --grace 60`.
 app = typer.Typer(
+    cls=Program,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"auto_envvar_prefix": "IMAGEGRAPH"},

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 import imagegraph
 from imagegraph.cli import app
 from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput, UnknownName
+from imagegraph.spec.catalogue import ROOT
 from tests import tiny
 from tests.cli.commands import run
 
@@ -81,6 +83,14 @@ def test_options_can_come_from_the_environment(monkeypatch):
     assert Path("elsewhere/results.json").exists()
 
 
+@pytest.mark.parametrize("option", ["VERSION", "INSTALL_COMPLETION", "SHOW_COMPLETION", "HELP"])
+def test_what_is_done_instead_of_a_command_is_not_asked_for_by_the_environment(monkeypatch, option):
+    before = run("list")
+    for value in ("1", "0.1.0"):
+        monkeypatch.setenv(f"IMAGEGRAPH_{option}", value)
+        assert run("list") == before
+
+
 def _options(command, path=()):
     for name, one in getattr(command, "commands", {}).items():
         yield from _options(one, (*path, name))
@@ -99,6 +109,22 @@ def test_every_option_can_be_given_by_the_environment(monkeypatch, command, path
     variable = "_".join([*words, option.removeprefix("--")]).replace("-", "_").upper()
     monkeypatch.setenv(variable, "1")
     assert parameter.resolve_envvar_value(context) == "1"
+
+
+@pytest.mark.parametrize(
+    "program", [[sys.executable, "-m", "imagegraph.cli"], [Path(sys.executable).with_name("imagegraph")]]
+)
+def test_who_interrupts_while_the_program_is_still_imported_sees_no_traceback(program, tmp_path):
+    (tmp_path / "typer.py").write_text("import time; print('importing', flush=True); time.sleep(60)")
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = ["env", "--default-signal=INT", *program, "list"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
+    ) as process:
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "")
+        assert process.returncode == app.INTERRUPTED
 
 
 def test_several_commands_run_in_one_process_until_one_fails():
