@@ -35,6 +35,10 @@ class Gone(ImagegraphError):
     """Nobody answers any more; the rows that are not done count as not begun."""
 
 
+class _Dropped(ImagegraphError):
+    """The batch stops, and a row that would be asked for again counts as not begun."""
+
+
 @dataclass
 class Work:
     """What a batch is to do, and how.
@@ -167,6 +171,8 @@ class Runner:
             await self._thread(self._keep, task, outcome, seconds, peak)
         except (NoRoom, Gone):
             raise
+        except _Dropped:
+            return
         except Exception as error:
             self._fail(task, error)
         else:
@@ -180,6 +186,7 @@ class Runner:
 
         Raises:
             Gone: nobody is answered any more.
+            _Dropped: the batch stops, and this row may be answered later.
             ImagegraphError: this row is not, while others are.
         """
         for attempt in itertools.count(1):
@@ -191,8 +198,10 @@ class Runner:
                 else:
                     self._patience.answered()
                     return outcome
-            if not refusal.retryable or self.stopped:
+            if not refusal.retryable:
                 raise refusal
+            if self.stopped:
+                raise _Dropped from refusal
             if self._patience.silent_s > GIVE_UP_S:
                 raise Gone(f"no row was answered for {GIVE_UP_S:.0f} s: {refusal}") from refusal
             if attempt >= ATTEMPTS and self._patience.silent_s < GIVE_UP_S / ATTEMPTS:
@@ -218,7 +227,7 @@ class Runner:
                 "together": dict(outcome.together),
                 "cached": list(outcome.cached),
                 "cpu_peak_mib": round(peak.cpu_mib, 1) if outcome.here else None,
-                "host": self._host,
+                "host": self._host if outcome.here else {},
                 "gpu_peak_mib": None if peak.gpu_mib is None or not outcome.here else round(peak.gpu_mib, 1),
             },
         )

@@ -61,7 +61,12 @@ def read_entries(texts: Sequence[str]) -> dict[str, list[str]]:
 def sort_words(
     words: Sequence[str], reader: Reader, named: Mapping[str, Sequence[str]]
 ) -> tuple[list[str], dict[str, Any]]:
-    """Returns what makes rows, and the values that all rows have in common."""
+    """Returns what makes rows, and the values that all rows have in common.
+
+    Raises:
+        UnknownName: an option is of an input that the graph of a server does not have.
+        InvalidInput: a value is wrong.
+    """
     texts = {name: list(some) for name, some in named.items()}
     sources = []
     for word in words:
@@ -72,6 +77,8 @@ def sort_words(
             sources.append(word)
     values = {}
     for name, some in texts.items():
+        if name not in reader.ports:
+            raise UnknownName("input", name, reader.ports)
         port, value = reader.ports[name], reader.value(name, some)
         values[name] = value if port.holds_images else port.plain(port.read(value))
     return sources, values

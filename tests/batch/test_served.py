@@ -1,5 +1,6 @@
 """Batches whose rows a server answers."""
 
+import http.server
 import json
 import os
 import signal
@@ -8,13 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from imagegraph.batch import runner
-from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable
+from imagegraph.batch.served import ServedPlatform
+from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable, UnknownName
 from imagegraph.run import provenance
+from imagegraph.spec.catalogue import ROOT
 from tests.cli.commands import said
 from tests.serve.conftest import Server, start
+from tests.serve.forked import Forked
 
 __all__ = ["start"]
 OUT = Path("out")
@@ -72,6 +77,8 @@ def test_it_is_gone_on_with_and_metrics_have_the_times_of_nodes(paint, photos):
     metrics = lines("metrics.jsonl")
     assert len(metrics) == 4
     assert all(line["nodes"]["paint"] > 0 and line["cpu_peak_mib"] is None for line in metrics)
+    assert all(line["host"] == {} for line in metrics)  # this machine computed nothing
+    assert not [name for name in pq.read_schema(OUT / "metrics.parquet").names if name.startswith("host")]
 
 
 def test_rows_wait_as_long_as_a_server_without_room_wants(small):
@@ -126,6 +133,89 @@ def test_a_server_that_is_gone_ends_the_batch_and_no_row_has_failed(start, monke
         batch("together", "rows.jsonl", "--url", url(server), "--in-flight", "4")
     assert not (OUT / "failures.jsonl").exists()
     assert len([*OUT.glob("rows/*")]) >= 3
+
+
+def test_a_batch_that_is_stopped_while_its_server_is_away_has_failed_no_row(start, tmp_path):
+    server = start("--component", "together")
+    Path("rows.jsonl").write_text("".join(f'{{"number": {number}}}\n' for number in range(60)))
+    command = ["batch", "together", f"{tmp_path}/rows.jsonl", "-o", f"{tmp_path}/out", "--in-flight", "4"]
+    log = tmp_path / "log"
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = Forked([*command, "--url", url(server)], variables, log)
+    while len([*OUT.glob("rows/*")]) < 3:
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.01)
+    server.process.kill()
+    time.sleep(0.5)  # those under way are refused
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 128 + signal.SIGINT, log.read_text()
+    assert not (OUT / "failures.jsonl").exists()
+    assert "0 failed" in log.read_text()
+    assert "stopped before all rows were done" in log.read_text()
+
+
+ARRAYS = """
+base: none
+entries:
+  everything: {component: tests.serve.serving:Everything, summary: Reads all kinds, bundles: {pocket: {}}}
+"""
+
+
+def test_arrays_are_given_as_options_or_in_tables(start):
+    server = start("--component", "everything")
+    Path("catalogue.yaml").write_text(ARRAYS)
+    batch("everything", "--points", "[[1, 1], [20, 20]]", "number=2", "--url", url(server))
+    (line,) = lines("results.jsonl")
+    assert line["answer"] == {"read": 7 + 1}
+    assert line["parameters"] == {"number": 2, "points": [[1.0, 1.0], [20.0, 20.0]]}
+    with pytest.raises(InvalidInput, match=r"points: expected an array of shape \[-1, 2\], not \[2\]"):
+        batch("everything", "points=[1, 2]", "number=2", "--url", url(server), "--overwrite")
+    Path("rows.csv").write_text('points,number\n"[[1, 2]]",1\n,1\n"[1]",1\n')
+    batch("everything", "rows.csv", "--url", url(server), "--overwrite", code=2)
+    answers = {line["row"]: line["answer"]["read"] for line in lines("results.jsonl")}
+    assert answers == {"0001": 8, "0002": 7}
+    (failure,) = lines("failures.jsonl")
+    assert failure["row"] == "0003"
+    assert "points: expected an array of shape" in failure["error"]
+
+
+def test_an_input_that_only_the_graph_of_that_name_here_has_is_refused(paint):
+    Path("catalogue.yaml").write_text(ARRAYS.replace("everything", "paint"))
+    with pytest.raises(UnknownName, match=r"unknown input 'ratio'.*Available: .*prompt"):
+        batch("paint", "--ratio", "0.5", "--url", url(paint))
+
+
+def test_a_graph_that_the_server_does_not_have_is_refused(paint, photos):
+    with pytest.raises(UnknownName, match=r"unknown graph of http://\S+ 'film'\. Available: paint"):
+        batch("film", "photos", "--url", url(paint))
+    assert not OUT.exists()
+
+
+def test_a_server_that_does_not_tell_what_it_has_is_asked_all_the_same():
+    """As those behind Seldon's executor or KServe's router."""
+
+    class Silent(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/v2/models/film" else 404)
+            self.end_headers()
+            tensor = {"name": "number", "datatype": "INT64", "shape": [1], "parameters": {}}
+            self.wfile.write(json.dumps({"inputs": [tensor], "outputs": []}).encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Silent) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            assert [*ServedPlatform(f"http://127.0.0.1:{server.server_port}", "film").interface.inputs] == [
+                "number"
+            ]
+        finally:
+            server.shutdown()
+
+
+def test_what_is_no_url_says_what_is_one(photos):
+    with pytest.raises(InvalidInput, match=r"url: expected http://… or https://…, got '127.0.0.1:8080'"):
+        batch("paint", "photos", "--url", "127.0.0.1:8080")
 
 
 def test_nothing_at_the_url_is_said_before_anything_is_written(photos):
