@@ -1,4 +1,4 @@
-"""What rows have cost: a table of every row, a summary by model and size, and a plot of it."""
+"""What rows have cost: a table of every row, a summary by model and size of input, and a plot of it."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def parquet(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def summary(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Returns a line for each model and size: rows, the time of one, and the most memory in use."""
+    """Returns a line for each model and size of input: rows, the time of one, and the most memory in use."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["model"], row["size"] or ""), []).append(row)
+        groups.setdefault((row["model"], row.get("input_size") or ""), []).append(row)
     return [
         {
             "model": model,
-            "size": size,
+            "input_size": size,
             "rows": len(some),
             "computing_s": statistics.median(_computed(row) for row in some),
             "seconds": statistics.median(row["seconds"] for row in some),
@@ -54,13 +54,15 @@ def summary(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def plot(groups: Sequence[Mapping[str, Any]]) -> bytes | None:
-    """Returns a PNG of time and memory by model and size; nothing where matplotlib is not installed."""
+    """Returns a PNG of time and memory by model and size of input; nothing where there is no matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    labels = [f"{one['model']} {one['size']}".strip() for one in groups]
+    labels = [
+        f"{one['model']}, input {one['input_size']}" if one["input_size"] else one["model"] for one in groups
+    ]
     figure = Figure(figsize=(9, 1.6 + 0.5 * len(groups)), layout="constrained")
     FigureCanvasAgg(figure)
     times, memory = figure.subplots(1, 2, sharey=True)

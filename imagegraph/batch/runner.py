@@ -210,8 +210,9 @@ class Runner:
         raise AssertionError("attempts end")
 
     def _keep(self, task: Task, outcome: Outcome, seconds: float, peak: Peak) -> None:
-        """Writes what came of a row; its metrics first, so that no row that is done is without."""
+        """Writes what came of a row; its metrics last: they tell of no row that could not be saved."""
         results = replace(outcome.results, more={"row": task.row.name, "key": task.key})
+        self.folder.put(task.row.name, lambda staged: save.write_into(staged, results))
         self.folder.append(
             METRICS,
             {
@@ -220,7 +221,7 @@ class Runner:
                 "key": task.key,
                 "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "model": task.model.label,
-                "size": "x".join(map(str, task.size)) if task.size else None,
+                "input_size": "x".join(map(str, task.size)) if task.size else None,
                 "seconds": round(seconds, 4),
                 "nodes": {node: round(spent, 4) for node, spent in outcome.seconds.items()},
                 "waited": {node: round(spent, 4) for node, spent in outcome.waited_s.items()},
@@ -231,7 +232,6 @@ class Runner:
                 "gpu_peak_mib": None if peak.gpu_mib is None or not outcome.here else round(peak.gpu_mib, 1),
             },
         )
-        self.folder.put(task.row.name, lambda staged: save.write_into(staged, results))
 
     def _fail(self, task: Task, error: Exception) -> None:
         name = task.row.name

@@ -14,6 +14,7 @@ from imagegraph.batch import metrics
 from imagegraph.batch.folder import FAILURES, PLAN, RESULTS, Folder, Shard
 from imagegraph.batch.plan import Plan, Task
 from imagegraph.batch.sheets import Sheets
+from imagegraph.counted import counted
 from imagegraph.errors import InvalidInput
 from imagegraph.run.save import SUMMARY
 
@@ -132,7 +133,7 @@ def _changed(folder: Folder, plan: Plan, changed: Sequence[Task]) -> InvalidInpu
             )
     rows = ", ".join(task.row.name for task in changed[:3]) + (", …" if len(changed) > 3 else "")
     expected = f"the pictures and values that the batch in {folder.place} was begun with{remedy}"
-    return InvalidInput("inputs", expected, f"others in {len(changed)} rows: {rows}")
+    return InvalidInput("inputs", expected, f"others in {counted(len(changed), 'row')}: {rows}")
 
 
 def _difference(name: str, before: Any, now: Any) -> tuple[str, Any, Any] | None:

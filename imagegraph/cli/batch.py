@@ -25,7 +25,7 @@ from imagegraph.batch.sheets import Sheets
 from imagegraph.batch.show import Told, show
 from imagegraph.batch.table import Row
 from imagegraph.cli.batch_job import run_on_cluster
-from imagegraph.cli.batch_run import report, run_until_stopped
+from imagegraph.cli.batch_run import already, report, run_until_stopped
 from imagegraph.cli.batch_words import WORDS, pod_words, read_entries, sort_words
 from imagegraph.cli.command import given
 from imagegraph.cli.inputs import Reader
@@ -232,10 +232,10 @@ def batch(
             work = Work(plan, found.left, platform.open, values, in_flight, sheets.grow, found.done)
             runner = Runner(work, folder, shown, memory, dict(found.failures))
             if found.done or found.failures:
-                failed = f", {len(found.failures)} failed and wait for --retry-failed"
+                failed = f", {len(found.failures)} failed, which --retry-failed tries again"
                 failed = failed if found.failures and not retry_failed else ""
                 rows_here = found.done + runner.count.total
-                shown.say(f"{found.done} of {rows_here} rows are done already{failed}")
+                shown.say(already(found.done, rows_here) + failed)
             signalled = asyncio.run(run_until_stopped(runner, shown)) if found.left else 0
             shown.update(runner.count)
         whole = shard is None or session.ended(folder, plan)

@@ -12,6 +12,7 @@ from imagegraph.batch.job import Pods
 from imagegraph.batch.models import Model
 from imagegraph.batch.show import show
 from imagegraph.cli.options import console, progress
+from imagegraph.counted import counted
 from imagegraph.errors import InvalidInput
 from imagegraph.spec.catalogue import Catalogue
 
@@ -43,7 +44,8 @@ def run_on_cluster(
         except KeyboardInterrupt:
             shown.say(f"Job {name} goes on; the same command follows it, `kubectl delete job {name}` ends it")
             raise typer.Exit(130) from None
-    console.print(f"Job {name}: {ended.done} rows are done, {ended.failed} failed", soft_wrap=True)
+    done = f"{counted(ended.done, 'row')} {'is' if ended.done == 1 else 'are'} done"
+    console.print(f"Job {name}: {done}, {ended.failed} failed", soft_wrap=True)
     if ended.why:
         typer.echo(
             f"error: Job {name} has ended early: {ended.why}; give the same command to go on", err=True

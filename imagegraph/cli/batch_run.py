@@ -18,6 +18,7 @@ from imagegraph.batch.grid import Scores
 from imagegraph.batch.runner import Runner
 from imagegraph.batch.show import Show
 from imagegraph.cli.options import console
+from imagegraph.counted import counted
 
 
 @dataclass
@@ -32,17 +33,22 @@ class _Signals:
         self.number = number
         if self.runner.stop():
             rows = self.runner.under_way
-            said = f"{rows} row{'s' * (rows != 1)} under way; once more drops"
+            said = f"{counted(rows, 'row')} under way; once more drops"
             self.shown.say(f"finishing {said} {'them' if rows != 1 else 'it'}")
 
 
 async def run_until_stopped(runner: Runner, shown: Show) -> int:
-    """Runs all; returns the number of the signal that stopped it, 0 if none did."""
+    """Runs all; returns the number of the signal that stopped it, 0 if none did or no row was left."""
     signals, loop = _Signals(runner, shown), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, signals, number)
     await runner.run()
-    return signals.number
+    return signals.number if runner.count.ended < runner.count.total else 0
+
+
+def already(done: int, rows: int) -> str:
+    """Says how many rows an earlier run has done."""
+    return f"{done} of {counted(rows, 'row')} {'is' if done == 1 else 'are'} done already"
 
 
 def report(
@@ -55,16 +61,16 @@ def report(
         for name, cell in scores.winners.items():
             values = ", ".join(f"{axis} {cell[axis]}" for axis in scores.axes)
             console.print(f"best by {name}: {values} ({cell[name]:.4f})", soft_wrap=True)
-    console.print(
-        f"{out}: {runner.count.done} rows in this run, {len(runner.failures)} failed", soft_wrap=True
-    )
+    done = counted(runner.count.done, "row")
+    console.print(f"{out}: {done} in this run, {len(runner.failures)} failed", soft_wrap=True)
     if signalled:
         command = shlex.join(["imagegraph", *sys.argv[1:]])
         typer.echo(f"stopped before all rows were done; go on with: {command}", err=True)
         raise typer.Exit(128 + signalled)
     if failures := runner.failures.values():
         typer.echo(
-            f"error: {len(failures)} of {len(runner.work.plan.tasks)} rows failed, listed in {out}/{FAILURES}"
+            f"error: {len(failures)} of {counted(len(runner.work.plan.tasks), 'row')} failed, listed in "
+            f"{out}/{FAILURES}"
             "; --retry-failed tries them again",
             err=True,
         )
@@ -72,11 +78,11 @@ def report(
 
 
 def _table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    shown = Table("model", "size", box=None, pad_edge=False)
+    shown = Table("model", "input size", box=None, pad_edge=False)
     for head in ("rows", "computing a row, s", "a row with waiting, s", "longest, s", "CPU MiB", "GPU MiB"):
         shown.add_column(head, justify="right")
     for one in groups:
         times = (f"{one[name]:.3f}" for name in ("computing_s", "seconds", "longest_s"))
         memory = (f"{one[name]:.0f}" if one[name] else "" for name in ("cpu_peak_mib", "gpu_peak_mib"))
-        shown.add_row(one["model"], one["size"], str(one["rows"]), *times, *memory)
+        shown.add_row(one["model"], one["input_size"], str(one["rows"]), *times, *memory)
     return shown

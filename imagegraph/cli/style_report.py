@@ -20,7 +20,7 @@ from imagegraph.batch.plan import Plan
 from imagegraph.batch.runner import Runner, Work
 from imagegraph.batch.session import Found
 from imagegraph.batch.show import show
-from imagegraph.cli.batch_run import run_until_stopped
+from imagegraph.cli.batch_run import already, run_until_stopped
 from imagegraph.cli.batch_words import sort_words
 from imagegraph.cli.command import RunCommand, given
 from imagegraph.cli.inputs import Reader
@@ -33,10 +33,11 @@ from imagegraph.cli.options import (
     console,
     progress,
 )
+from imagegraph.counted import counted
 from imagegraph.spec.catalogue import DEFAULT_BUNDLE, Catalogue
 from imagegraph.style_report import trial
 from imagegraph.style_report.answers import Answer, to_parquet
-from imagegraph.style_report.figures import Verdict, figures
+from imagegraph.style_report.figures import LEAST_PHOTOS, Verdict, figures
 from imagegraph.style_report.page import page, signed
 from imagegraph.style_report.samples import Report, words
 
@@ -106,7 +107,7 @@ def style_report(
             work = Work(plan, found.left, platform.open, values, in_flight)
             runner = Runner(work, folder, shown, memory, dict(found.failures))
             if found.done:
-                shown.say(f"{found.done} of {len(rows)} rows are done already")
+                shown.say(already(found.done, len(rows)))
             signalled = asyncio.run(run_until_stopped(runner, shown)) if found.left else 0
         facts = [f"{graph} with weights of {weights}", *(f"{name} {values[name]}" for name in values)]
         answers = trial.answers(folder, plan.tasks)
@@ -127,18 +128,19 @@ def _write(
     """Writes the table and, once a photo has all of its pictures, the page; says what is best."""
     folder.write(TABLE, to_parquet(answers))
     result = figures(answers)
-    about = [*facts, f"{len(answers)} pictures"]
+    about = [*facts, counted(len(answers), "picture")]
     folder.write(PAGE, page(Report(folder.place, answers, result, about, failures)).encode())
     for what, verdict in (("style", result.style), ("architecture", result.architecture)):
         if verdict:
-            console.print(f"{what}: {_sentence(verdict)}", soft_wrap=True)
+            console.print(f"{what}: {_sentence(verdict, result.photos)}", soft_wrap=True)
     console.print(folder.place / PAGE, soft_wrap=True)
 
 
-def _sentence(verdict: Verdict) -> str:
+def _sentence(verdict: Verdict, photos: int) -> str:
+    doubt = "may be chance" if photos >= LEAST_PHOTOS else "too few photos to tell"
     difference = f"{verdict.difference:.3f} above {words(verdict.next)}"
     interval = f"{signed(verdict.low)} to {signed(verdict.high)}"
-    return f"{words(verdict.best)}, {difference} ({interval}), {'real' if verdict.real else 'may be chance'}"
+    return f"{words(verdict.best)}, {difference} ({interval}), {'real' if verdict.real else doubt}"
 
 
 def _end(runner: Runner, out: Path, signalled: int) -> None:
@@ -149,7 +151,7 @@ def _end(runner: Runner, out: Path, signalled: int) -> None:
         raise typer.Exit(128 + signalled)
     if failures := runner.failures.values():
         typer.echo(
-            f"error: {len(failures)} of {len(runner.work.plan.tasks)} rows failed, listed in "
+            f"error: {len(failures)} of {counted(len(runner.work.plan.tasks), 'row')} failed, listed in "
             f"{out / FAILURES}; --retry-failed tries them again",
             err=True,
         )

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from string import Template
 
+from imagegraph.counted import counted
 from imagegraph.style_report import samples
 from imagegraph.style_report.figures import LEAST_PHOTOS, ROUNDS, Figures, Score, Verdict
 from imagegraph.style_report.samples import Report, capital, words
@@ -21,7 +22,7 @@ BEGINNINGS = (0, 0.5, 0.8, 0.9, 0.96)  # of the axis, so that high scores can be
 def page(report: Report) -> str:
     """Returns the page."""
     figures, names = report.figures, list(report.figures.architectures)
-    title = f"{_count(len(figures.styles), 'style')} over {_count(figures.photos, 'photo')}"
+    title = f"{counted(len(figures.styles), 'style')} over {counted(figures.photos, 'photo')}"
     verdicts = [
         _verdict("Style", figures.style, figures.styles, figures.photos, str),
         _verdict("Architecture", figures.architecture, figures.architectures, figures.photos, words),
@@ -151,7 +152,3 @@ def _failures(report: Report) -> str:
         f"<li><code>{html.escape(name)}</code>: {html.escape(why)}</li>" for name, why in sorted(said.items())
     )
     return f"<h2>What is missing</h2><ul>{items}</ul>"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -8,14 +8,16 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image as Pillow
 
-from imagegraph.batch.folder import NoRoom
+from imagegraph.batch.folder import Folder, NoRoom
 from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
 from imagegraph.run import provenance
 from imagegraph.spec.catalogue import ROOT
@@ -74,7 +76,7 @@ def test_every_picture_of_a_folder_becomes_a_row(photos):
 
 def test_metrics_tell_what_each_row_has_cost_and_where(photos):
     text = batch("paint", "photos")
-    assert re.search(r"model +size +rows", text)
+    assert re.search(r"model +input size +rows", text)
     assert re.search(r"pocket +24x16 +4 ", text)
     (run,) = {line["run"] for line in lines("metrics.jsonl")}
     assert run == json.loads((OUT / "batch.json").read_text())["run"]
@@ -84,6 +86,7 @@ def test_metrics_tell_what_each_row_has_cost_and_where(photos):
     assert all(10 < one < 10_000 for one in table["cpu_peak_mib"])
     assert table["together_paint"] == [1] * 4
     assert table["host_cores"][0] >= 1
+    assert table["input_size"] == ["24x16"] * 4
     assert Pillow.open(OUT / "metrics.png").size[0] > 500
 
 
@@ -136,7 +139,7 @@ def test_a_changed_parameter_is_noticed_and_named(photos):
 def test_a_changed_picture_is_noticed_and_named(photos):
     batch("paint", "photos")
     draw(photos / "c.png", 99)
-    with pytest.raises(InvalidInput, match=r"inputs: expected the pictures .*others in 1 rows: c"):
+    with pytest.raises(InvalidInput, match=r"inputs: expected the pictures .*others in 1 row: c"):
         batch("paint", "photos")
     batch("paint", "photos", "--overwrite")
     assert drawn() == ["a_red_cone", "b", "c", "c", "d"]
@@ -167,7 +170,9 @@ def test_an_unreadable_picture_among_many_is_listed_and_stops_nothing(photos):
     assert "photos/broken.png: expected a JPEG, PNG or WebP picture" in failure["error"]
     batch("paint", "photos", code=2)
     assert len(drawn()) == 44
-    assert "1 failed and wait for --retry-failed" in batch("paint", "photos", code=2)
+    assert "44 of 45 rows are done already, 1 failed, which --retry-failed tries again" in batch(
+        "paint", "photos", code=2
+    )
     draw(photos / "broken.png", 3)  # another row by its key: nobody has to ask for it
     batch("paint", "photos")
     assert lines("failures.jsonl") == []
@@ -293,6 +298,40 @@ def test_a_full_disk_stops_the_batch_and_the_next_run_goes_on(photos):
         assert not [*OUT.glob(".staged*")]
     finally:
         subprocess.run(["umount", str(OUT)], capture_output=True, timeout=20, check=False)
+
+
+def test_metrics_tell_of_no_row_that_could_not_be_saved(photos, monkeypatch):
+    put = Folder.put
+
+    def full(self: Folder, name: str, write: Callable[[Path], object]) -> None:
+        if name == "c":
+            raise NoRoom("the disk is full")
+        put(self, name, write)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "put", full)
+        with pytest.raises(NoRoom):
+            batch("paint", "photos", "--in-flight", "1")
+    assert drawn() == sorted(path.name for path in OUT.glob("rows/*")) == ["a_red_cone", "b"]
+    batch("paint", "photos")
+    assert drawn() == ["a_red_cone", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(("rows", "code"), [(1, 0), (9, 130)])
+def test_who_is_stopped_with_the_last_rows_has_all_of_them_done(rows, code, monkeypatch):
+    doubled = tiny.Together.predict_batch
+
+    def stopping(self: tiny.Together, *arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)  # so that the signal is heard while these are under way
+        return doubled(self, *arguments)
+
+    monkeypatch.setattr(tiny.Together, "predict_batch", stopping)
+    Path("rows.jsonl").write_text("".join(f'{{"number": {number}}}\n' for number in range(rows)))
+    text = batch("together", "rows.jsonl", "--in-flight", "1", code=code)
+    assert "finishing 1 row under way" in text
+    assert "out: 1 row in this run, 0 failed" in text
+    assert ("stopped before all rows were done" in text) == bool(code)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -146,6 +146,15 @@ def test_it_says_what_wins_and_whether_that_is_real(photos):
     assert read(Path("report"))[0].seed == 0
 
 
+def test_of_few_photos_the_command_says_as_the_page_does_that_they_are_too_few(photos):
+    for number in range(4, 10):
+        (photos / f"p{number}.png").unlink()
+    text = tiny_report()
+    assert re.search(r"architecture: photo and words, .*\), too few photos to tell", text)
+    assert "may be chance" not in text
+    assert "Too few photos to tell" in Path("report/report.html").read_text()
+
+
 def test_what_is_done_is_not_drawn_again(photos):
     tiny_report()
     before = {path: path.stat().st_mtime_ns for path in Path("report/rows").rglob("*.png")}
