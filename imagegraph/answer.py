@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from imagegraph.errors import UnknownName, shorten
+from imagegraph.errors import InvalidInput, UnknownName, shorten
 from imagegraph.image import Image
 from imagegraph.message import same
 from imagegraph.picture import Picture, figure, lists_of_pictures, ranked
+from imagegraph.run import destination
+from imagegraph.run.destination import Replaced
 
 _PLAIN = (str, int, float)
 
@@ -99,7 +101,7 @@ class Answer(Mapping[str, Any]):
     timings: Mapping[str, float] = field(default_factory=dict)
     facts: Facts = _UNKNOWN
     request: Mapping[str, Any] = field(default_factory=dict)
-    writer: Callable[[Path], list[Path]] | None = None
+    writer: Callable[[Path, Replaced], list[Path]] | None = None
 
     @functools.cached_property
     def pictures(self) -> list[Picture]:
@@ -136,11 +138,12 @@ class Answer(Mapping[str, Any]):
             {name: value for name, value in sources.items() if name not in names},
         )
 
-    def save(self, folder: str | Path | None = None) -> list[Path]:
+    def save(self, folder: str | Path | None = None, *, overwrite: bool = False) -> list[Path]:
         """Writes all to a folder: pictures, maps, a contact sheet, results.json.
 
         Args:
             folder: a new or empty one; by default `out/NAME-1`, `out/NAME-2`, …
+            overwrite: whether what an earlier run wrote there, and nobody has changed, is replaced.
 
         Returns:
             The files, the most telling first.
@@ -148,15 +151,18 @@ class Answer(Mapping[str, Any]):
         Raises:
             InvalidInput: there is something in the folder, or it cannot be written to.
         """
-        from imagegraph.run import destination, save
+        from imagegraph.run import save
 
         asked = None if folder is None else Path(folder)
-        with destination.new_folder(asked, self.facts.name) as place:
+        if overwrite and asked is None:
+            raise InvalidInput("overwrite", "a folder beside it: without, every answer has its own", "none")
+        replaced = save.earlier_results if overwrite else destination.nothing
+        with destination.new_folder(asked, self.facts.name, replaced, "overwrite=True") as place:
             if self.writer:
-                return self.writer(place)
+                return self.writer(place, replaced)
             parameters = {name: value for name, value in self.request.items() if not _holds_pictures(value)}
             about = self.facts.name, self.request, parameters, self, self.facts.columns, self.timings
-            return save.write(place, save.Results(*about))
+            return save.write(place, save.Results(*about), replaced)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "writer": None}  # it knows the engine, which has no copy

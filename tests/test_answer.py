@@ -97,7 +97,7 @@ def test_answers_are_equal_if_their_values_are() -> None:
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
 def test_answers_and_what_is_in_them_can_be_copied_and_pickled(copied: Callable[[Any], Any]) -> None:
     lock = threading.Lock()  # as the engine has, which the writer knows
-    one = replace(answer(), writer=lambda folder: [folder] if lock else [])
+    one = replace(answer(), writer=lambda folder, replaced: [folder] if lock else [])
     again = copied(one)
     assert again == one
     assert (again.id, again.timings, again.request.keys()) == (one.id, one.timings, one.request.keys())
@@ -127,6 +127,20 @@ def test_an_answer_is_saved_without_who_has_run_the_graph(
     assert Pillow.open(files[1]).getpixel((0, 0)) == (2, 2, 2)
     with pytest.raises(InvalidInput, match="a folder that is new or empty"):
         answer().save("out/draw-1")
+
+
+def test_an_answer_takes_the_place_of_an_earlier_one_where_that_is_asked_for(tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    answer().save(place)
+    with pytest.raises(InvalidInput, match="new or empty .overwrite=True replaces an earlier run's results"):
+        answer().save(place)
+    answer(seeds=[1, 2]).save(place, overwrite=True)
+    assert sorted(path.name for path in place.glob("picture-*")) == [
+        "picture-01-all-2.png",
+        "picture-02-depth-1.png",
+    ]
+    with pytest.raises(InvalidInput, match="overwrite: expected a folder beside it"):
+        answer().save(overwrite=True)
 
 
 def test_a_notebook_shows_pictures_and_words_and_takes_none_of_them_for_html() -> None:

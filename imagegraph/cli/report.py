@@ -18,6 +18,7 @@ from imagegraph.run.screen import Screen
 SLOWEST = 6  # times that are named
 LEAST_S = 0.05  # of one that is
 LONGEST_LIST = 10  # values of a list that are told
+FIGURE = "{:.2f}"  # all digits are in `results.json`
 
 
 class Done(NamedTuple):
@@ -161,7 +162,7 @@ def _table(head: Sequence[str], pictures: Sequence[Mapping[str, Any]]) -> Table:
 
 def _cells(picture: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> list[str]:
     scores = _scores(picture)
-    return [f"{scores[name]:.2f}" if name in scores else "" for name in _names(pictures)]
+    return [FIGURE.format(scores[name]) if name in scores else "" for name in _names(pictures)]
 
 
 def _names(pictures: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -176,4 +177,6 @@ def _short(value: Any) -> str:
     """Returns a value or a short list of values in words; nothing of what is longer."""
     if isinstance(value, list) and len(value) <= LONGEST_LIST:
         return ", ".join(filter(None, map(_short, value))) if all(map(_short, value)) else ""
-    return str(value) if isinstance(value, (str, int, float)) else ""
+    if isinstance(value, float):
+        return FIGURE.format(value)
+    return str(value) if isinstance(value, (str, int)) else ""

@@ -23,7 +23,7 @@ from imagegraph.cli.options import (
     progress,
 )
 from imagegraph.cli.report import Folders, Json, Words
-from imagegraph.cli.runs import Runs
+from imagegraph.cli.runs import OVERWRITE, Runs
 from imagegraph.engine.context import Context
 from imagegraph.errors import InvalidInput
 from imagegraph.run import destination, save
@@ -49,7 +49,7 @@ def run(
         typer.Option("--out", "-o", help="New folder for the results; of several photos, of one for each"),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what an earlier run has written to --out")
+        bool, typer.Option(OVERWRITE, help="Replace what an earlier run has written to --out")
     ] = False,
     open: Annotated[bool, typer.Option("--open", help="Show the results in the desktop's viewer")] = False,
     bundle: Bundle = None,
@@ -74,14 +74,17 @@ def run(
     if overwrite and out is None:
         raise InvalidInput("overwrite", "--out beside it: without, every run has a folder of its own", "none")
     known = Catalogue.read(catalogue or [])
-    predictor = deployment(name, bundle, manifest, known).choose(Context().id)
+    chosen = deployment(name, bundle, manifest, known)
+    if name not in {chosen.metadata.name, *known.graphs, *known.entries}:
+        raise InvalidInput("name", f"'{chosen.metadata.name}', the graph of {manifest}, first", name)
+    predictor = chosen.choose(Context().id)
     interface = Interface.of_graph(predictor.root, predictor.bundle, known)
     request = Reader(name, interface).read(inputs or [], given(ctx))
     report = (Json if json else Folders if quiet else Words)(request.several)
     replaced = save.earlier_results if overwrite else destination.nothing
     with contextlib.ExitStack() as stack:
         if request.several and out is not None and not overwrite:
-            stack.enter_context(destination.new_folder(out, name))
+            stack.enter_context(destination.new_folder(out, name, hint=OVERWRITE))
         with (
             screen(progress, quiet=quiet, lines=json) as shown,
             Embedded.of(predictor, known, device) as embedded,

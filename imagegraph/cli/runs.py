@@ -19,6 +19,8 @@ from imagegraph.run.destination import Replaced
 from imagegraph.run.embedded import Embedded
 from imagegraph.run.screen import Screen, load_shown, run_shown
 
+OVERWRITE = "--overwrite"
+
 
 class Runs:
     """Runs a graph, and keeps what has come of it.
@@ -86,7 +88,7 @@ class Runs:
         begun = time.monotonic()
         deadline = None if timeout_s is None else begun + timeout_s
         stem = (photo and photo.stem) or self._name
-        with destination.new_folder(out, stem, self._replaced) as folder:
+        with destination.new_folder(out, stem, self._replaced, OVERWRITE) as folder:
             values: dict[str, Any] = dict(self._request.values)
             if photo is not None:
                 values[self._request.port] = photo.read(self._request.port)

@@ -20,6 +20,7 @@ from imagegraph.library.stream import Event, Tell
 from imagegraph.message import Message
 from imagegraph.model import Model, plain
 from imagegraph.run import save
+from imagegraph.run.destination import Replaced
 from imagegraph.run.embedded import Embedded
 from imagegraph.spec.catalogue import entry_names
 from imagegraph.spec.interface import Interface
@@ -89,9 +90,9 @@ class LocalGraph(Graph):
             if value is not None and (name in self._written or name not in request)
         }
 
-        def write(folder: Path) -> list[Path]:
+        def write(folder: Path, replaced: Replaced) -> list[Path]:
             assert embedded
-            return save.save(folder, self.name, embedded, request, message, context.timings)
+            return save.save(folder, self.name, embedded, request, message, context.timings, replaced)
 
         parameters = {"cache_hits": ",".join(context.cache_hits)} if context.cache_hits else {}
         return Answer(kept, message.id, parameters, context.timings, self._model.facts, request, write)

@@ -25,13 +25,14 @@ def nothing(folder: Path) -> Collection[str]:
 
 
 @contextlib.contextmanager
-def new_folder(asked: Path | None, stem: str, replaced: Replaced = nothing) -> Iterator[Path]:
+def new_folder(asked: Path | None, stem: str, replaced: Replaced = nothing, hint: str = "") -> Iterator[Path]:
     """Makes the folder of a run before its work, and removes it if the work fails.
 
     Args:
         asked: a folder that is not there yet, or holds nothing but hidden files and what is to be replaced.
             None makes one in `out`, called by `stem` and the first number that is free.
         replaced: what `fill` will replace; nothing is touched before.
+        hint: how to have something replaced, said where nothing is to be.
 
     Raises:
         InvalidInput: there is something else in it, or it cannot be written to.
@@ -47,6 +48,8 @@ def new_folder(asked: Path | None, stem: str, replaced: Replaced = nothing) -> I
                 expected = "a folder that is new or empty"
                 if replaced is not nothing:
                     expected += ", or holds nothing but an earlier run's results as it wrote them"
+                elif hint:
+                    expected += f" ({hint} replaces an earlier run's results)"
                 raise InvalidInput("out", expected, f"{place} with {taken} in it")
         except OSError as error:
             got = f"{asked or PARENT} ({error.strerror})"

@@ -77,6 +77,15 @@ program.main()
     assert len(done.stderr.splitlines()) == (code != app.INTERRUPTED)
 
 
+def test_a_photo_is_not_taken_for_the_name_of_a_manifests_graph():
+    Path("m.yaml").write_text(run("show", "sum", "--manifest"))
+    with pytest.raises(
+        InvalidInput, match="name: expected 'sum', the graph of m.yaml, first, got 'ph"
+    ):
+        run("run", "--manifest", "m.yaml", "photo.png")
+    assert "number: 13" in run("run", "sum", "--manifest", "m.yaml", "number=1", "--device", "cpu")
+
+
 def test_options_can_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("IMAGEGRAPH_RUN_OUT", "elsewhere")
     run("run", "sum", "number=1", "--device", "cpu")

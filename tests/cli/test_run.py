@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from imagegraph.cli import runs
 from imagegraph.cli.photos import Photo
 from imagegraph.cli.photos import names as photo_names
+from imagegraph.cli.report import Done, Words
 from imagegraph.errors import ImagegraphError, InvalidInput, MissingWeights
 from tests import interrupts, tiny
 from tests.cli.commands import run, said
@@ -47,12 +48,20 @@ def test_run_writes_all_that_a_graph_answers():
     assert "paint" in results["seconds"]
 
 
+def test_numbers_are_rounded_in_what_people_read(capsys):
+    assert "points: 0.00, 1.00, 1.00, 0.00\n" in run("run", "film", "photo.png", "--device", "cpu")
+    facts = {"answer": {"parts": [0.47623391101651974, 2]}, "pictures": []}
+    done = Done("photo.png", [Path("out/photo-1/results.json")], facts, 1.5, 0.5)
+    Words(several=True).end([done])
+    assert capsys.readouterr().out.split("\n")[1].split() == ["photo.png", "0.48,", "2", "out/photo-1"]
+
+
 def test_a_second_run_leaves_the_first_as_it_is():
     for number in (1, 2):
         assert f"out/photo-{number}: " in run("run", "paint", "photo.png", "--device", "cpu")
     run("run", "paint", "photo.png", "seed=7", "-o", "results", "--device", "cpu")
     before = {path: path.read_bytes() for path in Path("results").iterdir()}
-    with pytest.raises(InvalidInput, match="out: expected a folder that is new or empty"):
+    with pytest.raises(InvalidInput, match="a folder that is new or empty .--overwrite replaces"):
         run("run", "paint", "photo.png", "seed=9", "-o", "results", "--device", "cpu")
     with pytest.raises(InvalidInput, match="out: expected a folder that is new or empty"):
         run("run", "film", "photo.png", "-o", ".")
@@ -176,7 +185,7 @@ def test_several_photos_get_a_folder_each_in_the_one_that_is_named():
     assert sorted(path.name for path in Path("results").iterdir()) == ["b", "photo", "photo-2"]
     run("run", "paint", "more", "--device", "cpu", "-o", "a folder is for many, however many it holds")
     assert len([*Path("a folder is for many, however many it holds").iterdir()]) == 2
-    with pytest.raises(InvalidInput, match="out: expected a folder that is new or empty"):
+    with pytest.raises(InvalidInput, match="a folder that is new or empty .--overwrite replaces"):
         run("run", "paint", "more", "--device", "cpu", "-o", "results")
 
 

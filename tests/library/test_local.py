@@ -232,6 +232,7 @@ def test_an_answer_is_saved_as_the_command_line_saves_it(catalogue: Catalogue, t
     with imagegraph.load("paint", catalogue=catalogue) as paint:
         answer = paint(PHOTO, seed=5)
     files = answer.save(tmp_path / "out")
+    assert answer.save(tmp_path / "out", overwrite=True) == files
     assert [path.name for path in files] == [
         "sheet.png",
         "picture-01-combined-6.png",
