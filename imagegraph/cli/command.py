@@ -119,8 +119,7 @@ def _annotation(panel: str, name: str, port: Port) -> Any:
     text = words.default(port)
     stands_in = text if port.required or not text else f"{text} by default"
     facts = "; ".join(filter(None, [words.takes(port), stands_in]))
-    schema = port.schema
-    choices = [str(choice) for choice in (schema.get("items", {}) | schema).get("enum", ())]
+    choices = words.choices(port)
     about: dict[str, Any] = {"help": f"{port.description} ({facts})".strip(), "rich_help_panel": panel}
     if port.kind is bool:
         return Annotated[bool | None, typer.Option(f"{flag(name)}/{flag(f'no_{name}')}", **about)]

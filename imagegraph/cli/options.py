@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from imagegraph.cli import words
 from imagegraph.deploy import render
 from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput
 from imagegraph.observe import logs
@@ -67,8 +68,16 @@ def complete_bundle(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_input(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Returns the inputs of the graph that begin so; nothing, so that shells offer files, of no beginning."""
-    if not incomplete:
+    """Returns the inputs of the graph that begin so, or behind `name=` the values of a choice.
+
+    Of no beginning it returns nothing, so that shells offer files.
+    """
+    name, equals, begun = incomplete.rpartition("=")
+    before = ctx.params.get("inputs") or []
+    if not equals and before:  # perhaps of bash, for which a word ends at =
+        *others, last = before
+        name = others[-1] if last == "=" and others else last if not begun else ""
+    if not name and not begun:
         return []
     try:
         catalogue, bundle = Catalogue.read(ctx.params.get("catalogue") or []), ctx.params.get("bundle")
@@ -76,7 +85,10 @@ def complete_input(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]
         ports = Interface.of_graph(root, bundle or DEFAULT_BUNDLE, catalogue).inputs
     except (ImagegraphError, KeyError):
         return []
-    return [(f"{name}=", one.description) for name, one in ports.items() if name.startswith(incomplete)]
+    if name:
+        choices = words.choices(ports[name]) if name in ports else []
+        return [(f"{name}{equals}{one}" if equals else one, "") for one in choices if one.startswith(begun)]
+    return [(f"{one}=", port.description) for one, port in ports.items() if one.startswith(incomplete)]
 
 
 def exit_code(error: ImagegraphError) -> int:

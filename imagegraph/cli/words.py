@@ -46,6 +46,12 @@ def placeholder(port: Port) -> str:
     return "NAME" if "enum" in schema else {"string": "TEXT", "boolean": "YES"}.get(schema["type"], "NUMBER")
 
 
+def choices(port: Port) -> list[str]:
+    """Returns the values of which a port takes one or some, if there are only so many."""
+    schema = port.schema
+    return [str(choice) for choice in (schema.get("items", {}) | schema).get("enum", ())]
+
+
 def default(port: Port) -> str:
     """Returns what stands in for an input, "required" where nothing can, and nothing for nothing."""
     if port.required:

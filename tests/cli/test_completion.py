@@ -25,6 +25,29 @@ from tests import tiny
     ],
 )
 def test_a_shell_is_offered_what_fits(line: str, offered: list[str]) -> None:
+    assert complete(line) == offered
+
+
+@pytest.mark.parametrize(
+    ("word", "offered"),
+    [
+        ("rank_by =", ["prompt", "image", "fidelity"]),  # as bash takes it apart
+        ("rank_by = f", ["fidelity"]),
+        ("rank_by=f", ["rank_by=fidelity"]),
+        ("priors=norm", ["priors=normals"]),
+        ("seed =", []),
+        ("no_such =", []),
+    ],
+)
+def test_behind_the_name_of_a_choice_its_values_are_offered(
+    word: str, offered: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("IMAGEGRAPH_CATALOGUE")
+    assert complete(f"imagegraph run reimagine photo.png {word}") == offered
+
+
+def complete(line: str) -> list[str]:
+    """Returns what bash is offered for the last word of a line."""
     count = len(line.split(" ")) - 1
     variables = {"_IMAGEGRAPH_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(count)}
     program = "import sys; from imagegraph.cli.app import main; sys.argv[0] = 'imagegraph'; main()"
@@ -35,5 +58,5 @@ def test_a_shell_is_offered_what_fits(line: str, offered: list[str]) -> None:
         text=True,
         timeout=120,
     )
-    assert done.stdout.split() == offered
     assert done.stderr == ""
+    return done.stdout.split()
