@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from imagegraph.cli import words
+from imagegraph import words
 from imagegraph.cli.inputs import taken
 from imagegraph.cli.options import deployment
 from imagegraph.engine.context import Context

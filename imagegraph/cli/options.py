@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from imagegraph.cli import words
+from imagegraph import words
 from imagegraph.deploy import render
 from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput
 from imagegraph.observe import logs

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from imagegraph.cli import words
+from imagegraph import words
 from imagegraph.cli.inputs import Reader, taken
 from imagegraph.cli.options import Added, GraphName, complete_bundle, console
 from imagegraph.deploy import render

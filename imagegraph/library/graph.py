@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from imagegraph import words
 from imagegraph.answer import Answer, Priors
 from imagegraph.codecs.anything import pictures
 from imagegraph.engine.background import background
@@ -158,12 +159,17 @@ class Graph(Closing):
         raise InvalidInput("input", f"a name for it, one of {', '.join(self.inputs)}", given)
 
     def _repr_html_(self) -> str:
-        rows = [(name, one, one.get("schema", {})) for name, one in self.inputs.items()]
+        ports = {name: words.Described.read(facts) for name, facts in self.inputs.items()}
         cells = [
-            (name, schema.get("type", one["datatype"]), _default(one), schema.get("description", ""))
-            for name, one, schema in rows
+            (
+                name,
+                words.takes(port) if port.schema else self.inputs[name]["datatype"],
+                words.default(port),
+                port.schema.get("description", ""),
+            )
+            for name, port in ports.items()
         ]
-        head = "".join(f"<th>{word}</th>" for word in ("input", "type", "default", "meaning"))
+        head = "".join(f"<th>{word}</th>" for word in ("input", "takes", "by default", "meaning"))
         body = ["".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) for row in cells]
         lines = "".join(f"<tr>{row}</tr>" for row in [head, *body])
         return f"<b>{html.escape(self.name)}</b><table>{lines}</table>"
@@ -175,11 +181,6 @@ class Graph(Closing):
 def _facts(tensor: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what is known of an input or output, in one mapping."""
     return {"datatype": tensor["datatype"], "shape": tensor["shape"], **tensor.get("parameters", {})}
-
-
-def _default(facts: Mapping[str, Any]) -> Any:
-    """Returns what holds where an input is not given, in a word."""
-    return "required" if facts.get("required") else facts.get("default", "")
 
 
 def _plain(value: Any) -> Any:

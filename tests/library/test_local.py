@@ -96,7 +96,10 @@ def test_it_says_what_it_takes_and_answers(catalogue: Catalogue) -> None:
             "schema": {"type": "integer"},
         }
         assert paint.outputs["seeds"]["of"] == ["pictures"]
-        assert paint._repr_html_().count("<tr>") == 5
+        shown = paint._repr_html_()
+        assert shown.count("<tr>") == 5
+        assert "<tr><td>image</td><td>photo</td><td></td>" in shown
+        assert "<tr><td>seed</td><td>whole number</td><td>0</td>" in shown
         assert repr(paint).startswith("paint(image, pictures, seed, prompt) -> ")
 
 

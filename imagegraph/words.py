@@ -3,24 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from imagegraph.ports import Port
+from typing import Any, NamedTuple, Protocol, Self
 
 _KINDS = {"boolean": "yes or no", "integer": "whole number", "number": "number", "string": "text"}
 
 
-def takes(port: Port) -> str:
+class Told(Protocol):
+    """What is known of a port, here or by a server's metadata; see `imagegraph.ports.Port`."""
+
+    @property
+    def schema(self) -> Mapping[str, Any]: ...  # noqa: D102
+    @property
+    def is_list(self) -> bool: ...  # noqa: D102
+    @property
+    def holds_images(self) -> bool: ...  # noqa: D102
+    @property
+    def required(self) -> bool: ...  # noqa: D102
+    @property
+    def default(self) -> Any: ...  # noqa: D102
+
+
+class Described(NamedTuple):
+    """A port as V2 metadata describe it."""
+
+    schema: Mapping[str, Any]
+    is_list: bool
+    holds_images: bool
+    required: bool
+    default: Any
+
+    @classmethod
+    def read(cls, facts: Mapping[str, Any]) -> Self:
+        """Takes the facts of an input: its shape and its parameters."""
+        holds_images = facts.get("content_type") == "image/*"
+        required, default = facts.get("required", False), facts.get("default")
+        return cls(facts.get("schema", {}), facts["shape"] != [1], holds_images, required, default)
+
+
+def takes(port: Told) -> str:
     """Returns what an input takes, such as "photo", "choice of a, b" or "whole number, 1 to 16"."""
     return _said(port, "photo")
 
 
-def gives(port: Port) -> str:
+def gives(port: Told) -> str:
     """Returns what an answer is, such as "pictures"."""
     return _said(port, "picture")
 
 
-def _said(port: Port, picture: str) -> str:
+def _said(port: Told, picture: str) -> str:
     schema = port.schema
     if "dtype" in schema:
         return (
@@ -36,7 +66,7 @@ def _said(port: Port, picture: str) -> str:
     return ", ".join([kind, *_limits(item), *count])
 
 
-def placeholder(port: Port) -> str:
+def placeholder(port: Told) -> str:
     """Returns what stands for a port's value in a line of usage, such as PHOTO."""
     if port.holds_images:
         return "PHOTO"
@@ -46,13 +76,13 @@ def placeholder(port: Port) -> str:
     return "NAME" if "enum" in schema else {"string": "TEXT", "boolean": "YES"}.get(schema["type"], "NUMBER")
 
 
-def choices(port: Port) -> list[str]:
+def choices(port: Told) -> list[str]:
     """Returns the values of which a port takes one or some, if there are only so many."""
     schema = port.schema
-    return [str(choice) for choice in (schema.get("items", {}) | schema).get("enum", ())]
+    return [str(choice) for choice in {**schema.get("items", {}), **schema}.get("enum", ())]
 
 
-def default(port: Port) -> str:
+def default(port: Told) -> str:
     """Returns what stands in for an input, "required" where nothing can, and nothing for nothing."""
     if port.required:
         return "required"
@@ -60,7 +90,7 @@ def default(port: Port) -> str:
         return ""
     if isinstance(port.default, list):
         return ", ".join(map(str, port.default))
-    return {True: "yes", False: "no"}[port.default] if port.kind is bool else str(port.default)
+    return {True: "yes", False: "no"}[port.default] if isinstance(port.default, bool) else str(port.default)
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

@@ -1,3 +1,4 @@
+import json
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from imagegraph.cli import words
+from imagegraph import words
 from imagegraph.image import Image
 from imagegraph.ports import Array, Port, Seed, Unit
 
@@ -39,10 +40,12 @@ class Point(BaseModel):
     ],
 )
 def test_what_a_port_takes_is_said_in_words(annotation: Any, said: str, placeholder: str) -> None:
-    port = Port("one", annotation, True)
-    assert words.takes(port) == said
-    assert words.placeholder(port) == placeholder
-    assert words.gives(port) == said.replace("photo", "picture")
+    here = Port("one", annotation, True)
+    metadata = {"shape": [*here.shape], "content_type": here.content_type, **here.facts}
+    for port in (here, words.Described.read(json.loads(json.dumps(metadata)))):
+        assert words.takes(port) == said
+        assert words.placeholder(port) == placeholder
+        assert words.gives(port) == said.replace("photo", "picture")
 
 
 @pytest.mark.parametrize(
@@ -50,5 +53,7 @@ def test_what_a_port_takes_is_said_in_words(annotation: Any, said: str, placehol
     [(int, None, ""), (str, "", ""), (int, 0, "0"), (list[str], ["a", "b"], "a, b"), (bool, False, "no")],
 )
 def test_what_stands_in_is_said(annotation: Any, default: Any, said: str) -> None:
-    assert words.default(Port("one", annotation, False, default)) == said
+    here = Port("one", annotation, False, default)
+    for port in (here, words.Described.read({"shape": [*here.shape], **here.facts})):
+        assert words.default(port) == said
     assert words.default(Port("one", annotation, True)) == "required"
