@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imagegraph.batch.models import Model
-from imagegraph.batch.table import Row
+from imagegraph.batch.table import Row, Wordless
 from imagegraph.errors import ImagegraphError
 from imagegraph.image import Image
 from imagegraph.spec.content_hash import content_hash
@@ -101,6 +101,8 @@ def _digests(values: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[int, int]
     sizes: list[tuple[int, int] | None] = []
 
     def item(value: Any) -> Any:
+        if isinstance(value, Wordless):
+            return str(value)
         if not isinstance(value, (Path, Image)):
             return value
         try:

@@ -39,6 +39,10 @@ class Row:
     photo: str = ""
 
 
+class Wordless(str):
+    """The name of a picture's file that says nothing to draw: no value, as its row will say."""
+
+
 def read(sources: Sequence[str], ports: Mapping[str, Port], recursive: bool = False) -> list[Row]:
     """Returns the rows that files, folders, patterns of names and tables make, in the order given.
 
@@ -72,10 +76,12 @@ def load(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values of a row with its pictures read and looked at.
 
     Raises:
-        InvalidInput: there is no such file, or no picture in it.
+        InvalidInput: there is no such file, or no picture in it, or nothing to draw in its name.
     """
 
     def item(port: str, value: Any) -> Any:
+        if isinstance(value, Wordless):
+            raise InvalidInput(port, "a file whose name says in words what to draw", str(value))
         return _picture(port, value) if isinstance(value, Path) else value
 
     return {
@@ -97,7 +103,7 @@ def with_prompts(rows: Iterable[Row], ports: Mapping[str, Port]) -> list[Row]:
 
     def prompt(row: Row) -> str:
         path = next((one for one in row.values.values() if isinstance(one, Path)), Path(row.name))
-        return " ".join(path.stem.replace("_", " ").split())
+        return " ".join(path.stem.replace("_", " ").split()) or Wordless(path.name)
 
     return [replace(row, values={"prompt": prompt(row), **row.values}) for row in rows]
 

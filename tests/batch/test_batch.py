@@ -74,6 +74,15 @@ def test_every_picture_of_a_folder_becomes_a_row(photos):
     assert "bit-equal" in said("replay", str(row / "picture-01-combined-8.png"), "--device", "cpu").out
 
 
+def test_a_name_that_says_nothing_to_draw_is_listed(photos):
+    draw(photos / "___.png", 9)
+    batch("paint", "photos", "--prompt-from-name", code=2)
+    (failure,) = lines("failures.jsonl")
+    assert (failure["row"], failure["status"]) == ("___", 400)
+    assert failure["error"] == "prompt: expected a file whose name says in words what to draw, got '___.png'"
+    assert len(lines("results.jsonl")) == 4
+
+
 def test_metrics_tell_what_each_row_has_cost_and_where(photos):
     text = batch("paint", "photos")
     assert re.search(r"model +input size +rows", text)
