@@ -8,6 +8,7 @@ from typing import Any
 import pydantic
 
 from imagegraph.cli.photos import is_there
+from imagegraph.errors import InvalidInput
 from imagegraph.ports import Port
 from imagegraph.spec import strict_yaml
 
@@ -25,9 +26,16 @@ def read(port: Port, text: str) -> Any:
     """Returns the value of a port that a file holds.
 
     Raises:
-        InvalidDocument: with file and line: not there, or not what the port takes.
+        InvalidInput: there is no such file, or no text in it.
+        InvalidDocument: with file and line: not what the port takes.
     """
-    document = strict_yaml.load(Path(text).expanduser())
+    path = Path(text).expanduser()
+    try:
+        said = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InvalidInput(port.name, "a file in YAML or JSON", f"{path} ({why})") from error
+    document = strict_yaml.compose(said, str(path))
     model: type[pydantic.RootModel[Any]] = pydantic.RootModel[port.annotation]  # type: ignore[name-defined]
     strict_yaml.checked(document.data, model, [document])
     return document.data

@@ -234,5 +234,9 @@ def test_a_file_that_is_wrong_is_named_with_its_line(text: str, said: str) -> No
 
 
 def test_a_file_that_is_not_there_is_named() -> None:
-    with pytest.raises(InvalidDocument, match=r"gone.yaml:1: cannot be read: .*No such file"):
+    expected = r"how: expected a file in YAML or JSON, got 'gone.yaml \(No such file or directory\)'"
+    with pytest.raises(InvalidInput, match=expected):
         read(Steer, "a cone", "how=gone.yaml")
+    Path("how.json").write_bytes(b"\xff")
+    with pytest.raises(InvalidInput, match=r"how: expected a file in YAML or JSON, got .how.json \("):
+        read(Steer, "a cone", "how=how.json")
