@@ -7,6 +7,7 @@ out/failures.jsonl   the rows that failed, and why
 out/metrics.jsonl    times and memory of every row that was run, as it ends
 out/metrics.parquet  the same as a table
 out/sheet-1.png      all pictures, small
+out/grid*            of a grid: its scores, and all combinations of each photo
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import fnmatch
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
@@ -109,6 +111,15 @@ class Folder:
     def remove(self, path: Path) -> None:
         """Removes a file, if it is there."""
         path.unlink(missing_ok=True)
+
+    def clear(self, pattern: str, but: Collection[str] = ()) -> None:
+        """Removes the files that fit a pattern, but for some: those that an earlier batch has left."""
+        for name in self._names():
+            if fnmatch.fnmatchcase(name, pattern) and name not in but:
+                self.remove(self.place / name)
+
+    def _names(self) -> list[str]:
+        return [path.name for path in self.place.iterdir() if path.is_file()]
 
     def done(self, name: str) -> str | None:
         """Returns the key that a row was done with; nothing where it is not there as it was written."""

@@ -7,16 +7,21 @@ import io
 import itertools
 import json
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from PIL import ImageOps
+
 from imagegraph.batch.folder import RESULTS, Folder
+from imagegraph.batch.labels import CellLabels
 from imagegraph.batch.models import LIST, read_choices
 from imagegraph.batch.plan import Task
 from imagegraph.batch.sheets import best_picture
 from imagegraph.batch.table import Row, value_of
+from imagegraph.counted import counted
 from imagegraph.errors import InvalidInput, UnknownName
 from imagegraph.image import Image
 from imagegraph.ports import Port
@@ -27,7 +32,8 @@ LONGEST_LABEL = 24  # characters of a value that stands for itself in names and 
 LINE = 38  # characters that fit below a picture
 ACROSS = 10  # pictures in a line of a sheet
 CELL = 256  # px
-TABLE, WINNERS = "grid.csv", "grid.json"
+BEST, FRAME = "#c2255c", 6  # what the best cells are framed in, and how broad (px)
+TABLE, WINNERS, _SHEET = "grid.csv", "grid.json", "grid-{}.png"
 
 
 @dataclass(frozen=True)
@@ -85,27 +91,51 @@ class Scores:
     """What the cells of a grid have reached.
 
     Attributes:
-        cells: a line for each: its values, of how many rows it is the mean, and the mean of each score.
+        cells: a line for each of which a row is done: its values, over how many photos it is compared, and
+            the mean of each score over these.
         winners: by score, the line with the highest.
         axes: the names of the values.
+        missing: what is not compared, in words.
     """
 
     cells: Sequence[Mapping[str, Any]]
     winners: Mapping[str, Mapping[str, Any]]
     axes: Sequence[str]
+    missing: Sequence[str] = ()
+
+    def won(self, cell: Mapping[str, str]) -> list[str]:
+        """Returns the scores by which a cell is the best."""
+        return [
+            name for name, best in self.winners.items() if all(best[one] == cell[one] for one in self.axes)
+        ]
 
 
-def finish(folder: Folder, tasks: Sequence[Task], axes: Sequence[Axis]) -> Scores:
-    """Writes the table of scores, which cells win, and a sheet for each photo."""
-    lines = {line["row"]: line for line in folder.lines(RESULTS)}
-    scores = _scores(tasks, axes, lines)
-    if scores.cells:
-        folder.write(TABLE, _csv(scores.cells))
-        folder.write(WINNERS, json.dumps(scores.winners, indent=2, ensure_ascii=False).encode() + b"\n")
-    for photo, some in itertools.groupby(tasks, key=lambda task: task.row.photo):
-        if sheet := _sheet(folder, photo, list(some), axes, lines):
-            folder.write(f"grid-{photo}.png", sheet)
+def finish(folder: Folder, tasks: Sequence[Task], axes: Sequence[Axis]) -> Scores | None:
+    """Writes the table of scores, which cells win, and a sheet for each photo.
+
+    What is of another grid is removed, and of any where there are no axes.
+    """
+    scores, written = _write(folder, tasks, axes) if axes else (None, [])
+    for pattern in (TABLE, WINNERS, _SHEET.format("*")):
+        folder.clear(pattern, written)
     return scores
+
+
+def _write(folder: Folder, tasks: Sequence[Task], axes: Sequence[Axis]) -> tuple[Scores, list[str]]:
+    """Writes all of it; returns the scores, and the names of the files."""
+    lines = {line["row"]: line for line in folder.lines(RESULTS)}
+    scores = _scores(tasks, [axis.name for axis in axes], lines)
+    files: dict[str, bytes] = {}
+    if scores.cells:
+        files[TABLE] = _csv(scores.cells)
+        files[WINNERS] = json.dumps(scores.winners, indent=2, ensure_ascii=False).encode() + b"\n"
+    labels = CellLabels(tasks, LINE)
+    for photo, some in itertools.groupby(tasks, key=lambda task: task.row.photo):
+        if sheet := _sheet(folder, photo, list(some), labels, scores, lines):
+            files[_SHEET.format(photo)] = sheet
+    for name, data in files.items():
+        folder.write(name, data)
+    return scores, list(files)
 
 
 def _axis(text: str, ports: Mapping[str, Port]) -> Axis:
@@ -151,28 +181,48 @@ def _part(label: str, place: int) -> str:
     return label if plain else str(place + 1)
 
 
-def _scores(tasks: Sequence[Task], axes: Sequence[Axis], lines: Mapping[str, Mapping[str, Any]]) -> Scores:
-    """Returns the means over all pictures of each row, and of these over all rows of a cell."""
-    reached: dict[tuple[str, ...], list[dict[str, float]]] = {}
+def _scores(tasks: Sequence[Task], axes: Sequence[str], lines: Mapping[str, Mapping[str, Any]]) -> Scores:
+    """Returns the means over all pictures of each row, and of these over the photos that all cells have.
+
+    So no cell is ahead since it lacks a photo that is hard. One of which no row is done is left out.
+    """
+    reached: dict[str, dict[tuple[str, ...], dict[str, float]]] = {task.row.photo: {} for task in tasks}
     for task in tasks:
         if line := lines.get(task.row.name):
-            reached.setdefault(tuple(task.row.cell.values()), []).append(_row_scores(line))
-    names = list(dict.fromkeys(name for some in reached.values() for one in some for name in one))
-    cells: list[dict[str, Any]] = []
-    for cell, some in reached.items():
-        means = {
-            name: round(statistics.fmean(values), 6)
-            for name in names
-            if (values := [one[name] for one in some if name in one])
-        }
-        cells.append(
-            {**dict(zip((axis.name for axis in axes), cell, strict=True)), "rows": len(some), **means}
-        )
+            reached[task.row.photo][tuple(task.row.cell.values())] = _row_scores(line)
+    cells = dict.fromkeys(tuple(task.row.cell.values()) for task in tasks)
+    done = [cell for cell in cells if any(cell in some for some in reached.values())]
+    whole = [some for some in reached.values() if done and len(some) == len(done)]
+    means: dict[tuple[str, ...], dict[str, float]] = {cell: {} for cell in done}
+    for name in dict.fromkeys(name for some in whole for one in some.values() for name in one):
+        having = [cell for cell in done if any(name in some[cell] for some in whole)]
+        shared = [some for some in whole if all(name in some[cell] for cell in having)]
+        for cell in having if shared else ():
+            means[cell][name] = round(statistics.fmean(some[cell][name] for some in shared), 6)
+    found: list[dict[str, Any]] = [
+        {**dict(zip(axes, cell, strict=True)), "rows": len(whole), **means[cell]} for cell in done
+    ]
     winners = {
-        name: max((cell for cell in cells if name in cell), key=lambda cell: float(cell[name]))
-        for name in names
+        name: max((cell for cell in found if name in cell), key=lambda cell: float(cell[name]))
+        for name in dict.fromkeys(name for some in means.values() for name in some)
     }
-    return Scores(cells, winners, [axis.name for axis in axes])
+    lacking = [photo for photo, some in reached.items() if len(some) < len(done)]
+    missing = _missing(lacking, len(reached), len(cells) - len(done), len(cells))
+    return Scores(found if whole else [], winners, axes, missing)
+
+
+def _missing(lacking: Sequence[str], photos: int, undone: int, cells: int) -> list[str]:
+    """Says what is not compared."""
+    found = []
+    if lacking:
+        names = ", ".join(lacking[:3]) + (", …" if len(lacking) > 3 else "")
+        found.append(
+            f"compared over {photos - len(lacking)} of {counted(photos, 'photo')}; not all combinations "
+            f"are done of {names}"
+        )
+    if undone:
+        found.append(f"{undone} of {counted(cells, 'combination')} left out: of no photo done")
+    return found
 
 
 def _row_scores(line: Mapping[str, Any]) -> dict[str, float]:
@@ -197,17 +247,18 @@ def _sheet(
     folder: Folder,
     photo: str,
     tasks: Sequence[Task],
-    axes: Sequence[Axis],
+    labels: CellLabels,
+    scores: Scores,
     lines: Mapping[str, Mapping[str, Any]],
 ) -> bytes | None:
     """Draws the best picture of every cell with its values and scores; along a line the last axis."""
-    across = min(len(axes[-1].values), ACROSS)
+    across = min(len({task.row.cell[scores.axes[-1]] for task in tasks}), ACROSS)
     rows: list[list[tuple[str, Image]]] = []
     for task in tasks:
         folder.fetch(task.row.name)
     for _, some in itertools.groupby(tasks, key=lambda task: [*task.row.cell.values()][:-1]):
         cells = [
-            (_words(task, lines[task.row.name]), picture)
+            _cell(labels.of(task), picture, scores.won(task.row.cell), _row_scores(lines[task.row.name]))
             for task in some
             if task.row.name in lines and (picture := best_picture(folder.row(task.row.name), CELL))
         ]
@@ -219,7 +270,16 @@ def _sheet(
     return buffer.getvalue()
 
 
-def _words(task: Task, line: Mapping[str, Any]) -> str:
-    values = ", ".join(f"{name} {label}" for name, label in task.row.cell.items())
-    scores = "  ".join(f"{name.rpartition('_')[2]} {value:.2f}" for name, value in _row_scores(line).items())
-    return f"{values[:LINE]}\n{scores[:LINE]}"
+def _cell(values: str, picture: Image, won: Sequence[str], scores: Mapping[str, float]) -> tuple[str, Image]:
+    """Returns words and picture of a cell; the best by some score is framed, and says by which."""
+    in_order = sorted(scores.items(), key=lambda one: one[0] not in won)
+    said = (
+        f"{name.rpartition('_')[2]} {value:.2f}{' (best)' if name in won else ''}" for name, value in in_order
+    )
+    words = f"{values}\n{textwrap.shorten(', '.join(said), LINE, placeholder='…')}"
+    if not won:
+        return words, picture
+    pixels = picture.rgb()
+    scale = (CELL - 2 * FRAME) / max(pixels.size)
+    inner = pixels.resize((max(1, round(pixels.width * scale)), max(1, round(pixels.height * scale))))
+    return words, Image(pixels=ImageOps.expand(inner, FRAME, BEST))

@@ -140,6 +140,11 @@ class RemoteFolder(Folder):
             return [str(one) for one in self._files.find(self._root)]
         return []
 
+    def _names(self) -> list[str]:
+        with self._reaching():
+            names = [path.removeprefix(f"{self._root}/") for path in self._list()]
+        return [name for name in names if "/" not in name]
+
     def _drop(self, name: str) -> None:
         with self._reaching(), contextlib.suppress(FileNotFoundError):
             self._files.rm_file(f"{self._root}/{name}")

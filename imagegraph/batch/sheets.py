@@ -12,6 +12,7 @@ import orjson
 from PIL import Image as Pillow
 
 from imagegraph.batch.folder import Folder
+from imagegraph.batch.labels import LINES, SPARE, CellLabels, middle, wrapped
 from imagegraph.batch.plan import Task
 from imagegraph.image import Image
 from imagegraph.run.save import SUMMARY
@@ -32,6 +33,8 @@ class Sheets:
         self._folder = folder
         self._tasks = tasks
         self._title = title
+        # Of a grid the first line names the photo.
+        self._labels = CellLabels(tasks, LINE) if tasks and tasks[0].row.cell else None
         self._cells: dict[str, tuple[str, Image]] = {}
         self._next = time.monotonic() + PAUSE_S
         self._lock = threading.Lock()
@@ -49,14 +52,16 @@ class Sheets:
             self._lock.release()
 
     def finish(self) -> list[Path]:
-        """Draws all of them; returns their files."""
+        """Draws all of them, and removes those of an earlier batch; returns their files."""
         with self._lock:
-            found = [self._draw(number) for number in range(-(-len(self._tasks) // ON_A_SHEET))]
-        return [path for path in found if path]
+            drawn = (self._draw(number) for number in range(-(-len(self._tasks) // ON_A_SHEET)))
+            found = [path for path in drawn if path]
+        self._folder.clear("sheet-*.png", {path.name for path in found})
+        return found
 
     def _draw(self, number: int) -> Path | None:
         tasks = self._tasks[number * ON_A_SHEET : (number + 1) * ON_A_SHEET]
-        cells = [cell for task in tasks if (cell := self._cell(task.row.name))]
+        cells = [cell for task in tasks if (cell := self._cell(task))]
         if not cells:
             return None
         title = f"{self._title}, {tasks[0].number + 1} to {tasks[-1].number + 1} of {len(self._tasks)}"
@@ -67,15 +72,19 @@ class Sheets:
         self._folder.write(name, buffer.getvalue())
         return self._folder.place / name
 
-    def _cell(self, name: str) -> tuple[str, Image] | None:
+    def _cell(self, task: Task) -> tuple[str, Image] | None:
         """Returns a row's small picture and words, if the row is done and has a picture."""
+        name = task.row.name
         if name not in self._cells:
             self._folder.fetch(name)
             small = best_picture(self._folder.row(name), CELL)
             if small is None:
                 return None
-            words = [name[start : start + LINE] for start in range(0, min(len(name), 2 * LINE), LINE)]
-            self._cells[name] = "\n".join(words), small
+            if self._labels:
+                words = f"{middle(task.row.photo, LINE)}\n{self._labels.of(task)}"
+            else:
+                words = wrapped(middle(name, LINES * (LINE - SPARE)), LINE)
+            self._cells[name] = words, small
         return self._cells[name]
 
 

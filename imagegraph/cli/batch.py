@@ -240,7 +240,7 @@ def batch(
             shown.update(runner.count)
         whole = shard is None or session.ended(folder, plan)
         groups = session.finish(folder, plan, sheets) if whole else []
-        scores = grid.finish(folder, plan.tasks, axes) if axes and whole else None
+        scores = grid.finish(folder, plan.tasks, axes) if whole else None
     if shard is None or signalled:  # what has failed in a part is listed, and no reason to try it again
         report(runner, groups, scores, out, signalled)
 

@@ -61,6 +61,8 @@ def report(
         for name, cell in scores.winners.items():
             values = ", ".join(f"{axis} {cell[axis]}" for axis in scores.axes)
             console.print(f"best by {name}: {values} ({cell[name]:.4f})", soft_wrap=True)
+        for sentence in scores.missing:
+            console.print(f"grid: {sentence}", soft_wrap=True)
     done = counted(runner.count.done, "row")
     console.print(f"{out}: {done} in this run, {len(runner.failures)} failed", soft_wrap=True)
     if signalled:

@@ -2,20 +2,28 @@
 
 import csv
 import json
+import re
 import shutil
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from imagegraph.batch import grid
+from imagegraph.batch import grid, labels, sheets
+from imagegraph.batch.models import Model
+from imagegraph.batch.plan import Task
 from imagegraph.batch.table import Row
 from imagegraph.cli.inputs import taken
+from imagegraph.component import Progress
 from imagegraph.errors import InvalidInput, UnknownName
+from imagegraph.image import Image
+from imagegraph.run.sheet import contact_sheet
 from imagegraph.spec.catalogue import ROOT, Catalogue
 from imagegraph.spec.interface import Interface
+from tests import tiny
 from tests.cli.commands import said
 
 OUT = Path("out")
@@ -98,6 +106,103 @@ def test_words_after_grid_are_its_own_until_another_option(photos):
     text = batch("paint", "--grid", "seed=10,200", "--in-flight", "2", "prompt=fixed")
     assert {line["parameters"]["prompt"] for line in lines("results.jsonl")} == {"fixed"}
     assert len(lines("results.jsonl")) == 2
+
+
+def test_cells_are_compared_over_the_photos_that_all_of_them_have(monkeypatch):
+    """The cell that fails on the hard photo wins by nothing but that."""
+    Path("rows.csv").write_text("name,prompt\neasy,easy\nhard,hard\nthird,easy\n")
+    predict = tiny.Paint.predict
+
+    def scored(
+        self: tiny.Paint, progress: Progress, seed: int = 0, prompt: str = "", **_: object
+    ) -> tiny.Painted:
+        if prompt == "hard" and seed == 1:
+            raise InvalidInput("prompt", "something easier", prompt)
+        score = {"easy": 0.8, "hard": 0.1}[prompt] + seed / 100
+        return {**predict(self, progress, seed=seed), "numbers": [score, score]}
+
+    monkeypatch.setattr(tiny.Paint, "predict", scored)
+    text = batch("paint", "rows.csv", "--grid", "seed=1,2", code=2)
+    assert "best by numbers: seed 2 (0.8200)" in text
+    assert "grid: compared over 2 of 3 photos; not all combinations are done of hard" in text
+    table = [*csv.DictReader((OUT / "grid.csv").open())]
+    assert [(row["seed"], row["rows"], row["numbers"]) for row in table] == [
+        ("1", "2", "0.81"), ("2", "2", "0.82"),
+    ]  # fmt: skip
+
+
+def test_a_combination_of_which_nothing_is_done_keeps_no_other_from_being_compared(monkeypatch, photos):
+    predict = tiny.Paint.predict
+
+    def picky(self: tiny.Paint, progress: Progress, seed: int = 0, **_: object) -> tiny.Painted:
+        if seed == 3:
+            raise InvalidInput("seed", "another", seed)
+        return predict(self, progress, seed=seed)
+
+    monkeypatch.setattr(tiny.Paint, "predict", picky)
+    text = batch("paint", "photos", "--grid", "seed=1,2,3", code=2)
+    assert "best by numbers: seed 1" in text
+    assert "grid: 1 of 3 combinations left out: of no photo done" in text
+    assert "compared over" not in text
+    assert [row["seed"] for row in csv.DictReader((OUT / "grid.csv").open())] == ["1", "2"]
+
+
+PROMPTS = [
+    f"a photo of a very small red cone that stands on a wide table {end}" for end in ("in rain", "in fog")
+]
+
+
+def test_values_that_begin_alike_can_be_told_apart_on_every_sheet(monkeypatch):
+    drawn: list[list[str]] = []
+
+    def sheet(title: str, rows: Sequence[Sequence[tuple[str, Image]]], cell: int) -> Pillow.Image:
+        drawn.append([label for row in rows for label, _ in row])
+        return contact_sheet(title, rows, cell)
+
+    for module in (grid, sheets):
+        monkeypatch.setattr(module, "contact_sheet", sheet)
+    batch("paint", "--grid", "seed=1,2", f"prompt={json.dumps(PROMPTS)}")
+    small, large = drawn
+    assert small == [f"paint\nseed {seed}, prompt #{number}" for seed in (1, 2) for number in (1, 2)]
+    assert [label.split("\n")[0] for label in large] == [
+        f"seed {seed}, prompt #{number} …{end}"
+        for seed in (1, 2)
+        for number, end in ((1, "rain"), (2, "fog"))
+    ]
+    assert [*(OUT / "rows").glob("*prompt-2")]
+
+
+def test_what_does_not_fit_lacks_its_middle():
+    values = {"prompt": PROMPTS[0][:-7], "negative_prompt": "blurry, " * 30}
+    tasks = [
+        Task(0, Row("a", {}, cell=values, photo="a"), Model("pocket"), "", None),
+        Task(1, Row("b", {}, cell={**values, "prompt": "red " * 40}, photo="a"), Model("pocket"), "", None),
+    ]
+    one, other = (labels.CellLabels(tasks, grid.LINE).of(task) for task in tasks)
+    assert one != other
+    for label in (one, other):
+        assert label.count("\n") == 1
+        assert all(len(line) <= grid.LINE for line in label.split("\n"))
+        assert re.fullmatch(r"prompt #\d .*….*, negative_prompt #1 bl.*….*,? ?", label.replace("\n", " "))
+
+
+def test_the_best_cell_is_framed(photos):
+    batch("paint", "photos/b.png", "--grid", "seed=10,200")
+    with Pillow.open(OUT / "grid-b.png") as sheet:
+        pixels = np.asarray(sheet.convert("RGB"))
+    framed = (pixels == Pillow.new("RGB", (1, 1), grid.BEST).getpixel((0, 0))).all(-1)
+    assert framed[:, : 256 + 12].sum() > 2 * 200
+    assert not framed[:, 256 + 2 * 12 :].any()
+
+
+def test_what_an_earlier_grid_has_left_goes(photos):
+    batch("paint", "photos", "--grid", "seed=" + ",".join(map(str, range(30))))
+    assert (OUT / "sheet-2.png").exists()
+    batch("paint", "photos/b.png", "--grid", "seed=1,2")
+    assert sorted(path.name for path in OUT.glob("*.png")) == ["grid-b.png", "metrics.png", "sheet-1.png"]
+    batch("paint", "photos")
+    assert sorted(path.name for path in OUT.glob("*.png")) == ["metrics.png", "sheet-1.png"]
+    assert not [*OUT.glob("grid*")]
 
 
 def test_a_grid_is_gone_on_with_and_grows(photos):

@@ -61,6 +61,10 @@ def test_what_is_at_a_url_is_what_would_be_in_a_folder(photos, bucket, tmp_path)
     batch("--grid", "seed=1,2", out="here", code=2)
     assert contents(bucket) == contents(str(tmp_path / "here"))
     assert fsspec.filesystem("s3").exists(f"{bucket}/metrics.parquet")
+    batch(out=bucket, code=2)
+    batch(out="here", code=2)
+    assert contents(bucket) == contents(str(tmp_path / "here"))
+    assert not [name for name in contents(bucket) if name.startswith("grid")]
 
 
 def test_it_is_gone_on_with_and_changes_are_noticed(photos, bucket):
