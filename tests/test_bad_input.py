@@ -269,7 +269,7 @@ TABLE: list[Row] = [
     ("a negative seed", ask(seed=-1), Refused(400, "seed: expected greater than or equal to 0, got -1")),
     ("a width of 100", ask(width=100), Refused(400, "width: expected a multiple of 64, got 100")),
     # names
-    ("an unknown port", ask(stepz=1), Refused(404, "unknown port 'stepz'. Did you mean 'steps'?")),
+    ("an unknown input", ask(stepz=1), Refused(404, "unknown input 'stepz'. Did you mean 'steps'?")),
     ("an unknown graph", command("run", "reimagin"), Refused(404, "Did you mean 'reimagine'?")),
     ("an unknown bundle", command("run", "draw", "--bundle", "sd16"), Refused(404, "unknown bundle 'sd16'")),
     (

@@ -50,5 +50,5 @@ def test_of_a_reader_the_prior_of_its_name_spares_it_with_or_without_the_others(
         assert set(names) - {"pose"} <= values.keys()
         with pytest.raises(InvalidInput, match="keypoints"):
             run(embedded, image=photo, keypoints=[])
-        with pytest.raises(UnknownName, match="unknown port 'poze'"):
+        with pytest.raises(UnknownName, match="unknown input 'poze'"):
             run(embedded, image=photo, poze=drawing)

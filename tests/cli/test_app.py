@@ -79,9 +79,7 @@ program.main()
 
 def test_a_photo_is_not_taken_for_the_name_of_a_manifests_graph():
     Path("m.yaml").write_text(run("show", "sum", "--manifest"))
-    with pytest.raises(
-        InvalidInput, match="name: expected 'sum', the graph of m.yaml, first, got 'ph"
-    ):
+    with pytest.raises(InvalidInput, match="name: expected 'sum', the graph of m.yaml, first, got 'ph"):
         run("run", "--manifest", "m.yaml", "photo.png")
     assert "number: 13" in run("run", "sum", "--manifest", "m.yaml", "number=1", "--device", "cpu")
 
