@@ -13,10 +13,13 @@ from imagegraph.batch.plan import Task
 from imagegraph.batch.table import Row
 from imagegraph.errors import InvalidInput
 from imagegraph.ports import Port
+from imagegraph.run.embedded import Embedded
 from imagegraph.run.save import SUMMARY
+from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.graph import Node
 from imagegraph.style_report.answers import NEEDED, Answer
 
-ARCHITECTURE = "architecture"
+ARCHITECTURE, GROUP = "architecture", "style_group"
 
 
 def check(graph: str, inputs: Mapping[str, Port], outputs: Mapping[str, Port]) -> None:
@@ -29,6 +32,22 @@ def check(graph: str, inputs: Mapping[str, Port], outputs: Mapping[str, Port]) -
     if ARCHITECTURE not in inputs or lacking:
         expected = f"one that takes {ARCHITECTURE} and answers {', '.join(NEEDED)}, as stylize does"
         raise InvalidInput("graph", expected, graph)
+
+
+async def check_group(root: Node, bundle: str, catalogue: Catalogue, values: Mapping[str, Any]) -> None:
+    """Asks the node that words styles for the group that is wanted, while nothing else loads.
+
+    Raises:
+        InvalidInput: there is no such group; or another value is wrong for it.
+    """
+    signatures = catalogue.signatures(root, bundle)
+    for node in root.walk():
+        inputs = signatures[node.entry].inputs
+        if GROUP in values and GROUP in inputs:
+            asked = {"prompt": "a photo", **values}
+            alone = Node(name=node.name, entry=node.entry)
+            with Embedded(alone, bundle, catalogue, "cpu") as embedded:
+                await embedded.run({name: value for name, value in asked.items() if name in inputs})
 
 
 def architectures(port: Port, asked: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image as Pillow
 from pyarrow import parquet
 
+from imagegraph.batch.engines import EmbeddedPlatform
 from imagegraph.errors import ImagegraphError, InvalidDocument, InvalidInput
 from imagegraph.style_report.answers import Answer
 from imagegraph.style_report.figures import figures
@@ -224,6 +225,20 @@ def test_a_style_file_that_is_wrong_is_named_with_its_line(tmp_path, monkeypatch
     Pillow.new("RGB", (64, 64)).save("a.png")
     with pytest.raises(InvalidDocument, match=r"mine.yaml:5: moods.size: unknown key"):
         report("a.png", "--own-styles", "mine.yaml", "--style-group", "moods")
+
+
+def test_a_group_that_is_not_there_is_refused_before_anything_loads(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Pillow.new("RGB", (64, 64)).save("a.png")
+    monkeypatch.setattr(EmbeddedPlatform, "open", lambda *_: pytest.fail("models load"))
+    with pytest.raises(InvalidInput, match=r"style_group: expected one of artists, .*mask, got 'nope'"):
+        report("a.png", "--style-group", "nope")
+    Path("mine.yaml").write_text(
+        "moods:\n  prompt: '{caption}, {style}'\n  question: 'is it {style}?'\n  styles: [calm]\n"
+    )
+    with pytest.raises(InvalidInput, match=r"style_group: expected one of artists, .*moods, got 'mods'"):
+        report("a.png", "--own-styles", "mine.yaml", "--style-group", "mods")
+    assert not Path("report").exists()
 
 
 def test_where_the_disk_is_full_it_can_be_gone_on_with(photos, monkeypatch):
