@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,10 @@ class Halve(Component):
 
 
 @pytest.fixture
-def own(tmp_path) -> str:
-    """A catalogue of somebody's own, beside the project's."""
+def own(tmp_path, monkeypatch) -> str:
+    """A catalogue of somebody's own, beside the project's; its module is none of another test's."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "own_numbers", raising=False)
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "own_numbers.py").write_text(HALVE)

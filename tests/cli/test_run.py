@@ -132,7 +132,7 @@ def test_run_says_in_a_sentence_what_lacks_of_weights(tmp_path):
     text = tiny.CATALOGUE.replace(f"path: {tiny.ROOT}/tests", f"path: {folder}")
     tiny.catalogue(tmp_path, text)
     with pytest.raises(
-        MissingWeights, match=r"^node 'paint': weights of .* are incomplete in .*; bring that folder back"
+        MissingWeights, match=r"^node 'paint': role 'colours': weights of .* are incomplete in .*; bring that folder back"
     ):
         run("run", "paint", "--device", "cpu")
 
