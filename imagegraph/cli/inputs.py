@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -151,8 +153,7 @@ class Reader:
         """
         port = self.ports[name]
         if port.is_list:
-            # A comma may be part of a file's name.
-            items = [item for text in texts for item in ([text] if is_there(Path(text)) else text.split(","))]
+            items = [item for text in texts for item in _items(text)]
         elif len(texts) > 1:
             raise InvalidInput(name, "one value", f"a second one, {texts[1]!r}")
         else:
@@ -191,3 +192,16 @@ class Reader:
             got = f"no file of the name {' '.join(said)!r}" if said else "nothing"
             expected = "a photo: a file, a folder, a pattern of names, or - for what is piped in"
             raise InvalidInput(name, expected, got)
+
+
+def _items(text: str) -> list[str]:
+    """Returns what a list is said to have: a JSON list's items, or what is between commas.
+
+    But a comma may be part of a file's name.
+    """
+    if is_there(Path(text)):
+        return [text]
+    if text.startswith("["):
+        with contextlib.suppress(ValueError):
+            return [one if isinstance(one, str) else json.dumps(one) for one in json.loads(text)]
+    return text.split(",")

@@ -117,7 +117,7 @@ def _print_all(run: Done) -> None:
     """Prints what one run has answered: values, scores, files, times."""
     facts = run.facts
     for name, value in facts["answer"].items():
-        if name != ORDER and (text := _short(value)):
+        if name != ORDER and (text := _begin(value)):
             console.print(f"{name}: {text}", soft_wrap=True)
     scored = [one for one in facts["pictures"] if _scores(one)]
     if scored:
@@ -173,10 +173,18 @@ def _scores(picture: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in picture.items() if isinstance(value, float)}
 
 
+def _begin(value: Any) -> str:
+    """Returns a value in words, and of a long list of texts how it begins."""
+    if isinstance(value, list) and len(value) > LONGEST_LIST and isinstance(value[0], str):
+        return f"{_short(value[:LONGEST_LIST])}, … ({len(value)} in all)"
+    return _short(value)
+
+
 def _short(value: Any) -> str:
     """Returns a value or a short list of values in words; nothing of what is longer."""
     if isinstance(value, list) and len(value) <= LONGEST_LIST:
-        return ", ".join(filter(None, map(_short, value))) if all(map(_short, value)) else ""
+        apart = "; " if any(isinstance(one, list) for one in value) else ", "
+        return apart.join(map(_short, value)) if all(map(_short, value)) else ""
     if isinstance(value, float):
         return FIGURE.format(value)
     return str(value) if isinstance(value, (str, int)) else ""

@@ -210,6 +210,18 @@ def test_values_are_checked_before_anything_is_done() -> None:
         read(Draw, "gone.png", **wrong)
 
 
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("a cone,a cube", ["a cone", "a cube"]),
+        ('["a cone, red", "a cube"]', ["a cone, red", "a cube"]),
+        ("[a cone", ["[a cone"]),
+    ],
+)
+def test_a_list_is_said_by_commas_or_as_json(text: str, items: list[str]) -> None:
+    assert read(Sort, "a.png", f"texts={text}").values["texts"] == items
+
+
 def test_what_takes_json_takes_a_file_of_it_too() -> None:
     Path("how.yaml").write_text("# mine\ndepth:\n  strength: 0.5\n")
     Path("how.json").write_text('{"depth": {"strength": 0.5}}')

@@ -49,7 +49,7 @@ def test_run_writes_all_that_a_graph_answers():
 
 
 def test_numbers_are_rounded_in_what_people_read(capsys):
-    assert "points: 0.00, 1.00, 1.00, 0.00\n" in run("run", "film", "photo.png", "--device", "cpu")
+    assert "points: 0.00, 1.00; 1.00, 0.00\n" in run("run", "film", "photo.png", "--device", "cpu")
     facts = {"answer": {"parts": [0.47623391101651974, 2]}, "pictures": []}
     done = Done("photo.png", [Path("out/photo-1/results.json")], facts, 1.5, 0.5)
     Words(several=True).end([done])
@@ -132,7 +132,8 @@ def test_run_says_in_a_sentence_what_lacks_of_weights(tmp_path):
     text = tiny.CATALOGUE.replace(f"path: {tiny.ROOT}/tests", f"path: {folder}")
     tiny.catalogue(tmp_path, text)
     with pytest.raises(
-        MissingWeights, match=r"^node 'paint': role 'colours': weights of .* are incomplete in .*; bring that folder back"
+        MissingWeights,
+        match=r"^node 'paint': role 'colours': weights of .* are incomplete in .*; bring that folder back",
     ):
         run("run", "paint", "--device", "cpu")
 
