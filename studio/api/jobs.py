@@ -122,9 +122,9 @@ def begin(
     # Not where the key was known: then its job was begun before.
     if job := begun.get(answer["id"]):
         studio.runner.begin(job, values)
-    elif has_place:
-        studio.runner.give_back()
     else:
+        if has_place:
+            studio.runner.give_back()
         studio.bell.ring(PLACES)
     return answer
 

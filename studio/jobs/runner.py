@@ -54,6 +54,7 @@ class Runner:
         self._usage = usage
         self._metrics = metrics
         self._places = threading.BoundedSemaphore(settings.jobs_at_once)
+        self._may_wait = False  # whether a job may have come for which there was no place
         self._ended_at = float("-inf")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runs: dict[str, asyncio.Task[None]] = {}
@@ -103,9 +104,10 @@ class Runner:
         return self._loop is not None and self._places.acquire(blocking=False)
 
     def give_back(self) -> None:
-        """Gives a place back that was reserved in vain."""
+        """Gives a place back; who may wait for it is looked for."""
         self._places.release()
-        self._bell.ring(PLACES)
+        if self._may_wait:
+            self._bell.ring(PLACES)
 
     def begin(self, job: Job, values: Mapping[str, Any]) -> None:
         """Runs a job that this server has the lease of, in the place that was reserved; from any thread.
@@ -130,7 +132,9 @@ class Runner:
     async def _take_one(self) -> bool:
         """Takes a job from the queue and begins it; returns whether there was one, and a place for it."""
         if not self.reserve():
+            self._may_wait = True
             return False
+        self._may_wait = False
         job = None
         try:
             job = await asyncio.to_thread(self._claim)

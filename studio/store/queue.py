@@ -176,7 +176,8 @@ def end(session: Session, job: Job, state: str, facts: dict[str, Any] | None = N
     job.server = job.leased_until = None
     job.error = (facts or {}).get("error")
     append(session, job, [(state, facts or {})])
-    session.execute(delete(JobEvent).where(JobEvent.job == job.id, JobEvent.kind.in_(PASSING)))
+    passed = delete(JobEvent).where(JobEvent.job == job.id, JobEvent.kind.in_(PASSING))
+    session.execute(passed, execution_options={"synchronize_session": False})  # nobody holds their rows
 
 
 def events(session: Session, id: str, after: int) -> list[JobEvent]:

@@ -1,6 +1,7 @@
 """Platform plain on a real Kubernetes: our engine in front of pods, weights pulled onto a volume."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from imagegraph.spec.catalogue import ROOT
 from tests.cluster.kubernetes import Namespace, eventually
 from tests.cluster.load import Load
 from tests.cluster.releases import SCENE, SMALL, answered, ask, embedded, install
+from tests.cluster.toolchain import tools
+
+SCENARIOS = ROOT / "load-tests" / "release" / "scenarios"
 
 
 class TestReimagine:
@@ -131,6 +136,43 @@ class TestEdges:
             took_s = time.monotonic() - start
         figure(f"{load}; the pod was ready again after {took_s:.0f} s")
         assert load.lost <= 4, load.outcomes  # one of each of the four threads
+
+    def test_the_load_test_of_the_chart_reaches_all_it_asks_and_keeps_its_thresholds(
+        self, release: Namespace
+    ) -> None:
+        install(release, "edges", graph="edges", loadTest={"enabled": True, "resources": SMALL})
+        [job] = release.get("jobs")["items"]
+        name = f"job/{job['metadata']['name']}"
+        eventually("its end", lambda: release.get(name)["status"].get("completionTime"), 180)
+        log = release.kubectl("logs", name)
+        assert release.get(name)["status"].get("succeeded") == 1, log
+        for way in ("binary", "json", "grpc", "stream"):
+            assert way in log
+        for page in ("engine", "default-edges"):
+            assert page in log
+
+    def test_a_load_test_from_outside_kills_a_pod_by_its_labels_and_loses_nothing(
+        self, release: Namespace, tmp_path: Path
+    ) -> None:
+        install(release, "edges", graph="edges", node={"resources": SMALL, "replicas": 2})
+        before = {pod["metadata"]["name"] for pod in self._ready(release)}
+        scenario = tmp_path / "kill.yaml"
+        shorter = yaml.safe_load((SCENARIOS / "kill.yaml").read_text())
+        shorter |= {"phases": [{"rate": 10, "seconds": 20}], "kill": {"at_seconds": 5}}
+        scenario.write_text(yaml.safe_dump(shorter))
+        config = tmp_path / "config"
+        config.write_bytes(release.cluster.kubeconfig.read_bytes())
+        kubectl = {"KUBECONFIG": str(config), "PATH": f"{tools() / 'bin'}:{os.environ['PATH']}"}
+        here = ["kubectl", "config", "set-context", "--current", f"--namespace={release.name}"]
+        subprocess.run(here, env=kubectl, check=True, capture_output=True)
+        with release.address("edges-engine", 8080) as address:
+            done = subprocess.run(
+                [sys.executable, "load-tests/load.py", "run", str(scenario), f"--host=http://{address}",
+                 "--kill-selector=imagegraph/node=edges", f"--out={tmp_path / 'out'}"],
+                cwd=ROOT, env={**os.environ, **kubectl}, capture_output=True, text=True, timeout=180,
+            )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(before - {pod["metadata"]["name"] for pod in release.pods("imagegraph/node=edges")}) == 1
 
     def _busiest(self, release: Namespace) -> str:
         """Returns the pod that answers most requests."""
