@@ -30,11 +30,15 @@ class Limits:
         iou: least IoU that the model foresees for itself, 0..1.
         stability: see `stability`, 0..1.
         overlap: most IoU of its box with that of a better mask, 0..1.
+        shared: most IoU with a better mask itself, 0..1.
+        part: see `without_specks`, 0..1.
     """
 
     iou: float
     stability: float
     overlap: float
+    shared: float = 1.0
+    part: float = 0.0
 
 
 def boxes_around(masks: Tensor) -> Tensor:
@@ -93,6 +97,34 @@ def distinct(boxes: Tensor, scores: Tensor, most_overlap: float) -> Tensor:
     return nms(boxes.float().cpu(), scores.float().cpu(), most_overlap)
 
 
+def unlike(masks: Tensor, most_shared: float) -> list[int]:
+    """Returns the indices of masks [N, H, W], best first, whose IoU with a better one is not more."""
+    areas = masks.sum((-2, -1))
+    kept: list[int] = []
+    for index, mask in enumerate(masks):
+        both = (masks[kept] & mask).sum((-2, -1))
+        if (both <= most_shared * (areas[kept] + areas[index] - both)).all():
+            kept.append(index)
+    return kept
+
+
+def without_specks(logits: Tensor, least_part: float) -> Tensor:
+    """Returns logits [N, H, W] whose masks have no part that is less than `least_part` of all of it.
+
+    A speck far from the object would stretch its box. What was one becomes surely none of it.
+    """
+    import cv2
+    import torch
+
+    cleaned = logits.clone()
+    for one in cleaned:
+        _, labels, facts, _ = cv2.connectedComponentsWithStats((one > 0).cpu().numpy().astype(np.uint8))
+        areas = facts[:, cv2.CC_STAT_AREA]
+        specks = np.flatnonzero(areas < least_part * areas[1:].sum())
+        one[torch.from_numpy(np.isin(labels, specks[specks > 0])).to(one.device)] = logits.min()
+    return cleaned
+
+
 def everything(decode: Decode, points: Tensor, limits: Limits) -> tuple[Tensor, Tensor]:
     """Returns the masks of a picture that many points find: logits [N, h, w] and scores [N], best first.
 
@@ -109,8 +141,9 @@ def everything(decode: Decode, points: Tensor, limits: Limits) -> tuple[Tensor, 
         good = (foreseen >= limits.iou) & (stability(drawn) >= limits.stability)
         logits.append(drawn[good])
         scores.append(foreseen[good])
-    found, found_scores = torch.cat(logits), torch.cat(scores)
+    found, found_scores = without_specks(torch.cat(logits), limits.part), torch.cat(scores)
     kept = distinct(boxes_around(found > 0), found_scores, limits.overlap).to(found.device)
+    kept = kept[unlike(found[kept] > 0, limits.shared)]
     return found[kept], found_scores[kept]
 
 

@@ -108,6 +108,10 @@ class Segment(Component):
         most_overlap: Annotated[
             Unit, Field(description="Without prompts: most IoU of the boxes of two masks")
         ] = 0.7,
+        most_shared: Annotated[Unit, Field(description="Without prompts: most IoU of two masks")] = 0.9,
+        least_part: Annotated[
+            Unit, Field(description="Without prompts: least share of a mask that a part of it apart has")
+        ] = 0.02,
     ) -> Segments:
         """Answers masks in the order of the prompts; without prompts, the surest first.
 
@@ -123,7 +127,7 @@ class Segment(Component):
             embedding = self._embedding(picture_embedding)
             bounds = None
             if prompts is None:
-                limits = Limits(least_iou, least_stability, most_overlap)
+                limits = Limits(least_iou, least_stability, most_overlap, most_shared, least_part)
                 logits, scores = self._everything(progress, embedding, grid_side, limits, image.size)
             else:
                 logits, scores = self._asked(progress, embedding, prompts, image.size)
@@ -224,7 +228,7 @@ class Segment(Component):
             polygons.append(outline(mask.cpu().numpy(), tolerance))
         return {
             "masks": masks,
-            "iou_scores": scores.cpu().numpy().astype(np.float32),
+            "iou_scores": scores.clamp(0, 1).cpu().numpy().astype(np.float32),
             "boxes": np.array(boxes, np.float32).reshape(-1, 4),
             "areas": np.array(areas, np.int64),
             "polygons": {"masks": polygons},

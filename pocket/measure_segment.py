@@ -16,7 +16,7 @@ from pocket.training import DEVICE, WEIGHTS, write_quality_section
 from pocket.world import SIZE
 
 # What is kept of a picture that is cut up without a prompt, as in the catalogue.
-GRID, LIMITS = 12, Limits(iou=0.4, stability=0.7, overlap=0.8)
+GRID, LIMITS = 12, Limits(iou=0.4, stability=0.7, overlap=1.0, shared=0.8, part=0.02)
 LEAST_IOU = 0.75  # with which an object counts as found
 SCENES, CUT_UP = 300, 100  # for prompts, and of these without
 

@@ -73,3 +73,21 @@ def test_of_a_grid_of_points_only_good_and_distinct_masks_are_kept():
     assert scores[0] == 0.9 - points[:, 0].min() / 10
     logits, _ = everything(decode, points, Limits(iou=0.95, stability=0.9, overlap=0.7))
     assert logits.shape == (0, 8, 8)
+
+
+def test_what_is_cut_out_twice_is_kept_once_and_specks_do_not_make_another_of_it():
+    logits = torch.full((4, 40, 40), -9.0)
+    logits[:, 2:20, 2:20] = 9
+    logits[1, 35, 35] = 9  # a speck
+    logits[2, 2:12] = -9  # its half
+    logits[3] = -9  # nothing
+
+    def decode(points):
+        return logits[None], torch.tensor([[0.9, 0.8, 0.7, 0.6]])
+
+    limits = Limits(iou=0.5, stability=0.0, overlap=1.0, shared=0.8, part=0.02)
+    kept, scores = everything(decode, torch.zeros(1, 2), limits)
+    torch.testing.assert_close(scores, torch.tensor([0.9, 0.7, 0.6]))
+    assert boxes_around(kept > 0).tolist() == [[2, 2, 20, 20], [2, 12, 20, 20], [0, 0, 0, 0]]
+    apart = limits.__class__(0.5, 0.0, 0.7)
+    assert len(everything(decode, torch.zeros(1, 2), apart)[1]) == 4, "a speck stretches the box"
