@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,13 @@ class Named(TypedDict):
     """concepts: the likeliest text, of the picture and then of each of its parts.
 
     confidence_scores: [1 + parts, texts], how likely each text is for each of them; a row sums to 1.
+    part_concepts, part_confidences: where there are parts, the likeliest text of each and how likely it is.
     """
 
     concepts: list[str]
     confidence_scores: Annotated[Numbers, Array("float32", (-1, -1))]
+    part_concepts: NotRequired[list[str]]
+    part_confidences: NotRequired[list[float]]
 
 
 class Concepts(Component):
@@ -98,10 +101,12 @@ class Concepts(Component):
             seen = self._clip.embed_pictures([parts[row] for row in rows])
             logits = np.float32(self._clip.scale) * (seen @ named.T)
             scores[rows] = _softmax(logits)
-        return {
-            "concepts": [texts[best] for best in scores.argmax(axis=1)],
-            "confidence_scores": scores,
-        }
+        concepts = [texts[best] for best in scores.argmax(axis=1)]
+        answer: Named = {"concepts": concepts, "confidence_scores": scores}
+        if len(parts) > 1:
+            answer["part_concepts"] = concepts[1:]
+            answer["part_confidences"] = scores[1:].max(axis=1).tolist()
+        return answer
 
     def _parts(self, image: Image, masks: Sequence[Image] | None, boxes: Any) -> Iterator[Any]:
         """Yields the picture, then its parts as Pillow pictures; None for an empty one."""

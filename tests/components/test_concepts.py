@@ -59,8 +59,10 @@ def test_a_row_for_the_picture_and_for_each_part_sums_to_one(concepts):
     np.testing.assert_allclose(answer["confidence_scores"].sum(axis=1), 1, rtol=1e-5)
     best = [TEXTS[index] for index in answer["confidence_scores"].argmax(axis=1)]
     assert answer["concepts"] == best
+    assert answer["part_concepts"] == best[1:]
+    assert answer["part_confidences"] == pytest.approx(answer["confidence_scores"][1:].max(axis=1))
     assert len(ask(concepts, image=image, texts=TEXTS, boxes=scene.boxes)["concepts"]) == 4
-    assert len(ask(concepts, image=image, texts=TEXTS)["concepts"]) == 1
+    assert ask(concepts, image=image, texts=TEXTS).keys() == {"concepts", "confidence_scores"}
 
 
 def test_scores_are_those_of_clip_itself(concepts):
