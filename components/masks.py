@@ -119,9 +119,10 @@ def without_specks(logits: Tensor, least_part: float) -> Tensor:
     cleaned = logits.clone()
     for one in cleaned:
         _, labels, facts, _ = cv2.connectedComponentsWithStats((one > 0).cpu().numpy().astype(np.uint8))
-        areas = facts[:, cv2.CC_STAT_AREA]
-        specks = np.flatnonzero(areas < least_part * areas[1:].sum())
-        one[torch.from_numpy(np.isin(labels, specks[specks > 0])).to(one.device)] = logits.min()
+        areas = facts[1:, cv2.CC_STAT_AREA]
+        specks = 1 + np.flatnonzero(areas < least_part * areas.sum())
+        if len(specks):
+            one[torch.from_numpy(np.isin(labels, specks)).to(one.device)] = one.min()
     return cleaned
 
 
