@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -106,13 +107,13 @@ class Entry(Strict):
 
     def _check_settings(self, kind: type[Component], settings: Mapping[str, Any], at: list[str]) -> None:
         """Refuses settings that the class does not take, and the lack of one that it needs."""
-        parameters = inspect.signature(kind).parameters.values()
-        named = {one.name: one for one in parameters if one.kind is not inspect.Parameter.VAR_KEYWORD}
+        parameters = _parameters(kind)
+        named = [name for name, one in parameters.items() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         if len(named) == len(parameters):
             for name in settings.keys() - named:
                 raise Misplaced([*at, name], str(UnknownName("setting", name, named)))
-        for name, one in named.items():
-            if one.default is inspect.Parameter.empty and name not in (*settings, "uses"):
+        for name in named:
+            if parameters[name].default is inspect.Parameter.empty and name not in (*settings, "uses"):
                 raise Misplaced(at, f"expected '{name}', which {kind.__name__} needs")
 
     @cached_property
@@ -193,6 +194,11 @@ class Entry(Strict):
             "uses": uses,
         }
         return version(kind, facts)
+
+
+@functools.cache
+def _parameters(kind: type[Component]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(kind).parameters
 
 
 def imported(component: str) -> type[Component]:
