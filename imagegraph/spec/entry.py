@@ -105,7 +105,7 @@ class Entry(Strict):
                     raise Misplaced(["smoke", port], str(UnknownName("port", port, inputs)))
         return self
 
-    def _check_settings(self, kind: type[Component], settings: Mapping[str, Any], at: list[str]) -> None:
+    def _check_settings(self, kind: Any, settings: Mapping[str, Any], at: list[str]) -> None:
         """Refuses settings that the class does not take, and the lack of one that it needs."""
         parameters = _parameters(kind)
         named = [name for name, one in parameters.items() if one.kind is not inspect.Parameter.VAR_KEYWORD]

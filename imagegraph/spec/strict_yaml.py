@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pydantic
 import yaml
+from yaml.constructor import SafeConstructor
 
 from imagegraph.errors import InvalidDocument, shorten
 
@@ -75,7 +76,7 @@ def compose(text: str, source: str) -> Document:
         if root is None:
             raise InvalidDocument(f"{source}:1: the document is empty")
         _check_keys(root, source, (), set())
-        return Document(source, root, yaml.safe_load(text))
+        return Document(source, root, SafeConstructor().construct_document(root))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InvalidDocument(f"{source}:{line}: not YAML: {error.problem}") from error
