@@ -46,7 +46,8 @@ def test_the_environment_adds_to_what_is_served_too(start, tmp_path) -> None:
     (tmp_path / "own.yaml").write_text(OWN.replace("shout:Shout", "tests.tiny:Double"))
     paths = [tmp_path / "own.yaml"]
     (tmp_path / "tiny.yaml").write_text(
-        "base: none\nentries: {add: {component: tests.tiny:Add, summary: Adds, bundles: {pocket: {}}}}\n"
+        "base: none\nentries:\n  add:\n    component: tests.tiny:Add\n    summary: Adds\n"
+        "    bundles: {pocket: {settings: {addend: 1}}}\n"
     )
     listed = ":".join(map(str, [tmp_path / "tiny.yaml", *paths]))
     server = start("--component", "sum-of-own", IMAGEGRAPH_CATALOGUE=listed, PYTHONPATH=str(ROOT))

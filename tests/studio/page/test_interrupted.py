@@ -39,7 +39,7 @@ class Turn(Component):
 """
 ENTRY = """
 entries:
-  turn-it: {component: turning:Turn, summary: Turns a picture, bundles: {pocket: {}}}
+  turn-it: {component: MODULE:Turn, summary: Turns a picture, bundles: {pocket: {}}}
 graphs:
   turn-around: {summary: Turns pictures around, root: {name: turn-it}}
   paint-slowly: {summary: Paints as slowly as it is told, root: {name: painter}}
@@ -51,8 +51,9 @@ ENDLESS = {"step_s": "0.1", "steps": "1000"}  # until it is cancelled
 def known(folder: Path) -> Settings:
     mine = folder / "mine"
     mine.mkdir()
-    (mine / "turning.py").write_text(COMPONENT)
-    (mine / "mine.yaml").write_text(ENTRY)
+    module = f"turning_{folder.name}"  # another test of this process has one, too
+    (mine / f"{module}.py").write_text(COMPONENT)
+    (mine / "mine.yaml").write_text(ENTRY.replace("MODULE", module))
     found = settings(folder)
     return found.model_copy(update={"catalogue": (*found.catalogue, mine / "mine.yaml")})
 

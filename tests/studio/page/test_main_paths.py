@@ -99,7 +99,7 @@ def test_all_of_create_works_by_keys(drawn: Studio, open_tab: Open) -> None:
     expect(page.get_by_role("group", name="Rating: 4 of 5")).to_be_visible()
     page.keyboard.press("Enter")
     full = page.get_by_role("dialog", name="Full view")
-    expect(full.get_by_text("a red cone")).to_be_visible()
+    expect(full.get_by_text("a red cone", exact=True)).to_be_visible()
     expect(full.get_by_label("Star", exact=True)).to_have_attribute("aria-pressed", "true")
     page.keyboard.press("Escape")
     expect(full).to_have_count(0)
