@@ -137,7 +137,7 @@ class TestEdges:
         figure(f"{load}; the pod was ready again after {took_s:.0f} s")
         assert load.lost <= 4, load.outcomes  # one of each of the four threads
 
-    def test_the_load_test_of_the_chart_reaches_all_it_asks_and_keeps_its_thresholds(
+    def test_the_load_test_of_the_chart_asks_by_all_ways_and_keeps_its_thresholds(
         self, release: Namespace
     ) -> None:
         install(release, "edges", graph="edges", loadTest={"enabled": True, "resources": SMALL})
@@ -148,8 +148,6 @@ class TestEdges:
         assert release.get(name)["status"].get("succeeded") == 1, log
         for way in ("binary", "json", "grpc", "stream"):
             assert way in log
-        for page in ("engine", "default-edges"):
-            assert page in log
 
     def test_a_load_test_from_outside_kills_a_pod_by_its_labels_and_loses_nothing(
         self, release: Namespace, tmp_path: Path

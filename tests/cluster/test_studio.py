@@ -114,8 +114,11 @@ class TestStudio:
             studio.get(script[1]).headers["Content-Type"].startswith(("text/javascript", "application/java"))
         )
         assert httpx.get(studio.base_url.join("/api/graphs")).status_code == 401
-        [graph] = studio.get("/api/graphs").json()
-        assert (graph["name"], graph["ready"]) == (GRAPH, True)
+        # It looks every few seconds whether a graph is ready.
+        [graph] = eventually(
+            "a ready graph", lambda: [one for one in studio.get("/api/graphs").json() if one["ready"]]
+        )
+        assert graph["name"] == GRAPH
         inputs = {"image": {"picture": scene(studio)}}
         job = studio.post(f"/api/graphs/{GRAPH}/jobs", params={"wait": 50}, json={"inputs": inputs}).json()
         assert job["state"] == "done", job
