@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -65,15 +66,25 @@ def report(
             console.print(f"grid: {sentence}", soft_wrap=True)
     done = counted(runner.count.done, "row")
     console.print(f"{out}: {done} in this run, {len(runner.failures)} failed", soft_wrap=True)
+    end(runner, out, signalled, "rows")
+
+
+def end(runner: Runner, out: str | Path, signalled: int, rows: str) -> None:
+    """Ends the command where not all went well.
+
+    Args:
+        out: where failures are listed.
+        signalled: the signal that stopped it, or 0.
+        rows: what its user calls them.
+    """
     if signalled:
         command = shlex.join(["imagegraph", *sys.argv[1:]])
-        typer.echo(f"stopped before all rows were done; go on with: {command}", err=True)
+        typer.echo(f"stopped before all {rows} were done; go on with: {command}", err=True)
         raise typer.Exit(128 + signalled)
     if failures := runner.failures.values():
         typer.echo(
             f"error: {len(failures)} of {counted(len(runner.work.plan.tasks), 'row')} failed, listed in "
-            f"{out}/{FAILURES}"
-            "; --retry-failed tries them again",
+            f"{out}/{FAILURES}; --retry-failed tries them again",
             err=True,
         )
         raise typer.Exit(1 if any(not 400 <= one["status"] < 499 for one in failures) else 2)

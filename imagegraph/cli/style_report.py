@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,14 +11,14 @@ import typer
 
 from imagegraph.batch import session, table
 from imagegraph.batch.engines import EmbeddedPlatform
-from imagegraph.batch.folder import FAILURES, Folder
+from imagegraph.batch.folder import Folder
 from imagegraph.batch.machine import Memory
 from imagegraph.batch.models import Choices
 from imagegraph.batch.plan import Plan
 from imagegraph.batch.runner import Runner, Work
 from imagegraph.batch.session import Found
 from imagegraph.batch.show import show
-from imagegraph.cli.batch_run import already, run_until_stopped
+from imagegraph.cli.batch_run import already, end, run_until_stopped
 from imagegraph.cli.batch_words import sort_words
 from imagegraph.cli.command import RunCommand, given
 from imagegraph.cli.inputs import Reader
@@ -114,7 +112,7 @@ def style_report(
         answers = trial.answers(folder, plan.tasks)
         if answers:
             _write(folder, answers, facts, _by_photo(plan, runner.failures))
-    _end(runner, out, signalled)
+    end(runner, out, signalled, "photos")
 
 
 def _by_photo(plan: Plan, failures: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
@@ -142,18 +140,3 @@ def _sentence(verdict: Verdict, photos: int) -> str:
     difference = f"{verdict.difference:.3f} above {words(verdict.next)}"
     interval = f"{signed(verdict.low)} to {signed(verdict.high)}"
     return f"{words(verdict.best)}, {difference} ({interval}), {'real' if verdict.real else doubt}"
-
-
-def _end(runner: Runner, out: Path, signalled: int) -> None:
-    """Ends the command where not all went well."""
-    if signalled:
-        command = shlex.join(["imagegraph", *sys.argv[1:]])
-        typer.echo(f"stopped before all photos were done; go on with: {command}", err=True)
-        raise typer.Exit(128 + signalled)
-    if failures := runner.failures.values():
-        typer.echo(
-            f"error: {len(failures)} of {counted(len(runner.work.plan.tasks), 'row')} failed, listed in "
-            f"{out / FAILURES}; --retry-failed tries them again",
-            err=True,
-        )
-        raise typer.Exit(1 if any(not 400 <= one["status"] < 499 for one in failures) else 2)

@@ -24,7 +24,7 @@ from imagegraph.observe.tracing import TracedCall
 from imagegraph.serve.kept_values import References
 from imagegraph.serve.service import Service, Side
 from imagegraph.signature import Signature
-from imagegraph.spec.catalogue import Catalogue
+from imagegraph.spec.catalogue import ALIKE, Catalogue
 from imagegraph.spec.graph import Node, NodeType
 from imagegraph.spec.interface import Interface
 from imagegraph.spec.seldon import Predictor, SeldonDeployment
@@ -33,7 +33,7 @@ log = logging.getLogger("imagegraph.serve.build")
 
 REFERENCES_BYTES = 64 * 2**20
 REFERENCES_S = 600.0
-MAX_NAME, CLOSE = 40, 0.75  # characters of a name that may be misspelt, and how alike it then is
+MAX_NAME = 40  # characters of a name that may be misspelt
 
 
 class RemoteCall(Call, Protocol):
@@ -154,7 +154,7 @@ class Assembly:
         def misspelt(name: str, given: Collection[str]) -> bool:
             if len(name) > MAX_NAME:
                 return False
-            close = difflib.get_close_matches(name, signature.inputs, n=1, cutoff=CLOSE)
+            close = difflib.get_close_matches(name, signature.inputs, n=1, cutoff=ALIKE)
             return bool(close) and close[0] not in given and name not in known()
 
         return misspelt

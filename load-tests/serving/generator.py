@@ -82,12 +82,11 @@ def measure(load: Load) -> Outcome:
         except FileNotFoundError as error:
             raise RuntimeError("no h2load on the path; Debian has it in nghttp2-client") from error
         rows = [line.split("\t") for line in log.read_text().splitlines()]
-    length = load.grpc_answer
+    status, length = "200", load.grpc_answer
     # h2load knows no status of answers whose first line has no words behind it, as TorchServe's.
-    if length is None and rows and all(status == "0" for _, status, _ in rows):
-        length = len(ask(load))
-    good = "200" if load.grpc_answer is not None or length is None else "0"
-    answers = [(int(since), int(took)) for since, status, took in rows if status == good]
+    if length is None and rows and all(one == "0" for _, one, _ in rows):
+        status, length = "0", len(ask(load))
+    answers = [(int(since), int(took)) for since, one, took in rows if one == status]
     failed = load.requests - len(answers)
     if length is not None:
         (sent,) = re.findall(r"(?m)\(([0-9]+)\) data$", report)
