@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 import pydantic
 from pydantic import Field
 
-from imagegraph.component import Component, Weights
+from imagegraph.component import Component
 from imagegraph.errors import InvalidInput
 from imagegraph.ports import Prompt, Unit
 
@@ -64,19 +65,14 @@ class Styles(Component):
 
     @classmethod
     def check(cls, known: Mapping[str, Any], coming: Mapping[str, bool], roles: Set[str]) -> None:
-        """Refuses a style that is named twice, and nothing to draw."""
+        """Refuses a group that there is not, a style that is named twice, and nothing to draw."""
+        if "style_group" in known and "own_styles" in known:
+            _group(known["style_group"], known["own_styles"])
         names = known.get("style_names")
         if names and len(set(names)) != len(names):
             raise InvalidInput("style_names", "each style once", names)
         if not any(known.get(name) is not None or name in coming for name in ("prompt", "caption")):
             raise InvalidInput("prompt", "a prompt, or a caption from another node", "neither")
-
-    def load(self, weights: Weights) -> None:
-        """Reads the groups that everybody has."""
-        import yaml
-
-        said = yaml.safe_load(GROUPS.read_text(encoding="utf-8"))
-        self._groups = {name: Group.model_validate(group) for name, group in said.items()}
 
     def predict(
         self,
@@ -109,10 +105,7 @@ class Styles(Component):
         drawn = prompt if prompt is not None else caption
         if drawn is None:
             raise InvalidInput("prompt", "a prompt, or a caption from another node", "neither")
-        groups = {**self._groups, **own_styles}
-        if style_group not in groups:
-            raise InvalidInput("style_group", f"one of {', '.join(groups)}", style_group)
-        group = groups[style_group]
+        group = _group(style_group, own_styles)
         names = list(group.styles if style_names is None else style_names)
         if len(set(names)) != len(names):
             raise InvalidInput("style_names", "each style once", names)
@@ -124,6 +117,27 @@ class Styles(Component):
         if architecture == "photo-and-words":
             styled["image_strength"] = image_strength
         return styled
+
+
+@functools.cache
+def _common_groups() -> dict[str, Group]:
+    """Returns the groups that everybody has."""
+    import yaml
+
+    said = yaml.safe_load(GROUPS.read_text(encoding="utf-8"))
+    return {name: Group.model_validate(group) for name, group in said.items()}
+
+
+def _group(name: str, own: Mapping[str, Group]) -> Group:
+    """Returns the group of a name.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    groups = {**_common_groups(), **own}
+    if name not in groups:
+        raise InvalidInput("style_group", f"one of {', '.join(groups)}", name)
+    return groups[name]
 
 
 def _checked(text: str, *places: str) -> str:

@@ -95,7 +95,7 @@ def style_report(
     asked = given(ctx)
     names = trial.architectures(interface.inputs[trial.ARCHITECTURE], asked.pop(trial.ARCHITECTURE, []))
     sources, values = sort_words(photos, reader, asked)
-    asyncio.run(trial.check_group(choices.root, weights, known, values))
+    trial.check_group(choices.root, weights, known, values)
     rows = trial.rows(table.read(sources, reader.ports, recursive), names)
     model = platform.choose(rows[0])
     plan = Plan.make(graph, rows, [model] * len(rows), {model.label: platform.facts(model)}, values)

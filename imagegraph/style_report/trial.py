@@ -11,9 +11,9 @@ import orjson
 from imagegraph.batch.folder import Folder
 from imagegraph.batch.plan import Task
 from imagegraph.batch.table import Row
+from imagegraph.calls.check import Check
 from imagegraph.errors import InvalidInput
 from imagegraph.ports import Port
-from imagegraph.run.embedded import Embedded
 from imagegraph.run.save import SUMMARY
 from imagegraph.spec.catalogue import Catalogue
 from imagegraph.spec.graph import Node
@@ -34,20 +34,18 @@ def check(graph: str, inputs: Mapping[str, Port], outputs: Mapping[str, Port]) -
         raise InvalidInput("graph", expected, graph)
 
 
-async def check_group(root: Node, bundle: str, catalogue: Catalogue, values: Mapping[str, Any]) -> None:
-    """Asks the node that words styles for the group that is wanted, while nothing else loads.
+def check_group(root: Node, bundle: str, catalogue: Catalogue, values: Mapping[str, Any]) -> None:
+    """Holds the values against the node that words styles, before anything loads.
 
     Raises:
         InvalidInput: there is no such group; or another value is wrong for it.
     """
     signatures = catalogue.signatures(root, bundle)
     for node in root.walk():
-        inputs = signatures[node.entry].inputs
-        if GROUP in values and GROUP in inputs:
-            asked = {"prompt": "a photo", **values}
+        if GROUP in values and GROUP in signatures[node.entry].inputs:
             alone = Node(name=node.name, entry=node.entry)
-            with Embedded(alone, bundle, catalogue, "cpu") as embedded:
-                await embedded.run({name: value for name, value in asked.items() if name in inputs})
+            check = Check(alone, signatures, catalogue.parts(alone, bundle))
+            check({"prompt": "a photo", **values})
 
 
 def architectures(port: Port, asked: Sequence[str]) -> list[str]:

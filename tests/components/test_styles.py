@@ -94,7 +94,12 @@ def test_what_cannot_be_drawn_is_refused_by_name(styles, values, field):
 
 
 @pytest.mark.parametrize(
-    ("known", "field"), [({"style_names": ["a", "a"], "prompt": "b"}, "style_names"), ({}, "prompt")]
+    ("known", "field"),
+    [
+        ({"style_names": ["a", "a"], "prompt": "b"}, "style_names"),
+        ({"style_group": "moods", "own_styles": {}, "prompt": "b"}, "style_group"),
+        ({}, "prompt"),
+    ],
 )
 def test_what_is_known_to_be_wrong_is_refused_before_any_node_runs(known, field):
     with pytest.raises(InvalidInput) as caught:
