@@ -18,6 +18,17 @@ from tests.cluster.releases import CHART
 from tests.deploy.queries import queries
 
 BOARDS = {path.stem: json.loads(path.read_text()) for path in (ROOT / render.DASHBOARDS).glob("*.json")}
+# What finds nothing on the cluster of the tests, and why.
+NOT_HERE = {
+    "imagegraph_device_memory_bytes": "there is no GPU",
+    "kubelet_volume_stats": "the kubelet is not scraped",
+    "kube_pod_": "there are no kube-state-metrics",
+    "imagegraph_cache_errors_total": "there is no Redis that could fail",
+    'code=~"503|504"': "nothing was refused",
+    "offset 1m": "no version began within the last minute",
+    "imagegraph_studio_": "there is no studio; test_studio.py has one",
+    "-studio": "nor a volume of it",
+}
 
 
 class Prometheus:

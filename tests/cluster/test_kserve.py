@@ -4,7 +4,8 @@ import base64
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from imagegraph.model import plain
 from imagegraph.wire import v2_json
 from tests.cluster.images import of_binary
 from tests.cluster.kubernetes import Kubernetes, Namespace, eventually
+from tests.cluster.monitoring import BOARDS, NOT_HERE, Prometheus
 from tests.cluster.releases import SCENE, ask, embedded, install, rows
 from tests.cluster.shell import answers, free_ports, running
 from tests.cluster.toolchain import tools
+from tests.deploy.queries import queries
 
 PARAMETERS = {"seed": 7, "steps": 4, "variants": 1}
 
@@ -65,6 +68,17 @@ def without_base64(row: Any) -> Any:
     except (TypeError, ValueError):
         return row
     return data.hex() if data.startswith(PICTURES) else row
+
+
+def reimagined(address: str) -> bytes:
+    """Returns what the graph's router answers."""
+    picture = base64.b64encode(SCENE.read_bytes()).decode()
+    inputs = [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [picture]}]
+    for name, value in PARAMETERS.items():
+        inputs.append({"name": name, "datatype": "INT64", "shape": [1], "data": [value]})
+    answer = httpx.post(f"http://{address}/", json={"inputs": inputs}, timeout=300)
+    assert answer.status_code == 200, answer.text[:2000]
+    return answer.content
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +157,8 @@ class TestReimagine:
     ) -> None:
         with embedded("reimagine", tmp_path) as address:
             expected = ask(address, "reimagine", **PARAMETERS)
-        picture = base64.b64encode(SCENE.read_bytes()).decode()
-        inputs = [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [picture]}]
-        for name, value in PARAMETERS.items():
-            inputs.append({"name": name, "datatype": "INT64", "shape": [1], "data": [value]})
         with release.address("reimagine-default", 80) as address:
-            answer = httpx.post(f"http://{address}/", json={"inputs": inputs}, timeout=300)
-        assert answer.status_code == 200, answer.text[:2000]
-        message = v2_json.decode(answer.content)
+            message = v2_json.decode(reimagined(address))
         values = {name: rows(plain(value)) for name, value in message.values.items()}
         # KServe's router passes on what the request brought, too.
         assert {name: [without_base64(row) for row in values[name]] for name in expected} == expected
@@ -161,3 +169,41 @@ class TestReimagine:
             answer = httpx.post(f"http://{address}/", json={"inputs": inputs}, timeout=300)
         assert answer.status_code == 400, answer.text[:2000]
         assert "image" in answer.text
+
+    def test_prometheus_reads_what_every_node_counts(
+        self, release: Namespace, prometheus: Callable[..., AbstractContextManager[str]]
+    ) -> None:
+        about = {"graph": "reimagine", "platform": "kserve"}
+        with (
+            release.address("reimagine-default", 80) as address,
+            prometheus(release, "reimagine", **about) as url,
+        ):
+            ask = Prometheus(url)
+            counts = 'sum by (imagegraph_node) (imagegraph_requests_total{role="node",code="200"})'
+
+            def counted() -> dict[str, int]:
+                return {one["metric"]["imagegraph_node"]: int(one["value"][1]) for one in ask(counts)}
+
+            # A second request, as what has changed between two scrapes is a rate.
+            reimagined(address)
+            nodes = {one["metadata"]["labels"]["imagegraph/node"] for one in release.pods() if is_node(one)}
+            eventually("a scrape of every node", lambda: counted().keys() == nodes, 30)
+            before = counted()
+            reimagined(address)
+            after = {node: count + 1 for node, count in before.items()}
+            eventually("a scrape of every node's count", lambda: counted() == after, 30)
+            # KServe's router counts nothing, so what is of the whole graph finds nothing.
+            others = [*NOT_HERE, 'role="engine"', "imagegraph_predictor_up", "imagegraph:"]
+            asked = [
+                query
+                for board in ("overview", "graph")
+                for query in queries(BOARDS[board], release.name, "reimagine")
+                if not any(word in query for word in others)
+            ]
+            assert len(asked) >= 10
+            assert not [query for query in asked if not ask(query)]
+
+
+def is_node(pod: dict[str, Any]) -> bool:
+    """Whether a pod is one of the graph's nodes."""
+    return "imagegraph/node" in pod["metadata"]["labels"]

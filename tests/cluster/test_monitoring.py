@@ -18,7 +18,7 @@ from imagegraph.errors import InvalidInput
 from imagegraph.spec.catalogue import ROOT
 from tests.cluster.kubernetes import Namespace, eventually
 from tests.cluster.load import PICTURE, Load
-from tests.cluster.monitoring import BOARDS, Prometheus
+from tests.cluster.monitoring import BOARDS, NOT_HERE, Prometheus
 from tests.cluster.releases import install
 
 GRAPH = "cut-out"
@@ -29,17 +29,6 @@ VALUES: dict[str, Any] = {
 }
 # Where the dashboards are to be drawn, as docs/ shows them; then there is more to see.
 PICTURES = os.environ.get("DRAW_DASHBOARDS")
-# What finds nothing here, and why.
-NOT_HERE = {
-    "imagegraph_device_memory_bytes": "there is no GPU",
-    "kubelet_volume_stats": "the kubelet is not scraped",
-    "kube_pod_": "there are no kube-state-metrics",
-    "imagegraph_cache_errors_total": "there is no Redis that could fail",
-    'code=~"503|504"': "nothing was refused",
-    "offset 1m": "no version began within the last minute",
-    "imagegraph_studio_": "there is no studio; test_studio.py has one",
-    "-studio": "nor a volume of it",
-}
 
 
 @pytest.mark.usefixtures("near")
