@@ -1,9 +1,7 @@
-"""Masks as tensors: their boxes, how stable they are, which of many to keep, and their outlines."""
+"""Masks as tensors: their boxes, how stable they are, and their outlines."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,31 +12,7 @@ if TYPE_CHECKING:
 
 Ring = list[list[int]]
 Polygon = list[Ring]
-BATCH = 64  # points of the grid that are decoded at once
 STRAY = 0.05  # of a box's longer side: so far it may be drawn too small
-
-# Decodes points [n, 2], each a prompt of its own, to logits [n, masks, h, w] and the IoU that the model
-# foresees for them [n, masks].
-Decode = Callable[["Tensor"], tuple["Tensor", "Tensor"]]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Which masks of a picture are kept that nobody pointed at.
-
-    Attributes:
-        iou: least IoU that the model foresees for itself, 0..1.
-        stability: see `stability`, 0..1.
-        overlap: most IoU of its box with that of a better mask, 0..1.
-        shared: most IoU with a better mask itself, 0..1.
-        part: see `without_specks`, 0..1.
-    """
-
-    iou: float
-    stability: float
-    overlap: float
-    shared: float = 1.0
-    part: float = 0.0
 
 
 def boxes_around(masks: Tensor) -> Tensor:
@@ -76,76 +50,6 @@ def stability(logits: Tensor, offset: float = 1.0) -> Tensor:
     """
     inner, outer = (logits > offset).sum((-2, -1)), (logits > -offset).sum((-2, -1))
     return inner / outer.clamp(min=1)
-
-
-def grid(side: int) -> NDArray[np.float32]:
-    """Returns points [side², 2], x and y of 0..1, each in the middle of its cell of a square grid."""
-    steps = (np.arange(side) + 0.5) / side
-    return np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2).astype(np.float32)
-
-
-def distinct(boxes: Tensor, scores: Tensor, most_overlap: float) -> Tensor:
-    """Returns the indices of masks to keep, best first: none whose box overlaps a better one's by more.
-
-    Args:
-        boxes: [N, 4] around the masks.
-        scores: [N].
-        most_overlap: IoU of boxes, 0..1.
-    """
-    from torchvision.ops import nms
-
-    return nms(boxes.float().cpu(), scores.float().cpu(), most_overlap)
-
-
-def unlike(masks: Tensor, most_shared: float) -> list[int]:
-    """Returns the indices of masks [N, H, W], best first, whose IoU with a better one is not more."""
-    areas = masks.sum((-2, -1))
-    kept: list[int] = []
-    for index, mask in enumerate(masks):
-        both = (masks[kept] & mask).sum((-2, -1))
-        if (both <= most_shared * (areas[kept] + areas[index] - both)).all():
-            kept.append(index)
-    return kept
-
-
-def without_specks(logits: Tensor, least_part: float) -> Tensor:
-    """Returns logits [N, H, W] whose masks have no part that is less than `least_part` of all of it.
-
-    A speck far from the object would stretch its box. What was one becomes surely none of it.
-    """
-    import cv2
-    import torch
-
-    cleaned = logits.clone()
-    for one in cleaned:
-        _, labels, facts, _ = cv2.connectedComponentsWithStats((one > 0).cpu().numpy().astype(np.uint8))
-        areas = facts[1:, cv2.CC_STAT_AREA]
-        specks = 1 + np.flatnonzero(areas < least_part * areas.sum())
-        if len(specks):
-            one[torch.from_numpy(np.isin(labels, specks)).to(one.device)] = one.min()
-    return cleaned
-
-
-def everything(decode: Decode, points: Tensor, limits: Limits) -> tuple[Tensor, Tensor]:
-    """Returns the masks of a picture that many points find: logits [N, h, w] and scores [N], best first.
-
-    Args:
-        points: [n, 2], as `decode` takes them.
-
-    Source: Kirillov et al. 2023, Segment Anything, appendix B (automatic mask generation).
-    """
-    import torch
-
-    logits, scores = [], []
-    for some in points.split(BATCH):
-        drawn, foreseen = (one.flatten(0, 1) for one in decode(some))
-        good = (foreseen >= limits.iou) & (stability(drawn) >= limits.stability)
-        logits.append(drawn[good])
-        scores.append(foreseen[good])
-    found, found_scores = without_specks(torch.cat(logits), limits.part), torch.cat(scores)
-    kept = distinct(boxes_around(found > 0), found_scores, limits.overlap).to(found.device)
-    kept = kept[unlike(found[kept] > 0, limits.shared)]
-    return found[kept], found_scores[kept]
 
 
 def outline(mask: NDArray[np.bool_], tolerance: float) -> list[Polygon]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image as PillowImage
 from pydantic import Field
 
 from components.embed_picture import Embedding, EmbedPicture
-from components.masks import BATCH, Limits, Polygon, boxes_around, everything, grid, outline, within
+from components.everything import BATCH, Found, Limits, Part, View, everything, grid, parts
+from components.masks import Polygon, boxes_around, outline, within
 from components.picture_prompts import Labels, PicturePrompts, Points, read_prompts
 from components.pretrained import pretrained
 from components.regions import Boxes
@@ -101,6 +103,14 @@ class Segment(Component):
         grid_side: Annotated[
             int, Field(ge=1, le=64, description="Without prompts: points on each side of the grid")
         ] = 32,
+        crop_layers: Annotated[
+            int,
+            Field(
+                ge=0,
+                le=2,
+                description="Without prompts: look at 2 x 2 enlarged parts, too (1), and at 4 x 4 (2)",
+            ),
+        ] = 0,
         least_iou: Annotated[Unit, Field(description="Without prompts: least IoU foreseen of a mask")] = 0.88,
         least_stability: Annotated[
             Unit, Field(description="Without prompts: least share of a mask that no doubt would change")
@@ -128,7 +138,8 @@ class Segment(Component):
             bounds = None
             if prompts is None:
                 limits = Limits(least_iou, least_stability, most_overlap, most_shared, least_part)
-                logits, scores = self._everything(progress, embedding, grid_side, limits, image.size)
+                views = self._views(progress, image, embedding, grid_side, crop_layers)
+                found = everything(views, limits)
             else:
                 logits, scores = self._asked(progress, embedding, prompts, image.size)
                 if answers == "best":
@@ -136,8 +147,9 @@ class Segment(Component):
                     logits, scores = logits[torch.arange(len(best))[:, None], best], scores.gather(1, best)
                 if prompts.boxes is not None:
                     bounds = torch.tensor(prompts.boxes).repeat_interleave(scores.shape[1], 0)
-                logits, scores = logits.flatten(0, 1), scores.flatten()
-            return self._finish(progress, logits, scores, bounds, image.size, tolerance)
+                whole = [Part(0, 0, *image.size)] * scores.numel()
+                found = Found(logits.flatten(0, 1), scores.flatten(), whole)
+            return self._finish(progress, found, bounds, image.size, tolerance)
 
     def _embedding(self, numbers: NDArray[np.float16]) -> Any:
         """Returns the embedding as the decoder takes it, [1, channels, h, w]."""
@@ -189,24 +201,30 @@ class Segment(Component):
         logits, scores = zip(*parts, strict=True)
         return torch.cat(logits), torch.cat(scores)
 
-    def _everything(
-        self, progress: Progress, embedding: Any, side: int, limits: Limits, size: tuple[int, int]
-    ) -> tuple[Any, Any]:
-        """Returns logits [masks, h, w] and scores [masks] of all that a grid of points finds."""
+    def _views(
+        self, progress: Progress, image: Image, embedding: Any, side: int, layers: int
+    ) -> Iterator[View]:
+        """Yields the picture and its parts, a grid of points over each: the smaller, the fewer."""
         import torch
 
-        def decode(points: Any) -> tuple[Any, Any]:
-            progress.check()
-            return self._decode(embedding, points=points[:, None])
+        for layer, part in parts(image.size, layers):
+            if layer:
+                enlarged = self._encoder.predict(Image(pixels=image.rgb().crop(part)))
+                embedding = self._embedding(enlarged["picture_embedding"])
+            seen = np.array(self._seen(part.size), np.float32)
+            points = torch.from_numpy(grid(max(1, side >> layer)) * seen)
+            across, down = seen / seen.max()
+            yield View(part, (across, down), functools.partial(self._by_points, progress, embedding), points)
 
-        points = torch.from_numpy(grid(side) * np.array(self._seen(size), np.float32))
-        return everything(decode, points, limits)
+    def _by_points(self, progress: Progress, embedding: Any, points: Any) -> tuple[Any, Any]:
+        """Returns what `_decode` does, for points each of an object."""
+        progress.check()
+        return self._decode(embedding, points=points[:, None])
 
     def _finish(
         self,
         progress: Progress,
-        logits: Any,
-        scores: Any,
+        found: Found,
         bounds: Any,
         size: tuple[int, int],
         tolerance: float,
@@ -216,10 +234,13 @@ class Segment(Component):
         Args:
             bounds: boxes [masks, 4] in px that they are to stay within, or None.
         """
+        import torch
+
         masks, boxes, areas, polygons = [], [], [], []
-        for index, one in enumerate(logits):
-            progress(index, len(logits))
-            mask = self._enlarged(one, size) > 0
+        for index, (one, part) in enumerate(zip(found.logits, found.parts, strict=True)):
+            progress(index, len(found.parts))
+            mask = torch.zeros(size[::-1], dtype=torch.bool, device=one.device)
+            mask[part.top : part.bottom, part.left : part.right] = self._enlarged(one, part.size) > 0
             if bounds is not None:
                 mask = within(mask, bounds[index].to(mask.device))
             masks.append(one_bit(mask.cpu().numpy()))
@@ -228,7 +249,7 @@ class Segment(Component):
             polygons.append(outline(mask.cpu().numpy(), tolerance))
         return {
             "masks": masks,
-            "iou_scores": scores.clamp(0, 1).cpu().numpy().astype(np.float32),
+            "iou_scores": found.scores.clamp(0, 1).cpu().numpy().astype(np.float32),
             "boxes": np.array(boxes, np.float32).reshape(-1, 4),
             "areas": np.array(areas, np.int64),
             "polygons": {"masks": polygons},

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import SamModel
 
-from components.masks import Limits, everything, grid, within
+from components.masks import within
+from components.segment import Segment
+from imagegraph.component import Progress, Weights
+from imagegraph.image import Image
+from imagegraph.spec.catalogue import Catalogue
 from pocket.data import Scenes, load
 from pocket.training import DEVICE, WEIGHTS, write_quality_section
-from pocket.world import SIZE
 
-# What is kept of a picture that is cut up without a prompt, as in the catalogue.
-GRID, LIMITS = 12, Limits(iou=0.4, stability=0.7, overlap=1.0, shared=0.8, part=0.02)
 LEAST_IOU = 0.75  # with which an object counts as found
 SCENES, CUT_UP = 300, 100  # for prompts, and of these without
 
@@ -33,8 +34,11 @@ def measure(
         model: on DEVICE.
         scenes: that training did not see.
         count: scenes for prompts.
-        automatic: scenes of these that are cut up without a prompt.
+        automatic: scenes of these that are cut up without a prompt, by the committed weights.
     """
+    segment = Segment()
+    segment.load(Weights({"model": WEIGHTS / "segment"}))
+    defaults = Catalogue.read().entry("segment").variant("pocket").defaults
     rng = np.random.default_rng(0)
     found: dict[str, list[float]] = {"box": [], "click": [], "any pixel": []}
     pairs: list[tuple[float, float]] = []
@@ -61,7 +65,8 @@ def measure(
             found[name] += true.gather(1, best)[:, 0].tolist()
             pairs += zip(answer.iou_scores.flatten().tolist(), true.flatten().tolist(), strict=True)
         if i < automatic:
-            cut = cut_up(model, embedding)
+            answer = segment.predict(Progress(), Image.from_array(scenes.images[i]), **defaults)
+            cut = torch.from_numpy(np.array([mask.map() > 0 for mask in answer["masks"]])).to(DEVICE)
             recalled += (iou(cut[None], masks[:, None]) >= LEAST_IOU).any(1).tolist()
     return {
         "mIoU by box": float(np.mean(found["box"])),
@@ -84,17 +89,6 @@ def any_pixel(mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[int, i
     """Return x, y of a random pixel of a mask."""
     y, x = rng.choice(np.argwhere(mask))
     return int(x), int(y)
-
-
-def cut_up(model: SamModel, embedding: Tensor) -> Tensor:
-    """Return the masks [N, H, W] of all that a picture holds, best first."""
-
-    def decode(points: Tensor) -> tuple[Tensor, Tensor]:
-        answer = model(image_embeddings=embedding, input_points=points[None, :, None])
-        return answer.pred_masks[0], answer.iou_scores[0]
-
-    logits, _ = everything(decode, torch.from_numpy(grid(GRID) * SIZE).to(DEVICE), LIMITS)
-    return logits > 0
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:

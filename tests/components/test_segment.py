@@ -186,9 +186,29 @@ def test_without_prompts_every_object_is_found(segment, embedding):
     assert (np.diff(answer["iou_scores"]) <= 0).all()
 
 
+def test_small_objects_are_found_in_enlarged_parts_and_lie_where_they_are(segment):
+    """Four scenes side by side: the model sees half of their width and height."""
+    scenes = [make_scene(seed, "seen", objects=2) for seed in range(10, 14)]
+    rows = [np.hstack([one.image for one in scenes[start : start + 2]]) for start in (0, 2)]
+    image = Image.from_array(np.vstack(rows))
+    places = [((down, 128 - down), (across, 128 - across)) for down in (0, 128) for across in (0, 128)]
+    objects = [
+        np.pad(one.instances == number, place)
+        for one, place in zip(scenes, places, strict=True)
+        for number in (1, 2)
+    ]
+
+    def found(layers: int) -> int:
+        masks = [pixels(mask) for mask in ask(segment, image=image, crop_layers=layers, grid_side=8)["masks"]]
+        return sum(max(iou(mask, own) for mask in masks) >= 0.75 for own in objects)
+
+    assert found(0) <= 3
+    assert found(2) >= 7
+
+
 def test_automatic_masks_are_those_of_the_pipeline_of_transformers(segment, embedding):
     limits = {"least_iou": 0.7, "least_stability": 0.85, "most_overlap": 0.7}
-    limits |= {"most_shared": 1.0, "least_part": 0.0}  # what it has not
+    limits |= {"most_shared": 1.0, "least_part": 0.0, "crop_layers": 0}  # what it has not
     ours = [pixels(mask) for mask in ask(segment, embedding, grid_side=12, **limits)["masks"]]
     generate = pipeline(
         "mask-generation",
