@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from imagegraph.errors import InvalidInput
 from studio.backends import form
 from studio.settings import Role
+from studio.store import models
 
 
 def clean(text: str) -> str:
@@ -57,9 +58,9 @@ def _spelled(value: Any) -> Any:
 Moment = Annotated[datetime, BeforeValidator(_spelled)]
 Text = Annotated[str, AfterValidator(clean)]
 Name = Annotated[Text, Field(min_length=1, max_length=200, pattern=r"\S")]
+State = models.State
+PictureKind = models.PictureKind
 Id = Annotated[str, Field(pattern="^[0-9a-f]{24}$", examples=["4f1d2c3b4a596877f0e1d2c3"])]
-State = Literal["queued", "running", "done", "failed", "cancelled"]
-PictureKind = Literal["generated", "prior", "mask", "upload", "example"]
 
 
 class Shape(BaseModel):

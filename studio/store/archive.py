@@ -6,21 +6,23 @@ import base64
 import io
 import json
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
-from sqlalchemy import Connection, LargeBinary, Table, func, insert, inspect, select, text
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from sqlalchemy import Column, Connection, String, Table, func, insert, inspect, select, text
+from typing_extensions import TypedDict
 
 from imagegraph.errors import InvalidInput
 from studio.store import search
 from studio.store.contents import Contents
-from studio.store.database import Database
-from studio.store.models import Content, Picture
+from studio.store.database import Database, take_turns
+from studio.store.models import Content, Hex, Picture
 from studio.store.models import Table as Model
 
 FORMAT = 1
 ROWS = 1000  # put back at once
+LAST = 253_402_300_800.0  # the end of the year 9999: behind it are no times
 _TABLES = Model.metadata.sorted_tables  # what others refer to comes first
 
 
@@ -49,7 +51,7 @@ def restore(database: Database, contents: Contents, file: IO[bytes]) -> int:
     """Puts all of an archive into an empty store; returns how many pictures.
 
     Raises:
-        InvalidInput: there is something in the store, or it is no archive.
+        InvalidInput: there is something in the store, or it is no archive, or one that no studio wrote.
     """
     try:
         archive = tarfile.open(fileobj=file, mode="r|")  # noqa: SIM115
@@ -61,6 +63,7 @@ def restore(database: Database, contents: Contents, file: IO[bytes]) -> int:
         raise InvalidInput("file", f"an archive of `imagegraph studio backup`, format {FORMAT}", about)
     database.migrate(str(about["revision"]))
     with database.write() as session:
+        take_turns(session, "restore")
         connection = session.connection()
         if connection.scalar(select(func.count()).select_from(Picture.__table__)):
             raise InvalidInput("data", "an empty store", "one with pictures in it")
@@ -69,7 +72,7 @@ def restore(database: Database, contents: Contents, file: IO[bytes]) -> int:
             kind, _, name = member.name.partition("/")
             if kind == "rows" and name.removesuffix(".jsonl") in tables:
                 _put(connection, tables[name.removesuffix(".jsonl")], _read(archive, member))
-            elif kind == "contents" and len(name) == 64 and name.isalnum():
+            elif kind == "contents":
                 contents.put(name, _read(archive, member))
         _count_on(connection, database)
         pictures = list(session.scalars(select(Picture)))
@@ -87,20 +90,63 @@ def _line(row: Any) -> bytes:
 
 
 def _put(connection: Connection, table: Table, data: bytes) -> None:
-    binary = [column.name for column in table.columns if isinstance(column.type, LargeBinary)]
-    rows = list(_rows(data, binary))
+    """Puts the rows of a table back, if each is what a studio could have written.
+
+    Raises:
+        InvalidInput: says which is not.
+    """
+    shape = _shape(table)
+    rows = []
+    for number, line in enumerate(data.splitlines(), 1):
+        try:
+            row = shape.validate_json(line)
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            place = ".".join(map(str, (table.name, number, *detail["loc"])))
+            expected = f"rows of a studio, {place}: {detail['msg']}"
+            raise InvalidInput("file", expected, detail["input"]) from None
+        if "leased_until" in row:
+            row |= {"server": None, "leased_until": 0.0 if row["state"] == "running" else None}
+        rows.append(row)
     for start in range(0, len(rows), ROWS):
         connection.execute(insert(table), rows[start : start + ROWS])
 
 
-def _rows(data: bytes, binary: list[str]) -> Iterator[dict[str, Any]]:
-    for line in data.splitlines():
-        row = json.loads(line)
-        for name in binary:
-            row[name] = base64.b64decode(row[name]["base64"])
-        if "leased_until" in row:
-            row |= {"server": None, "leased_until": 0.0 if row["state"] == "running" else None}
-        yield row
+def _shape(table: Table) -> TypeAdapter[Any]:
+    """Returns what reads a row of a table, by the types of its columns."""
+    row = TypedDict(table.name, {one.name: _type(one) for one in table.columns})  # type: ignore[misc]
+    row.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)  # type: ignore[attr-defined]
+    return TypeAdapter(row)
+
+
+def _type(column: Column[Any]) -> Any:
+    """Returns the type of a column's values, for pydantic."""
+    kind: Any = column.type.python_type
+    if isinstance(column.type, Hex):
+        kind = Annotated[str, Field(pattern=f"^[0-9a-f]{{{column.type.length}}}$")]
+    elif isinstance(column.type, String) and column.type.length:
+        kind = Annotated[str, Field(max_length=column.type.length)]
+    elif kind is str:
+        kind = Annotated[str, Field(pattern="^[^\\x00]*$")]  # PostgreSQL takes no zero characters
+    elif kind is int:
+        kind = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    elif kind is float:
+        kind = Annotated[float, Field(ge=0, lt=LAST)]
+    elif kind is bytes:
+        kind = Annotated[bytes, BeforeValidator(_from_base64)]
+    kind = column.info.get("is", kind)
+    return kind | None if column.nullable else kind
+
+
+def _from_base64(value: Any) -> bytes:
+    """Reads bytes as `_line` writes them.
+
+    Raises:
+        ValueError: they are none.
+    """
+    if not isinstance(value, dict) or not isinstance(text := value.get("base64"), str):
+        raise ValueError("expected base64")
+    return base64.b64decode(text, validate=True)
 
 
 def _count_on(connection: Connection, database: Database) -> None:

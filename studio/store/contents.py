@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import re
 import secrets
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from studio.store.database import Database
 from studio.store.models import Content
 
 SIZES = (64, 128, 256, 512, 1024)  # px, the longer side of thumbnails
+_HASH = re.compile(r"[0-9a-f]{64}")
 _TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 
@@ -98,7 +100,7 @@ class Contents:
 
     def thumbnail(self, hash: str, size: int) -> bytes:
         """Returns a picture as WebP whose longer side is at most `size`, one of SIZES; made once."""
-        path = f"{self._root}/thumbnails/{size}/{hash[:2]}/{hash}.webp"
+        path = self._path(hash, size)
         with contextlib.suppress(FileNotFoundError):
             return bytes(self._files.cat_file(path))
         data = small(Image(self.read(hash)), size)
@@ -107,17 +109,25 @@ class Contents:
 
     def remove(self, hash: str) -> None:
         """Takes bytes out of the storage, and their thumbnails."""
-        paths = [f"{self._root}/thumbnails/{size}/{hash[:2]}/{hash}.webp" for size in SIZES]
-        for path in (self._path(hash), *paths):
+        for size in (None, *SIZES):
             with contextlib.suppress(FileNotFoundError):
-                self._files.rm_file(path)
+                self._files.rm_file(self._path(hash, size))
 
     def has(self, hash: str) -> bool:
         """Whether bytes are there."""
         return bool(self._files.exists(self._path(hash)))
 
-    def _path(self, hash: str) -> str:
-        return f"{self._root}/{hash[:2]}/{hash}"
+    def _path(self, hash: str, size: int | None = None) -> str:
+        """Returns where bytes are, or their thumbnail of a size.
+
+        Raises:
+            FileNotFoundError: it is no SHA-256; nothing outside is ever reached.
+        """
+        if not _HASH.fullmatch(hash):
+            raise FileNotFoundError(hash)
+        if size is None:
+            return f"{self._root}/{hash[:2]}/{hash}"
+        return f"{self._root}/thumbnails/{size}/{hash[:2]}/{hash}.webp"
 
     def _put(self, path: str, data: bytes) -> None:
         if self._files.exists(path):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.orm import Session
 
 CONNECTIONS = 24
@@ -92,6 +92,15 @@ class Database:
     def close(self) -> None:
         """Closes the connections."""
         self.engine.dispose()
+
+
+def take_turns(session: Session, what: str) -> None:
+    """Waits until nobody else changes the same, and has others wait until this transaction ends.
+
+    Of SQLite, to which one at a time writes, nobody has to wait.
+    """
+    if session.get_bind().dialect.name != "sqlite":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -21,6 +22,16 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Number = BigInteger().with_variant(Integer, "sqlite")
+MediaType = Literal["image/png", "image/jpeg", "image/webp"]
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+PictureKind = Literal["generated", "prior", "mask", "upload", "example"]
+Choice = Literal["a", "b", "tie", "both-bad"]
+EventKind = Annotated[str, Field(pattern="^[a-z-]+$")]
+Sources = dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
+
+
+class Hex(String):
+    """So many letters of 0-9 and a-f: ids (24) and SHA-256 (64)."""
 
 
 def new_id() -> str:
@@ -29,7 +40,10 @@ def new_id() -> str:
 
 
 class Table(DeclarativeBase):
-    """The base of all tables. Times are seconds since 1970, UTC."""
+    """The base of all tables. Times are seconds since 1970, UTC.
+
+    What a column's type does not say of its values, its `info` does: "is" is their type for pydantic.
+    """
 
     type_annotation_map = {dict[str, Any]: JSON, list[Any]: JSON, float: Double, int: Number, str: Text}  # noqa: RUF012
 
@@ -42,9 +56,9 @@ class Content(Table):
     """
 
     __tablename__ = "contents"
-    hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hash: Mapped[str] = mapped_column(Hex(64), primary_key=True)
     size: Mapped[int]
-    media_type: Mapped[str]
+    media_type: Mapped[str] = mapped_column(info={"is": MediaType})
     width: Mapped[int]
     height: Mapped[int]
     used_at: Mapped[float] = mapped_column(default=time.time)
@@ -66,22 +80,22 @@ class Job(Table):
 
     __tablename__ = "jobs"
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    id: Mapped[str] = mapped_column(String(24), unique=True, default=new_id)
+    id: Mapped[str] = mapped_column(Hex(24), unique=True, default=new_id)
     owner: Mapped[str]
     graph: Mapped[str]
     backend: Mapped[str]
     bundle: Mapped[str]
-    state: Mapped[str] = mapped_column(String(16), default="queued")
+    state: Mapped[str] = mapped_column(String(16), default="queued", info={"is": State})
     created_at: Mapped[float] = mapped_column(default=time.time)
     started_at: Mapped[float | None]
     finished_at: Mapped[float | None]
     inputs: Mapped[dict[str, Any]]
-    sources: Mapped[dict[str, Any]]
-    nodes: Mapped[list[Any]] = mapped_column(default=list)
+    sources: Mapped[dict[str, Any]] = mapped_column(info={"is": Sources})
+    nodes: Mapped[list[Any]] = mapped_column(default=list, info={"is": list[dict[str, Any]]})
     outputs: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     record: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    best: Mapped[str | None] = mapped_column(String(24))
+    best: Mapped[str | None] = mapped_column(Hex(24))
     server: Mapped[str | None]
     leased_until: Mapped[float | None]
     attempts: Mapped[int] = mapped_column(default=0)
@@ -101,7 +115,7 @@ class JobEvent(Table):
     __tablename__ = "job_events"
     job: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    kind: Mapped[str] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(String(32), info={"is": EventKind})
     data: Mapped[dict[str, Any]]
     at: Mapped[float] = mapped_column(default=time.time)
 
@@ -128,7 +142,7 @@ class Picture(Table):
 
     __tablename__ = "pictures"
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    id: Mapped[str] = mapped_column(String(24), unique=True, default=new_id)
+    id: Mapped[str] = mapped_column(Hex(24), unique=True, default=new_id)
     owner: Mapped[str]
     hash: Mapped[str] = mapped_column(ForeignKey("contents.hash"), index=True)
     created_at: Mapped[float] = mapped_column(default=time.time)
@@ -138,7 +152,7 @@ class Picture(Table):
     port: Mapped[str | None]
     place: Mapped[int] = mapped_column(default=0)
     item: Mapped[int] = mapped_column(default=0)
-    kind: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[str] = mapped_column(String(16), info={"is": PictureKind})
     prior: Mapped[str | None]
     prompt: Mapped[str | None]
     seed: Mapped[int | None]
@@ -184,7 +198,7 @@ class Board(Table):
     """A named collection of pictures."""
 
     __tablename__ = "boards"
-    id: Mapped[str] = mapped_column(String(24), primary_key=True, default=new_id)
+    id: Mapped[str] = mapped_column(Hex(24), primary_key=True, default=new_id)
     owner: Mapped[str]
     name: Mapped[str]
     created_at: Mapped[float] = mapped_column(default=time.time)
@@ -226,17 +240,17 @@ class Comparison(Table):
     """
 
     __tablename__ = "comparisons"
-    id: Mapped[str] = mapped_column(String(24), primary_key=True, default=new_id)
+    id: Mapped[str] = mapped_column(Hex(24), primary_key=True, default=new_id)
     owner: Mapped[str]
-    tally: Mapped[str] = mapped_column(String(64), index=True)
+    tally: Mapped[str] = mapped_column(Hex(64), index=True)
     graph: Mapped[str]
-    arms: Mapped[list[Any]]
-    jobs: Mapped[list[Any]]
-    picture_a: Mapped[str | None] = mapped_column(String(24))
-    picture_b: Mapped[str | None] = mapped_column(String(24))
+    arms: Mapped[list[Any]] = mapped_column(info={"is": list[dict[str, Any]]})
+    jobs: Mapped[list[Any]] = mapped_column(info={"is": list[str]})
+    picture_a: Mapped[str | None] = mapped_column(Hex(24))
+    picture_b: Mapped[str | None] = mapped_column(Hex(24))
     prompt: Mapped[str] = mapped_column(default="")
     a_is_left: Mapped[bool]
-    choice: Mapped[str | None] = mapped_column(String(16))
+    choice: Mapped[str | None] = mapped_column(String(16), info={"is": Choice})
     created_at: Mapped[float] = mapped_column(default=time.time)
     answered_at: Mapped[float | None]
 
@@ -252,6 +266,6 @@ class Answered(Table):
     __tablename__ = "answered"
     owner: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
-    request: Mapped[str] = mapped_column(String(64))
+    request: Mapped[str] = mapped_column(Hex(64))
     body: Mapped[dict[str, Any]]
     at: Mapped[float] = mapped_column(default=time.time)

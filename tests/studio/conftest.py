@@ -30,16 +30,22 @@ def new_database(request: pytest.FixtureRequest) -> NewDatabase:
     if request.param == "sqlite":
         return lambda: ""
     url = request.getfixturevalue("postgres_url")
+    return lambda: _make(url)
 
-    def make() -> str:
-        name = f"studio_{secrets.token_hex(6)}"
-        engine = create_engine(url, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f'CREATE DATABASE "{name}"'))
-        engine.dispose()
-        return f"{url.rpartition('/')[0]}/{name}"
 
-    return make
+@pytest.fixture
+def postgres_database(postgres_url: str) -> str:
+    """A new database of PostgreSQL, for what only several servers meet."""
+    return _make(postgres_url)
+
+
+def _make(url: str) -> str:
+    name = f"studio_{secrets.token_hex(6)}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    engine.dispose()
+    return f"{url.rpartition('/')[0]}/{name}"
 
 
 @pytest.fixture(scope="module")

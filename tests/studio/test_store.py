@@ -3,9 +3,11 @@
 import contextlib
 import io
 import json
+import tarfile
+import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from PIL import Image as Pillow
 from sqlalchemy import select, update
 
 from imagegraph.cli.app import command_line
+from imagegraph.errors import InvalidInput
 from studio import server
 from studio.settings import Settings
 from studio.store.contents import Contents
@@ -175,6 +178,100 @@ def test_a_backup_of_a_running_studio_is_restored_into_either_kind_of_database(
             assert studio.run("painter", {"prompt": "new"})["state"] == "done"
 
 
+@pytest.fixture(scope="module")
+def archived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of a studio in which something was drawn."""
+    folder = tmp_path_factory.mktemp("archived")
+    known = settings(folder)
+    with running(known) as studio:
+        studio.run("painter", {"prompt": "kept"})
+        server.backup(known.model_dump(), folder / "studio.tar")
+    return folder / "studio.tar"
+
+
+def changed(archive: Path, table: str, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """Writes the same archive with the first row of a table changed."""
+    path = archive.with_name("changed.tar")
+    with tarfile.open(archive) as old, tarfile.open(path, "w") as new:
+        for member in old:
+            data = old.extractfile(member).read()  # type: ignore[union-attr]
+            if member.name == f"rows/{table}.jsonl":
+                first, *rest = map(json.loads, data.splitlines())
+                change(first)
+                data = b"".join(json.dumps(row).encode() + b"\n" for row in (first, *rest))
+                member.size = len(data)
+            new.addfile(member, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("contents", "hash", "../../../../../../../etc/passwd"),
+        ("contents", "hash", "A" * 64),
+        ("contents", "media_type", "text/html"),
+        ("contents", "size", "many"),
+        ("contents", "size", 2**63),
+        ("contents", "used_at", float("nan")),
+        ("contents", "used_at", 1e300),
+        ("contents", "more", 1),
+        ("pictures", "id", "../../../../../x.png/////"),
+        ("pictures", "kind", "<script>"),
+        ("pictures", "prompt", "a\0b"),
+        ("pictures", "prompt", "\ud800"),
+        ("pictures", "starred", 1),
+        ("pictures", "owner", None),
+        ("jobs", "sources", {"x": "../../../../etc/passwd"}),
+        ("jobs", "state", "x"),
+        ("jobs", "nodes", {}),
+        ("job_events", "kind", "done\ndata: x"),
+    ],
+)
+def test_a_backup_that_no_studio_wrote_is_refused(
+    archived: Path, tmp_path: Path, new_database: NewDatabase, table: str, column: str, value: Any
+) -> None:
+    evil = changed(archived, table, lambda row: row.update({column: value}))
+    known = settings(tmp_path, database=new_database())
+    with pytest.raises(InvalidInput, match=rf"file: expected rows of a studio, {table}\.1\b"):
+        server.restore(known.model_dump(), evil)
+    assert server.restore(known.model_dump(), archived) == 3, "nothing of it is there"
+
+
+def test_what_is_no_hash_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    database = Database(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    contents = Contents(database, str(tmp_path / "bytes"))
+    for name in ("../secret", "../../secret", "", "/" * 64):
+        contents.remove(name)
+        for read in (contents.read, lambda one: contents.thumbnail(one, 64)):
+            with pytest.raises(FileNotFoundError):
+                read(name)
+    assert (tmp_path / "secret").exists()
+    database.close()
+
+
+def test_of_two_that_restore_at_once_one_finds_the_store_full(
+    archived: Path, tmp_path: Path, postgres_database: str
+) -> None:
+    ended: list[Any] = []
+
+    def restore(place: int) -> None:
+        known = settings(tmp_path / str(place), database=postgres_database, storage=str(tmp_path / "bytes"))
+        try:
+            ended.append(server.restore(known.model_dump(), archived))
+        except Exception as error:
+            ended.append(error)
+
+    both = [threading.Thread(target=restore, args=(place,)) for place in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join(60)
+    (refused,) = (one for one in ended if one != 3)
+    assert isinstance(refused, InvalidInput)
+    assert "expected an empty store" in str(refused)
+
+
 def test_the_commands_back_up_and_restore(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     known = settings(tmp_path / "one")
     file, other = str(tmp_path / "studio.tar"), str(tmp_path / "other")
@@ -220,8 +317,6 @@ def test_tables_are_those_of_the_models(database: Database) -> None:
 
 
 def test_settings_that_are_wrong_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from imagegraph.errors import InvalidInput
-
     monkeypatch.setenv("STUDIO_PORT", "many")
     with pytest.raises(InvalidInput, match="STUDIO_PORT"):
         server.settings({})
