@@ -16,6 +16,7 @@ from fastapi.security import HTTPBearer
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from starlette.requests import HTTPConnection
 
 from studio.api.context import Studio, of_request
 from studio.problems import Refused
@@ -62,6 +63,20 @@ def recognise(settings: Settings, authorization: str | None, user: str | None, c
     raise Refused(401, "expected a token that is known here, as Authorization: Bearer …")
 
 
+def asker(settings: Settings, request: HTTPConnection) -> Person:
+    """Returns who asks.
+
+    Raises:
+        Refused: nobody knows.
+    """
+    user = request.headers.get(settings.user_header) if settings.user_header else None
+    client = request.client.host if request.client else None
+    authorization = request.headers.get("authorization")
+    if authorization is None and COOKIE in request.cookies:
+        authorization = f"Bearer {request.cookies[COOKIE]}"
+    return recognise(settings, authorization, user, client)
+
+
 def _is_trusted(settings: Settings, client: str) -> bool:
     try:
         address = ipaddress.ip_address(client)
@@ -94,13 +109,7 @@ class Rates:
 async def _asker(
     request: Request, studio: Annotated[Studio, Depends(of_request)], _: Annotated[object, Depends(bearer)]
 ) -> Person:
-    settings = studio.settings
-    user = request.headers.get(settings.user_header) if settings.user_header else None
-    client = request.client.host if request.client else None
-    authorization = request.headers.get("authorization")
-    if authorization is None and COOKIE in request.cookies:
-        authorization = f"Bearer {request.cookies[COOKIE]}"
-    person = recognise(settings, authorization, user, client)
+    person = asker(studio.settings, request)
     studio.metrics.user(person.name)
     studio.rates.check(person.name)
     return person

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
+import json
 import zipfile
-from pathlib import Path
 
-import orjson
-from fastapi.responses import FileResponse
 from sqlalchemy import func
-from starlette.background import BackgroundTask
 
 from imagegraph.errors import InputTooLarge
 from studio.api import views
 from studio.api.context import Studio
+from studio.api.spooled import Spooled, spooled
 from studio.store import gallery, provenance
 from studio.store.gallery import Filter
 from studio.store.models import Content, Picture
@@ -24,7 +21,7 @@ MOST_BYTES = 4 * 2**30
 SOME = 100  # read at once
 
 
-def zipped(studio: Studio, filter: Filter) -> FileResponse:
+def zipped(studio: Studio, filter: Filter) -> Spooled:
     """Answers pictures with their provenance, and what is known of each.
 
     Raises:
@@ -39,17 +36,12 @@ def zipped(studio: Studio, filter: Filter) -> FileResponse:
     if size > MOST_BYTES:
         most = f"at most {MOST_BYTES / 2**30:g} GiB of pictures; filter them"
         raise InputTooLarge("id", most, f"{size / 2**30:.1f} GiB")
-    with tempfile.NamedTemporaryFile(suffix=".zip", delete=False) as file:
-        path = Path(file.name)
-    try:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-            _fill(archive, studio, filter, found.as_of)
-    except BaseException:
-        path.unlink()
-        raise
-    headers = {"Content-Disposition": 'attachment; filename="pictures.zip"'}
-    ended = BackgroundTask(path.unlink)
-    return FileResponse(path, media_type="application/zip", headers=headers, background=ended)
+    with (
+        spooled("pictures.zip", "application/zip") as answer,
+        zipfile.ZipFile(answer.path, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        _fill(archive, studio, filter, found.as_of)
+    return answer
 
 
 def _fill(archive: zipfile.ZipFile, studio: Studio, filter: Filter, as_of: int) -> None:
@@ -67,7 +59,8 @@ def _fill(archive: zipfile.ZipFile, studio: Studio, filter: Filter, as_of: int) 
                 known.append({"file": name, **views.picture(row, record).model_dump(mode="json")})
         if (after := page.next) is None:
             break
-    archive.writestr("pictures.json", orjson.dumps(known, option=orjson.OPT_INDENT_2))
+    # Not by orjson, which has no number of more than 64 bits: provenance may have any.
+    archive.writestr("pictures.json", json.dumps(known, indent=2, ensure_ascii=False))
 
 
 def name_of(row: Picture, media_type: str) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, Response, StreamingResponse
-from starlette.background import BackgroundTask
+from fastapi.responses import Response, StreamingResponse
 
 from studio.api.access import Viewer
 from studio.api.context import Open, Studio
+from studio.api.spooled import as_attachment, spooled
 from studio.store import exports
 
 router = APIRouter(tags=["exports"])
@@ -39,22 +38,10 @@ def export_ratings(format: Format, studio: Open, person: Viewer) -> Response:
 def _export(
     studio: Studio, name: str, format: Format, schema: Any, rows: Callable[..., Iterator[dict[str, Any]]]
 ) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{name}.{format}"'}
-
-    def lines() -> Iterator[bytes]:
-        with studio.database.read() as session:
-            yield from exports.lines(rows(session, studio.contents.read))
-
+    said = rows(studio.database, studio.contents.read)
     if format == "jsonl":
-        return StreamingResponse(lines(), media_type=_TYPES[format], headers=headers)
-    with tempfile.NamedTemporaryFile(suffix=".parquet", delete=False) as file:
-        path = Path(file.name)
-    try:
-        with studio.database.read() as session:
-            exports.write_parquet(path, schema, rows(session, studio.contents.read))
-    except BaseException:
-        path.unlink()
-        raise
-    return FileResponse(
-        path, media_type=_TYPES[format], headers=headers, background=BackgroundTask(path.unlink)
-    )
+        headers = as_attachment(f"{name}.{format}")
+        return StreamingResponse(exports.lines(said), media_type=_TYPES[format], headers=headers)
+    with spooled(f"{name}.{format}", _TYPES[format]) as answer:
+        exports.write_parquet(Path(answer.path), schema, said)
+    return answer

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from studio.api.access import asker
 from studio.metrics import Metrics
 from studio.problems import Refused, problem
 from studio.settings import Settings
@@ -21,6 +24,8 @@ AT_ONCE = 3  # requests that are worked on: Python runs one thread at a time, mo
 WAITING = 9  # for one of these places, besides pictures: two browsers full of questions
 PLACE_S = 10.0  # that one waits for a place at most
 LONG_AT_ONCE = 1000  # that wait for something to happen: events, and jobs that have not ended
+# Of one person, or of one address from which nobody says who asks: so that nobody keeps others out.
+MOST_EACH = {"waits": 100, "posts": 100, "changes": 100, "downloads": 20}
 BODIES = 8  # of the largest size, that are held in memory at once
 BUSY_S = 1  # until somebody who was refused may try again
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
@@ -52,7 +57,8 @@ class Guard:
         self._settings = settings
         self._here = 0
         self._waiting = 0
-        self._long = 0
+        self._waits = 0
+        self._long: Counter[tuple[str, str]] = Counter()  # by kind, and by who asks
         self._held = 0  # bytes of bodies
         self._places = asyncio.Semaphore(min(AT_ONCE, settings.requests_at_once))
 
@@ -79,12 +85,20 @@ class Guard:
 
         try:
             self._check(scope, headers)
-            brief = _is_brief(scope)
-            async with place, contextlib.nullcontext() if brief else self._longer():
-                if brief:
-                    await place.enter_async_context(self._place(_is_picture(scope)))
-                with self._bounded(receive) as bounded:
-                    await self._app(scope, bounded, answer)
+            kind = _kind(scope, headers)
+            with self._counted(kind, scope), self._bounded(receive) as bounded:
+                async with place:
+                    if kind in ("looks", "downloads"):
+                        await place.enter_async_context(self._place(_is_picture(scope)))
+
+                    async def received() -> Message:
+                        message = await bounded()
+                        # Who sends slowly keeps nobody from being answered either.
+                        if kind == "changes" and not message.get("more_body"):
+                            await place.enter_async_context(self._place(False))
+                        return message
+
+                    await self._app(scope, received, answer)
         except Refused as refused:
             await refuse(refused, answer)
         finally:
@@ -120,20 +134,38 @@ class Guard:
         finally:
             self._here -= 1
 
-    @contextlib.asynccontextmanager
-    async def _longer(self) -> AsyncIterator[None]:
-        """Counts one of those that wait, or send something.
+    @contextlib.contextmanager
+    def _counted(self, kind: str, scope: Scope) -> Iterator[None]:
+        """Counts what takes as long as its client likes, until it is read.
 
         Raises:
-            Refused: they are too many.
+            Refused: they are too many, of this person or of all.
         """
-        if self._long >= LONG_AT_ONCE:
+        if kind not in MOST_EACH:
+            yield
+            return
+        who = kind, self._who(scope)
+        if self._long[who] >= MOST_EACH[kind]:
+            words = f"expected at most {MOST_EACH[kind]} requests of this kind at once for each person"
+            raise Refused(429, words, BUSY_S)
+        if kind == "waits" and self._waits >= LONG_AT_ONCE:
             raise Refused(503, "too many wait for something to happen", BUSY_S)
-        self._long += 1
+        self._long[who] += 1
+        self._waits += kind == "waits"
         try:
             yield
         finally:
-            self._long -= 1
+            self._waits -= kind == "waits"
+            self._long[who] -= 1
+            if not self._long[who]:
+                del self._long[who]
+
+    def _who(self, scope: Scope) -> str:
+        request = HTTPConnection(scope)
+        try:
+            return f"person {asker(self._settings, request).name}"
+        except Refused:
+            return f"address {request.client.host if request.client else ''}"
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         if "\0" in scope["path"]:  # neither databases nor file systems have such names
@@ -190,13 +222,24 @@ def _route(scope: Scope) -> str:
     return ("/api" if path.startswith("/api/") else "") + str(scope["route"].path)
 
 
-def _is_brief(scope: Scope) -> bool:
-    """Whether a request has the store looked up: not a file of the page, nor what waits for something."""
-    path: str = scope["path"]
-    waits = path.endswith("/events") or b"wait=" in scope["query_string"]
-    is_long = path.startswith("/api/jobs/") and waits
-    looks = path.startswith("/api/") and not path.startswith("/api/health") and scope["method"] != "POST"
-    return looks and not is_long
+def _kind(scope: Scope, headers: Headers) -> str:
+    """Returns what a request does, by which it is held back.
+
+    It "looks" at the store, "waits" for something to happen, "posts" or "changes" something by a body,
+    "downloads" what is made for it, or asks for one of the "files" that lie ready.
+    """
+    path, method = scope["path"], scope["method"]
+    if not path.startswith("/api/") or path.startswith("/api/health"):
+        return "files"
+    is_of_job, is_asked_to = path.startswith("/api/jobs/"), b"wait=" in scope["query_string"]
+    if (is_of_job and (is_asked_to or path.endswith("/events"))) or (method == "POST" and is_asked_to):
+        return "waits"
+    if method == "POST":
+        return "posts"
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    if method in CHANGING and has_body:
+        return "changes"
+    return "downloads" if path.startswith(("/api/exports/", "/api/pictures.zip")) else "looks"
 
 
 def _is_picture(scope: Scope) -> bool:

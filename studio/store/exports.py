@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from imagegraph.image import Image
+from studio.store.database import Database
 from studio.store.models import Comparison, Job, Picture, Rating
 
 JPEG_QUALITY = 95
@@ -44,9 +45,11 @@ Fetch = Callable[[str], bytes]
 _LABELS = {"a": 1.0, "b": 0.0, "tie": 0.5, "both-bad": 0.5}
 
 
-def preferences(session: Session, fetch: Fetch) -> Iterator[dict[str, Any]]:
+# Nobody holds a session while a client reads: what rows say is read at once, and then picture by picture.
+def preferences(database: Database, fetch: Fetch) -> Iterator[dict[str, Any]]:
     """Yields pairs: of blind comparisons, and of each job's best picture with its others."""
-    pairs = list(_pairs(session))
+    with database.read() as session:
+        pairs = list(_pairs(session))
     counts: dict[str, int] = {}
     for one, *_ in pairs:
         counts[one.prompt or ""] = counts.get(one.prompt or "", 0) + 1
@@ -84,10 +87,12 @@ def _pairs(session: Session) -> Iterator[tuple[Picture, Picture, float, bool, st
                 yield best, one, 1.0, True, job.owner, job.finished_at or job.created_at
 
 
-def ratings(session: Session, fetch: Fetch) -> Iterator[dict[str, Any]]:
+def ratings(database: Database, fetch: Fetch) -> Iterator[dict[str, Any]]:
     """Yields pictures with the stars that each person gave."""
     rated = select(Rating, Picture).join(Picture, Picture.number == Rating.picture)
-    for rating, picture in session.execute(rated.order_by(Rating.picture, Rating.owner)):
+    with database.read() as session:
+        rows = session.execute(rated.order_by(Rating.picture, Rating.owner)).all()
+    for rating, picture in rows:
         try:
             image = fetch(picture.hash)
         except FileNotFoundError:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import pydantic
 from PIL import Image as Pillow
 
@@ -46,8 +47,9 @@ def recalled(data: bytes) -> dict[str, Any] | None:
         record = kind.model_validate_json(str(text)[:MOST]).model_dump(mode="json")
         # What no database takes: numbers that are none, zero characters, halves of pairs.
         whole = json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+        orjson.dumps(record)  # nor do all who read it take numbers of more than 64 bits, and what is too deep
         return record if b"\\u0000" not in whole else None
-    except (pydantic.ValidationError, ValueError, OSError, SyntaxError):
+    except (orjson.JSONEncodeError, pydantic.ValidationError, ValueError, OSError, SyntaxError):
         return None  # it is somebody else's text
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import socket
 import struct
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,15 @@ from PIL import Image as Pillow
 from PIL import PngImagePlugin
 
 from imagegraph.run.provenance import KEY
-from studio.api import downloads
-from studio.api.guard import AT_ONCE, BODIES
+from studio.api import downloads, guard
+from studio.api.guard import AT_ONCE, BODIES, WAITING
+from studio.settings import Token
 from studio.store import gallery
+from studio.store.database import CONNECTIONS
+from studio.store.provenance import OTHERS
 from tests.studio.serving import SCENE, Studio, running, settings, wait_for
 
+OTHER = {"name": "painter", "bundle": "b", "port": "pictures", "picture": 0}
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
@@ -108,18 +113,21 @@ def test_html_in_words_stays_words(studio: Studio) -> None:
                     "picture": 0, "parameters": {"prompt": "\x00", "image": "/etc/passwd"}}),
         json.dumps({"name": "painter", "bundle": "b", "graph": {"name": "a"}, "nodes": {}, "sources": {},
                     "picture": 0, "parameters": {"seed": 1e400, "prompt": "\ud800"}}),
+        json.dumps({**OTHER, "parameters": {"seed": 10**30}}),
+        json.dumps({**OTHER, "about": {"seeds": [-(2**70)]}}),
     ],
-    ids=["html", "empty", "deep", "lacking", "zero", "surrogate"],
+    ids=["html", "empty", "deep", "lacking", "zero", "surrogate", "large", "large-list"],
 )  # fmt: skip
 def test_hostile_provenance_does_no_harm(studio: Studio, record: str) -> None:
     try:
-        data = png(**{KEY: record})
+        data = png(**{KEY if "graph" in record else OTHERS: record})
     except UnicodeEncodeError:
         pytest.skip("PNG has no such text")
     answer = upload(studio, data)
     assert answer.status_code == 201
     assert studio.get(f"/api/pictures/{answer.json()[0]['id']}").status_code == 200
     assert studio.get("/api/pictures", params={"kind": "upload"}).status_code == 200
+    assert studio.get("/api/pictures.zip", params={"ids": answer.json()[0]["id"]}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -285,19 +293,87 @@ def test_a_fault_of_ours_says_nothing_to_the_client_and_all_to_the_log(
     assert told.exc_info[0] is KeyError
 
 
-def test_who_reads_slowly_keeps_nobody_waiting(studio: Studio) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (1600, 2000, 3), np.uint8)
+def noise(side: int) -> bytes:
+    """Returns a picture that no compression makes smaller."""
+    pixels = np.random.default_rng(side).integers(0, 255, (side, side, 3), np.uint8)
     file = io.BytesIO()
-    Pillow.fromarray(noise).save(file, "PNG", compress_level=0)
-    upload(studio, file.getvalue())
+    Pillow.fromarray(pixels).save(file, "PNG", compress_level=0)
+    return file.getvalue()
+
+
+def slow(stack: contextlib.ExitStack, studio: Studio, path: str, expected: bytes = b"200") -> socket.socket:
+    """Asks for something and reads only how its answer begins."""
     url = studio.base_url
-    asked = f"GET /api/pictures.zip HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode()
+    one = stack.enter_context(socket.socket())
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    one.settimeout(60)
+    one.connect((url.host, url.port))
+    one.sendall(f"GET {path} HTTP/1.1\r\nHost: {url.host}\r\n\r\n".encode())
+    assert one.recv(12) == b"HTTP/1.1 " + expected
+    return one
+
+
+def test_who_reads_slowly_keeps_nobody_waiting(studio: Studio) -> None:
+    upload(studio, noise(1800))
     with contextlib.ExitStack() as stack:
         for _ in range(AT_ONCE + 1):
-            slow = stack.enter_context(socket.socket())
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            slow.connect((url.host, url.port))
-            slow.sendall(asked)
-            assert slow.recv(12) == b"HTTP/1.1 200"
+            slow(stack, studio, "/api/pictures.zip")
         for _ in range(AT_ONCE):
             assert studio.get("/api/boards").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/exports/ratings.jsonl", "/api/exports/ratings.parquet"])
+def test_who_reads_slowly_holds_no_connection_to_the_database(
+    studio: Studio, path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setitem(guard.MOST_EACH, "downloads", CONNECTIONS + 1)
+    (picture,) = upload(studio, noise(1200)).json()
+    studio.put(f"/api/pictures/{picture['id']}/rating", json={"stars": 5})
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS + 1):
+            slow(stack, studio, path)
+        assert studio.post("/api/boards", json={"name": path}, timeout=5).status_code == 201
+    wait_for(lambda: not list(tmp_path.iterdir()))  # whose readers have left, goes
+
+
+def test_downloads_of_one_person_are_limited(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(guard.MOST_EACH, "downloads", 2)
+    upload(studio, noise(1800))
+    with contextlib.ExitStack() as stack:
+        for expected in (b"200", b"200", b"429"):
+            slow(stack, studio, "/api/pictures.zip", expected)
+    wait_for(lambda: studio.get("/api/pictures.zip").status_code == 200)
+
+
+def test_who_waits_or_sends_slowly_keeps_nobody_else_out(tmp_path: Path) -> None:
+    names = ("vic", "max")
+    tokens = tuple(Token(name=one, role="maker", token=f"{one}-secret") for one in names)
+    known = settings(tmp_path, tokens=tokens, jobs_at_once=1)
+    with running(known) as studio, contextlib.ExitStack() as stack:
+        by = {one: {"Authorization": f"Bearer {one}-secret"} for one in names}
+        begun = studio.post(
+            "/api/graphs/painter/jobs", json={"inputs": {"steps": 1000, "step_s": 1}}, headers=by["vic"]
+        ).json()
+        address = studio.base_url.host, int(studio.base_url.port or 0)
+
+        def ask(method: str, path: str, more: str, name: str = "vic") -> socket.socket:
+            one = stack.enter_context(socket.create_connection(address, 30))
+            said = f"Host: localhost\r\nAuthorization: Bearer {name}-secret\r\n{more}\r\n"
+            one.sendall(f"{method} {path} HTTP/1.1\r\n{said}".encode())
+            return one
+
+        for _ in range(guard.MOST_EACH["waits"]):
+            assert ask("GET", f"/api/jobs/{begun['id']}/events", "").recv(12) == b"HTTP/1.1 200"
+        refused = studio.get(f"/api/jobs/{begun['id']}", params={"wait": 9}, headers=by["vic"])
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+        for _ in range(AT_ONCE + WAITING):
+            ask("PUT", f"/api/pictures/{'0' * 24}/rating", "Content-Length: 100\r\n")  # none of them ends
+        for _ in range(guard.MOST_EACH["posts"]):
+            ask("POST", "/api/boards", "Content-Length: 100\r\n")
+        wait_for(lambda: studio.post("/api/boards", json={"name": "x"}, headers=by["vic"]).status_code == 429)
+        assert studio.get("/api/boards", headers=by["vic"]).status_code == 200, "what is short is never long"
+        assert studio.get("/", headers=by["vic"]).status_code in (200, 404)
+        assert studio.post("/api/boards", json={"name": "x"}, headers=by["max"]).status_code == 201
+        assert ask("GET", f"/api/jobs/{begun['id']}/events", "", "max").recv(12) == b"HTTP/1.1 200"
+        studio.delete(f"/api/jobs/{begun['id']}", headers=by["vic"])
