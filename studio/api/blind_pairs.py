@@ -15,6 +15,7 @@ from studio.api import jobs, shapes
 from studio.api.access import Person
 from studio.api.comparison_shapes import Asked, Pair, Side
 from studio.api.context import Studio
+from studio.problems import about
 from studio.store import gallery, pairs, queue
 from studio.store.gallery import Row
 from studio.store.models import Comparison, Content
@@ -88,8 +89,8 @@ def show(studio: Studio, id: str) -> Pair:
             return _shown(session, row)
         pictures, error = _drawn(session, row)
         if not pictures:
-            about: dict[str, Any] = {"id": row.id, "prompt": row.prompt, "left": None, "right": None}
-            return Pair(**about, state="failed" if error else "drawing", error=error)
+            known: dict[str, Any] = {"id": row.id, "prompt": row.prompt, "left": None, "right": None}
+            return Pair(**known, state="failed" if error else "drawing", error=error)
     with studio.database.write(changes="") as session:
         row = find(session, id)
         row.picture_a, row.picture_b = pictures
@@ -134,8 +135,7 @@ def _drawn(session: Session, row: Comparison) -> tuple[list[str], shapes.Problem
         drawn = [one for one in gallery.of_jobs(session, [id])[id] if _fits(one, arm.get("prior"))]
         if not drawn:
             words = f"no picture of {arm.get('prior') or arm['graph']} was drawn"
-            told = job.error or {"title": "No pair", "status": 409, "detail": words}
-            return [], shapes.Problem(**told)
+            return [], shapes.Problem(**(job.error or about(409, words)))
         found.append(drawn[0].picture.id)
     return found, None
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, delete, func, or_, sel
 from sqlalchemy.orm import Session
 
 from imagegraph.errors import UnknownName
+from studio.problems import about
 from studio.store.models import Job, JobEvent
 
 ACTIVE = ("queued", "running")
@@ -103,8 +104,7 @@ def claim(session: Session, server: str, lease_s: float, backends: Sequence[str]
         end(session, job, "cancelled")
         return None
     if job.attempts >= MOST_ATTEMPTS:
-        title = "The servers that ran it ended, each time"
-        end(session, job, "failed", {"error": {"type": "about:blank", "title": title, "status": 500}})
+        end(session, job, "failed", {"error": about(500, "the servers that ran it ended, each time")})
         return None
     start(session, job, server, lease_s)
     return job

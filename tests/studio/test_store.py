@@ -334,3 +334,26 @@ def test_jobs_without_pictures_are_forgotten_with_time(database: Database, tmp_p
     Retention(database, contents, 1, None)()
     with database.read() as session:
         assert list(session.scalars(select(Job.state))) == ["queued"]
+
+
+def test_a_job_whose_servers_ended_is_shown_and_so_is_one_of_an_older_store(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    known = settings(tmp_path, database=new_database())
+    facts = {"owner": "ann", "graph": "painter", "backend": "b", "bundle": "", "inputs": {}, "sources": {}}
+    database = Database(known.database_url)
+    database.migrate("0001")
+    with database.write() as session:
+        ended = Job(**facts, attempts=3)
+        older = Job(**facts, state="failed", error={"type": "about:blank", "title": "Ended", "status": 500})
+        session.add_all([ended, older])
+        session.flush()
+        ids = ended.id, older.id
+    database.close()
+    with running(known) as studio:
+        shown = [studio.get(f"/api/jobs/{id}", params={"wait": 30}).json() for id in ids]
+        assert [(one["state"], one["error"]["detail"]) for one in shown] == [
+            ("failed", "the servers that ran it ended, each time"),
+            ("failed", "Ended"),
+        ]
+        assert studio.get("/api/jobs").json()["total"] == 2
