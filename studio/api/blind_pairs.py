@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy.orm import Session
 
-from imagegraph.errors import InvalidInput, UnknownName
+from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
 from imagegraph.spec.content_hash import content_hash
 from studio.api import jobs, shapes
 from studio.api.access import Person
 from studio.api.comparison_shapes import Asked, Pair, Side
 from studio.api.context import Studio
+from studio.backends.form import Field
 from studio.problems import about
 from studio.store import gallery, pairs, queue
 from studio.store.gallery import Row
 from studio.store.models import Comparison, Content
 
+SAME = ("prompt", "prompts", "seed")  # beside pictures: what no arm may have for itself
 PAIR = "pair of these arms with one prompt, photo and seed that you have not compared"
 
 
@@ -27,7 +30,7 @@ def make(studio: Studio, person: Person, asked: Asked) -> Pair:
     """Makes a pair.
 
     Raises:
-        InvalidInput: the arms are one.
+        InvalidInput: the arms are one, or one has a prompt, photo or seed of its own.
         UnknownName: the gallery has none.
     """
     said = [one.model_dump(mode="json", exclude_defaults=True) for one in (asked.a, asked.b)]
@@ -35,6 +38,9 @@ def make(studio: Studio, person: Person, asked: Asked) -> Pair:
     arms = sorted(({"graph": asked.graph, **shapes.clean_json(one, "arm")} for one in said), key=_text)
     if arms[0] == arms[1]:
         raise InvalidInput("b", "an arm that differs from a", said[1])
+    known = _inputs(studio, arms)
+    for name, one in zip("ab", (asked.a, asked.b), strict=True):
+        _check(known.get(one.graph or asked.graph, {}), one.inputs, f"{name}.inputs")
     row = Comparison(
         owner=person.name,
         tally=content_hash(_text(arms)),
@@ -44,7 +50,7 @@ def make(studio: Studio, person: Person, asked: Asked) -> Pair:
         a_is_left=random.random() < 0.5,
     )
     if asked.inputs is None:
-        _find(studio, row)
+        _find(studio, row, known)
     else:
         _draw(studio, person, row, asked.inputs)
     with studio.database.write(changes="") as session:
@@ -53,12 +59,42 @@ def make(studio: Studio, person: Person, asked: Asked) -> Pair:
 
 
 def _text(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _find(studio: Studio, row: Comparison) -> None:
+def _inputs(studio: Studio, arms: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Field]]:
+    """Returns the inputs of the arms' graphs, by their names; of graphs that are not known here none."""
+    found = {}
+    for graph in {arm["graph"] for arm in arms}:
+        with contextlib.suppress(ImagegraphError):  # pictures of theirs may be here
+            found[graph] = {one.name: one for one in studio.backends.find(graph).describe().inputs}
+    return found
+
+
+def _check(known: Mapping[str, Field], inputs: Mapping[str, Any], field: str) -> None:
+    """Refuses what is no parameter.
+
+    Raises:
+        InvalidInput: both arms must have it the same.
+        UnknownName: the graph has no such input.
+    """
+    for name in inputs:
+        if name in SAME or (name in known and known[name].kind in ("image", "images")):
+            raise InvalidInput(
+                f"{field}.{name}", "the same for both arms, beside them in `inputs`", inputs[name]
+            )
+        if known and name not in known:
+            raise UnknownName("input", name, known)
+
+
+def _find(studio: Studio, row: Comparison, known: Mapping[str, Mapping[str, Field]]) -> None:
+    defaults = {graph: {name: one.default for name, one in inputs.items()} for graph, inputs in known.items()}
+    arms = [dict(one) for one in row.arms]
+    if any(one.get("bundle") for one in arms):
+        for one in arms:  # who says none means the default
+            one["bundle"] = one.get("bundle") or studio.backends.find(one["graph"]).version(None)
     with studio.database.read() as session:
-        found = pairs.find(session, row.owner, row.tally, row.arms)
+        found = pairs.find(session, row.owner, row.tally, arms, defaults)
     if found is None:
         raise UnknownName(PAIR, "", ())
     row.picture_a, row.picture_b = (one.id for one in found)
@@ -68,12 +104,17 @@ def _find(studio: Studio, row: Comparison) -> None:
 def _draw(studio: Studio, person: Person, row: Comparison, inputs: Mapping[str, Any]) -> None:
     """Begins the jobs of both arms: one, where they are pictures of the same."""
     begun: dict[bytes, str] = {}
-    for arm in row.arms:
-        said = shapes.clean_json({**inputs, **arm.get("inputs", {})}, "inputs")
-        same = _text([arm["graph"], arm.get("bundle"), said])
-        if same not in begun:
-            begun[same] = jobs.begin(studio, person, arm["graph"], said, arm.get("bundle"))["id"]
-        row.jobs = [*row.jobs, begun[same]]
+    try:
+        for arm in row.arms:
+            said = shapes.clean_json({**inputs, **arm.get("inputs", {})}, "inputs")
+            same = _text([arm["graph"], arm.get("bundle"), said])
+            if same not in begun:
+                begun[same] = jobs.begin(studio, person, arm["graph"], said, arm.get("bundle"))["id"]
+            row.jobs = [*row.jobs, begun[same]]
+    except BaseException:
+        for id in begun.values():  # of one arm alone there is no pair
+            jobs.cancel(studio, id)
+        raise
     row.prompt = str(inputs.get("prompt") or "")
 
 

@@ -15,7 +15,9 @@ class Arm(shapes.Shape):
     graph: shapes.Name | None = None
     bundle: shapes.Name | None = Field(None, description="Or version")
     prior: shapes.Name | None = Field(None, description="The picture that this prior steered")
-    inputs: dict[str, Any] = Field(default_factory=dict, description="Parameters, such as steps")
+    inputs: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters, such as steps; neither prompt, picture nor seed"
+    )
 
 
 class Asked(shapes.Shape):

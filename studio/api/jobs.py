@@ -184,8 +184,18 @@ async def show_job(id: str, studio: Open, person: Viewer, wait: Wait = 0) -> Any
 @router.delete("/jobs/{id}", status_code=202)
 def cancel_job(id: str, studio: Open, person: Maker) -> shapes.Job:
     """Cancels a job: at once if it waits, as soon as its server hears of it if it runs."""
-    with studio.database.write(changes="") as session:
+    with studio.database.read() as session:
         must_own(person, queue.find(session, id).owner, "the job")
+    return cancel(studio, id)
+
+
+def cancel(studio: Studio, id: str) -> shapes.Job:
+    """Has a job end.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    with studio.database.write(changes="") as session:
         row = queue.cancel(session, id)
         shown = views.jobs(session, [row])[0]
     studio.bell.call(studio.runner.cancel, id)

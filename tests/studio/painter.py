@@ -35,6 +35,7 @@ class Painter(Component):
         variants: Annotated[int, Field(ge=1, le=16)] = 1,
         step_s: Annotated[float, Field(ge=0, le=10)] = 0.0,
         steps: Annotated[int, Field(ge=1, le=1000)] = 2,
+        tint: Annotated[int, Field(ge=0, le=100)] = 0,
     ) -> Painted:
         """Answers pictures, after some steps."""
         if log := os.environ.get("PAINTER_LOG"):
@@ -45,7 +46,7 @@ class Painter(Component):
             progress(step, steps, lambda: paint(seed))
             time.sleep(step_s)
         scores = [1 / (1 + one) for one in range(variants)]
-        pictures = [paint(one) for one in seeds]
+        pictures = [paint(one + tint * 2**16) for one in seeds]
         return {"pictures": pictures, "seeds": seeds, "clip_prompt": scores, "order": list(range(variants))}
 
 

@@ -33,7 +33,7 @@ def test_the_tally_is_that_of_scipy(a: int, b: int) -> None:
 
 
 def test_a_pair_is_drawn_shown_blind_and_revealed_by_the_choice(studio: Studio) -> None:
-    arms = {"a": {"inputs": {"steps": 1}}, "b": {"inputs": {"steps": 2, "seed": 8}}}
+    arms = {"a": {"inputs": {"tint": 1}}, "b": {"inputs": {"tint": 2}}}
     asked = {**arms, "graph": "painter", "inputs": {"prompt": "a red cone", "seed": 7}, "wait": 30}
     seen: set[str] = set()
     for _ in range(3):
@@ -69,6 +69,53 @@ def test_stored_pictures_are_paired_by_prompt_photo_and_seed(studio: Studio) -> 
     assert studio.post("/api/comparisons/next", json=asked).status_code == 404
     same = {"graph": "paint", "a": {"prior": "depth"}, "b": {"prior": "depth"}}
     assert studio.post("/api/comparisons/next", json=same).status_code == 400
+
+
+def tints(studio: Studio, pair: dict[str, Any]) -> dict[str, Any]:
+    """Answers a pair; returns with which tint and steps each arm's picture was drawn."""
+    said = studio.post("/api/comparisons", json={"id": pair["id"], "choice": "tie"}).json()
+    drawn = [studio.get(f"/api/jobs/{said[side]['job']}").json()["inputs"] for side in ("left", "right")]
+    arms = [said["left_arm"], {"a": "b", "b": "a"}[said["left_arm"]]]
+    shown = {arm: (one.get("tint", 0), one.get("steps", 2)) for arm, one in zip(arms, drawn, strict=True)}
+    tally = said["tally"]
+    return {str(tally[arm]["inputs"].get("tint", "unsaid")): one for arm, one in shown.items()}
+
+
+def test_stored_pairs_are_of_their_arms_and_differ_in_nothing_else(studio: Studio) -> None:
+    for inputs in ({"tint": 11, "steps": 3}, {"tint": 12, "steps": 4}, {"tint": 12}, {}):
+        studio.run("painter", {"prompt": "of their arms", "seed": 5, **inputs})
+
+    def ask(a: Any, b: Any) -> Any:
+        asked = {"graph": "painter", "a": {"inputs": a}, "b": {"inputs": b}}
+        return studio.post("/api/comparisons/next", json=asked)
+
+    assert ask({"tint": 12}, {"tint": 7}).status_code == 404, "no picture has this tint"
+    assert ask({"tint": 11}, {"tint": 12}).status_code == 404, "they differ in steps, too"
+    found = ask({"tint": 11, "steps": 3}, {"tint": 12, "steps": 4})
+    assert tints(studio, found.json()) == {"11": (11, 3), "12": (12, 4)}
+    unsaid = ask({}, {"tint": 12})
+    assert tints(studio, unsaid.json()) == {"unsaid": (0, 2), "12": (12, 2)}
+    assert ask({"tint": 12}, {}).status_code == 404, "there is one such pair, and it was compared"
+
+
+@pytest.mark.parametrize("mine", [{"prompt": "a blue cube"}, {"seed": 8}, {"image": {"picture": "0" * 24}}])
+def test_an_arm_has_no_prompt_photo_or_seed_of_its_own(studio: Studio, mine: dict[str, Any]) -> None:
+    (name,) = mine
+    for inputs in ({"prompt": "x", "seed": 1}, None):
+        asked = {"graph": "paint", "a": {"inputs": mine}, "b": {}, "inputs": inputs}
+        refused = studio.post("/api/comparisons/next", json=asked)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, f"a.inputs.{name}")
+
+
+def test_where_one_arm_is_refused_the_other_is_not_drawn(studio: Studio) -> None:
+    before = studio.get("/api/jobs").json()["total"]
+    slow, wrong = {"step_s": 9.0}, {"tint": 10**30}
+    for a, b in ((slow, wrong), (wrong, slow)):
+        asked = {"graph": "painter", "a": {"inputs": a}, "b": {"inputs": b}, "inputs": {"prompt": "half"}}
+        assert studio.post("/api/comparisons/next", json=asked).status_code == 400
+    begun = studio.get("/api/jobs").json()["items"][: studio.get("/api/jobs").json()["total"] - before]
+    for one in begun:
+        assert studio.get(f"/api/jobs/{one['id']}", params={"wait": 20}).json()["state"] == "cancelled"
 
 
 def test_preferences_have_the_columns_that_training_scripts_read(studio: Studio) -> None:
