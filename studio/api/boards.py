@@ -16,6 +16,7 @@ from studio.api.access import Maker, Viewer, must_own
 from studio.api.context import Key, Open, once
 from studio.problems import Conflict
 from studio.store import gallery
+from studio.store.database import inserting, take_turns
 from studio.store.models import Board, BoardPicture, Picture
 
 router = APIRouter(tags=["boards"])
@@ -84,7 +85,7 @@ def delete_board(id: str, studio: Open, person: Maker) -> Response:
     with studio.database.write() as session:
         row = gallery.board(session, id)
         must_own(person, row.owner, "the board")
-        session.delete(row)
+        session.execute(delete(Board).where(Board.id == id))  # another may delete it, too
     return Response(status_code=204)
 
 
@@ -92,7 +93,7 @@ def delete_board(id: str, studio: Open, person: Maker) -> Response:
 def add_to_board(id: str, pictures: Pictures, studio: Open, person: Maker) -> ShownBoard:
     """Puts pictures on a board; those that are on it stay."""
     with studio.database.write() as session:
-        row = gallery.board(session, id)
+        row = gallery.board(session, id, stays=True)
         must_own(person, row.owner, "the board")
         put(session, row, pictures.ids)
         return _shown(session, [row])[0]
@@ -104,11 +105,10 @@ def put(session: Session, board: Board, ids: Sequence[str]) -> None:
     Raises:
         UnknownName: one is not there.
     """
-    on_it = set(session.scalars(select(BoardPicture.picture).where(BoardPicture.board == board.id)))
-    for number in dict.fromkeys(gallery.find(session, one).number for one in ids):
-        if number not in on_it:
-            session.add(BoardPicture(board=board.id, picture=number))
-    session.flush()
+    numbers = sorted({gallery.find(session, one).number for one in ids})
+    if numbers:
+        rows = [{"board": board.id, "picture": number} for number in numbers]
+        session.execute(inserting(session, BoardPicture).on_conflict_do_nothing(), rows)
 
 
 @router.delete("/boards/{id}/pictures")
@@ -124,6 +124,7 @@ def remove_from_board(id: str, pictures: Pictures, studio: Open, person: Maker) 
 
 
 def _refuse_taken(session: Session, owner: str, name: str) -> None:
+    take_turns(session, f"boards of {owner}")
     same = select(Board.id).where(Board.owner == owner, Board.name == name)
     if session.scalar(same) is not None:
         raise Conflict(f"name: expected one that no other board of yours has, got {name!r}")

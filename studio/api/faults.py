@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError, TimeoutError
+from sqlalchemy.exc import IntegrityError, OperationalError, TimeoutError
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
@@ -29,6 +30,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(OperationalError, _away)
     app.add_exception_handler(TimeoutError, _away)
+    app.add_exception_handler(IntegrityError, _met)
+    app.add_exception_handler(StaleDataError, _met)
     app.add_exception_handler(Exception, _unforeseen)
 
 
@@ -87,6 +90,11 @@ def methods_at(app: FastAPI, path: str) -> list[str]:
 async def _away(request: Request, error: Exception) -> Response:
     log.error("%s %s: the database does not answer: %s", request.method, request.url.path, error)
     return _answer(about(503, "the database does not answer at the moment"), LATER_S)
+
+
+async def _met(request: Request, error: Exception) -> Response:
+    log.warning("%s %s: %s", request.method, request.url.path, error)
+    return _answer(about(409, "somebody changed or deleted the same at this moment; ask again"))
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

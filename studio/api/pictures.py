@@ -234,6 +234,6 @@ def restore_picture(id: str, studio: Open, person: Maker) -> shapes.Picture:
     with studio.database.write() as session:
         row = gallery.find(session, id, deleted=True)
         must_own(person, row.owner, "the picture")
-        row.deleted_at = None
+        uploads.bring_back(studio, session, [row], "id")
     studio.bell.ring(PICTURES)
     return shown(studio, id)

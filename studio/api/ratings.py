@@ -7,14 +7,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import Field
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from studio.api import boards, shapes
+from studio.api import boards, shapes, uploads
 from studio.api.access import Maker, must_own
 from studio.api.context import Key, Open, Studio, once
 from studio.api.pictures import shown
 from studio.jobs.bell import PICTURES
 from studio.store import gallery
+from studio.store.database import inserting
 from studio.store.models import Picture, Rating
 
 router = APIRouter(tags=["ratings"])
@@ -56,18 +57,15 @@ def rate_picture(id: str, rated: Rated, studio: Open, person: Maker) -> shapes.P
 
 def rate(session: Any, picture: Picture, owner: str, stars: int | None) -> None:
     """Notes somebody's stars; the picture shows those that were given last."""
-    known = session.get(Rating, (picture.number, owner))
+    own = {"picture": picture.number, "owner": owner}
     if stars is None:
-        if known is not None:
-            session.delete(known)
-            session.flush()
+        session.execute(delete(Rating).filter_by(**own))
         latest = select(Rating.stars).where(Rating.picture == picture.number).order_by(Rating.at.desc())
         picture.stars = session.scalar(latest.limit(1))
         return
-    if known is None:
-        session.add(Rating(picture=picture.number, owner=owner, stars=stars))
-    else:
-        known.stars, known.at = stars, time.time()
+    now = {"stars": stars, "at": time.time()}
+    added = inserting(session, Rating).values(**own, **now)  # somebody may rate it twice at once
+    session.execute(added.on_conflict_do_update(index_elements=list(own), set_=now))
     picture.stars = stars
 
 
@@ -86,17 +84,23 @@ def change_pictures(changes: Changes, studio: Open, person: Maker, key: Key = No
 
 
 def _change(session: Any, studio: Studio, changes: Changes, person: Any) -> Changed:
-    found = list(session.scalars(select(Picture).where(Picture.id.in_(changes.ids))))
-    for one in found:
-        if changes.deleted is not None:
+    # In one order, so that two who change the same ones do not wait for each other.
+    asked = select(Picture).where(Picture.id.in_(changes.ids)).order_by(Picture.number)
+    found = list(session.scalars(asked))
+    if changes.deleted is False:
+        for one in found:
             must_own(person, one.owner, f"the picture {one.id}")
-            one.deleted_at = (one.deleted_at or time.time()) if changes.deleted else None
+        uploads.bring_back(studio, session, found, "deleted")
+    for one in found:
+        if changes.deleted:
+            must_own(person, one.owner, f"the picture {one.id}")
+            one.deleted_at = one.deleted_at or time.time()
         if changes.starred is not None:
             one.starred = changes.starred
         if changes.stars is not None:
             rate(session, one, person.name, changes.stars or None)
     if changes.board is not None:
-        board = gallery.board(session, changes.board)
+        board = gallery.board(session, changes.board, stays=True)
         must_own(person, board.owner, "the board")
         boards.put(session, board, [one.id for one in found if one.deleted_at is None])
     known = {one.id for one in found}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -10,7 +12,8 @@ from imagegraph.image import Image
 from studio.api.context import Studio
 from studio.jobs.bell import PICTURES
 from studio.store import gallery, provenance
-from studio.store.models import Picture, Recalled
+from studio.store.database import take_turns
+from studio.store.models import Content, Picture, Recalled
 
 
 def keep(studio: Studio, data: bytes, owner: str, field: str, kind: str = "upload") -> Picture:
@@ -20,15 +23,20 @@ def keep(studio: Studio, data: bytes, owner: str, field: str, kind: str = "uploa
         InvalidInput, InputTooLarge: it is none, or there is no room for it.
     """
     try:
-        studio.contents.look(data, field)
+        kept = studio.contents.look(data, field)
         Image(data).own()  # all of it, so that nobody stumbles over it later
     except InvalidInput as error:
         raise type(error)(field, error.expected, error.got) from None
-    (kept,) = studio.contents.keep([data], field)
     record = provenance.recalled(data)
-    if (known := _restored(studio, kept.hash, owner, kind)) is not None:
-        return known
+    with studio.database.read() as session:
+        known = _known(session, kept.hash, owner, kind)
+        if kind != "example" and (known is None or known.deleted_at is not None):
+            studio.usage.check(session, owner, field, kept.size)  # or nothing of it is stored
+    studio.contents.keep([data], field)
+    if known is not None:
+        return _restored(studio, known, field)
     with studio.database.write(changes="") as session:
+        take_turns(session, _pictures_of(owner))
         if (known := _known(session, kept.hash, owner, kind)) is not None:  # it came twice at the same time
             return known
         if kind != "example":
@@ -51,16 +59,36 @@ def keep(studio: Studio, data: bytes, owner: str, field: str, kind: str = "uploa
     return row
 
 
-def _restored(studio: Studio, hash: str, owner: str, kind: str) -> Picture | None:
-    """Returns the same picture, brought back where it was deleted, if they have it."""
-    with studio.database.read() as session:
-        known = _known(session, hash, owner, kind)
-    if known is None or known.deleted_at is None:
+def _restored(studio: Studio, known: Picture, field: str) -> Picture:
+    """Returns a picture that they have, brought back where it was deleted."""
+    if known.deleted_at is None:
         return known
     with studio.database.write() as session:
-        if (known := _known(session, hash, owner, kind)) is not None:
-            known.deleted_at = None
-        return known
+        row = gallery.find(session, known.id, deleted=True)
+        bring_back(studio, session, [row], field)
+        return row
+
+
+def bring_back(studio: Studio, session: Session, rows: Sequence[Picture], field: str) -> None:
+    """Brings deleted pictures back.
+
+    Raises:
+        NoRoom: there is no room for them.
+    """
+    deleted = [one for one in rows if one.deleted_at is not None]
+    for owner in sorted({one.owner for one in deleted}):
+        take_turns(session, _pictures_of(owner))
+        own = [one.hash for one in deleted if one.owner == owner and one.kind != "example"]
+        known = select(Content.hash, Content.size).where(Content.hash.in_(own))
+        sizes = {hash: size for hash, size in session.execute(known)}
+        if own:
+            studio.usage.check(session, owner, field, sum(sizes[hash] for hash in own), recount=True)
+    for one in deleted:
+        one.deleted_at = None
+
+
+def _pictures_of(owner: str) -> str:
+    return f"pictures of {owner}"
 
 
 def _known(session: Session, hash: str, owner: str, kind: str) -> Picture | None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from imagegraph import Answer
@@ -15,6 +14,7 @@ from imagegraph.image import Image
 from studio.jobs import values as json_values
 from studio.store import search
 from studio.store.contents import Contents, Kept
+from studio.store.database import inserting
 from studio.store.models import Job, JobContent, Picture
 
 MAPS = (0, 3)  # PNG's colour types of grey and, for masks, of a palette
@@ -106,9 +106,8 @@ def add(
 def refer(session: Session, job: str, kept: Any) -> None:
     """Notes that a job has these contents."""
     if hashes := sorted({one.hash for one in kept}):
-        insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
         rows = [{"job": job, "hash": hash} for hash in hashes]
-        session.execute(insert(JobContent).on_conflict_do_nothing(), rows)
+        session.execute(inserting(session, JobContent).on_conflict_do_nothing(), rows)
 
 
 def _writers(job: Job) -> dict[str, str]:

@@ -10,16 +10,14 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import fsspec
 from PIL import Image as Pillow
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from imagegraph.errors import InputTooLarge, InvalidInput
 from imagegraph.image import Image
-from studio.store.database import Database
+from studio.store.database import Database, inserting
 from studio.store.models import Content
 
 SIZES = (64, 128, 256, 512, 1024)  # px, the longer side of thumbnails
@@ -146,11 +144,10 @@ def touch(session: Session, found: Sequence[Kept]) -> None:
     """Notes that somebody brings these bytes now."""
     if not found:
         return
-    insert: Any = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     now = time.time()
     # In one order, so that two who bring the same ones do not wait for each other.
     for one in sorted({kept.hash: kept for kept in found}.values(), key=lambda kept: kept.hash):
-        row = insert(Content).values(**vars(one), used_at=now)
+        row = inserting(session, Content).values(**vars(one), used_at=now)
         session.execute(row.on_conflict_do_update(index_elements=["hash"], set_={"used_at": now}))
 
 

@@ -13,7 +13,8 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.orm import Session
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Session
 
 CONNECTIONS = 24
 BUSY_S = 10.0
@@ -101,6 +102,12 @@ def take_turns(session: Session, what: str) -> None:
     """
     if session.get_bind().dialect.name != "sqlite":
         session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 0))))
+
+
+def inserting(session: Session, table: type[DeclarativeBase]) -> Any:
+    """Returns an INSERT that may say what happens where a row is there already."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
 
 
 def _prepare_sqlite(engine: Engine) -> None:

@@ -225,13 +225,17 @@ def provenance(session: Session, picture: Picture) -> dict[str, object] | None:
     return {**record, **own} if record else None
 
 
-def board(session: Session, id: str) -> Board:
+def board(session: Session, id: str, stays: bool = False) -> Board:
     """Returns a board.
+
+    Args:
+        stays: nobody deletes it until the transaction ends.
 
     Raises:
         UnknownName: there is none.
     """
-    if (found := session.get(Board, id)) is None:
+    lock = {"read": True, "key_share": True} if stays else None
+    if (found := session.get(Board, id, with_for_update=lock)) is None:
         raise UnknownName("board", id, ())
     return found
 

@@ -39,18 +39,27 @@ class Usage:
         known[owner] = newest, used
         return used
 
-    def check(self, session: Session, owner: str, field: str = "stored_mib", more: int = 0) -> None:
+    def check(
+        self,
+        session: Session,
+        owner: str,
+        field: str = "stored_mib",
+        more: int = 0,
+        recount: bool = False,
+    ) -> None:
         """Refuses what somebody has no room for.
 
         Args:
             field: what is refused.
             more: how many bytes it brings; 0 is not known yet, and fits where any would.
+            recount: count all, as numbers that were counted may have come back.
 
         Raises:
             NoRoom: says how much they have.
         """
         room = self._allowed - (more or 1)
-        if self.used(session, owner) > room and (used := _bytes(session, owner)) > room:
+        seems_full = recount or self.used(session, owner) > room
+        if seems_full and (used := _bytes(session, owner)) > room:
             raise NoRoom(field, used, more, self._allowed)
 
 

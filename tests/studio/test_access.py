@@ -2,14 +2,16 @@
 
 import hashlib
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from studio.settings import Settings, Token
-from tests.studio.serving import SCENE, Studio, running, settings, wait_for
+from studio.store import gallery
+from tests.studio.conftest import NewDatabase
+from tests.studio.serving import SCENE, Studio, running, settings
 
 TOKENS = (
     Token(name="ann", role="admin", token="ann-secret"),
@@ -128,6 +130,39 @@ def test_stored_bytes_bodies_and_pixels_are_limited(closed: Studio) -> None:
     assert stream.status_code in (413, 422), "a body whose length nobody says"
 
 
+def test_no_way_leads_past_the_limit_of_stored_bytes(tmp_path: Path, new_database: NewDatabase) -> None:
+    scene = SCENE.read_bytes()
+    first, second = (scene + bytes([place]) * (600_000 - len(scene)) for place in (1, 2))
+    known = settings(tmp_path, user_mib=1, database=new_database())
+
+    def upload(data: bytes) -> Any:
+        return studio.post("/api/pictures", files={"files": data})
+
+    def stored() -> set[str]:
+        folder = known.data / "pictures"
+        return {one.name for one in folder.rglob("*") if one.is_file() and "thumbnails" not in str(one)}
+
+    with running(known) as studio:
+        (one,) = upload(first).json()
+        before = stored()
+        assert upload(second).status_code == 413
+        assert stored() == before, "nothing of what is refused is stored"
+        studio.delete(f"/api/pictures/{one['id']}")
+        (other,) = upload(second).json()
+        again = [
+            upload(first),
+            studio.post(f"/api/pictures/{one['id']}/restore"),
+            studio.post("/api/pictures/changes", json={"ids": [one["id"], other["id"]], "deleted": False}),
+        ]
+        assert [answer.status_code for answer in again] == [413] * 3
+        assert again[1].json()["allowed_bytes"] == 2**20
+        assert studio.get("/api/pictures").json()["total"] == 1
+        studio.delete(f"/api/pictures/{other['id']}")
+        both = studio.post("/api/pictures/changes", json={"ids": [one["id"], other["id"]], "deleted": False})
+        assert both.status_code == 413, "there is room for one of them"
+        assert upload(first).json()[0]["id"] == one["id"]
+
+
 def test_requests_a_minute_are_limited(tmp_path: Path) -> None:
     with running(settings(tmp_path, tokens=TOKENS, user_requests=5)) as studio:
         answers = [studio.get("/api/me", headers=by("max")) for _ in range(7)]
@@ -159,27 +194,28 @@ def test_pages_of_listed_origins_may_ask(tmp_path: Path) -> None:
         assert board.status_code == 201
 
 
-def test_more_at_once_than_can_be_answered_are_asked_to_come_back(tmp_path: Path) -> None:
-    begun = threading.Event()
+def test_more_at_once_than_can_be_answered_are_asked_to_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, may_end, page = threading.Event(), threading.Event(), gallery.page
 
-    def slowly() -> Iterator[bytes]:
-        yield b'{"stars": '
+    def slowly(*known: Any) -> Any:
         begun.set()
-        time.sleep(2)
-        yield b"3}"
+        may_end.wait(20)
+        return page(*known)
 
+    monkeypatch.setattr(gallery, "page", slowly)
     with running(settings(tmp_path, requests_at_once=1)) as studio:
-        url = f"/api/pictures/{studio.example()['id']}/rating"
-        headers = {"Content-Type": "application/json"}
-        slow = {"content": slowly(), "headers": headers}
-        rating = threading.Thread(target=studio.put, args=(url,), kwargs=slow)
-        rating.start()
-        begun.wait(10)
-        busy = wait_for(lambda: (one := studio.get("/api/me")).status_code == 503 and one)
-        assert int(busy.headers["retry-after"]) > 0
-        rating.join()
+        answers: list[int] = []
+        looking = threading.Thread(target=lambda: answers.append(studio.get("/api/pictures").status_code))
+        looking.start()
+        assert begun.wait(10)
+        busy = studio.get("/api/me")
+        assert (busy.status_code, int(busy.headers["retry-after"])) == (503, 1)
+        may_end.set()
+        looking.join()
+        assert answers == [200]
         assert studio.get("/api/me").status_code == 200
-        assert studio.example()["stars"] == 3
 
 
 def test_a_studio_for_everybody_must_know_whom_to_let_in() -> None:
