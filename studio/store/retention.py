@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.orm import Session
@@ -25,6 +25,7 @@ from studio.store.models import (
 UNDO_S = 24 * 3600.0
 FRESH_S = 3600.0  # bytes that somebody may be bringing at this moment
 SOME = 200  # pictures that go in one transaction
+FEW = 50  # where bytes are counted for each
 
 
 class Retention:
@@ -45,10 +46,10 @@ class Retention:
         gone = self._remove(Picture.deleted_at < now - UNDO_S)
         if self._max_days is not None:
             old = Picture.created_at < now - self._max_days * 24 * 3600
-            gone += self._remove(and_(old, Picture.kind != "example", ~_is_kept()))
+            gone += self._remove(and_(old, _may_go()))
             self._forget_jobs(now - self._max_days * 24 * 3600)
         if self._max_bytes is not None:
-            gone += self._shrink(self._max_bytes)
+            gone += self._shrink(self._max_bytes, now)
         with self._database.write() as session:
             session.execute(delete(Answered).where(Answered.at < now - UNDO_S))
         self._drop_bytes(now - FRESH_S)
@@ -64,34 +65,41 @@ class Retention:
             if len(numbers) < SOME:
                 return gone
 
-    def _shrink(self, most: int) -> int:
-        """Removes the oldest pictures that may go until all bytes fit."""
-        with self._database.read() as session:
-            size = session.scalar(select(func.coalesce(func.sum(Content.size), 0))) or 0
-            may_go = select(Picture.number, Content.size).join(Content, Content.hash == Picture.hash)
-            may_go = may_go.where(Picture.kind != "example", ~_is_kept()).order_by(Picture.number)
-            going: list[int] = []
-            for number, bytes in session.execute(may_go):
-                if size <= most:
-                    break
-                going.append(number)
-                size -= bytes
-        for start in range(0, len(going), SOME):
-            # Somebody may have given it stars meanwhile.
-            self._remove(and_(Picture.number.in_(going[start : start + SOME]), ~_is_kept()))
-        return len(going)
+    def _shrink(self, most: int, now: float) -> int:
+        """Removes the oldest pictures that may go, and jobs that have none, until the bytes of all fit.
 
-    def _forget_jobs(self, before: float) -> None:
+        What nothing has any more does not count: it goes by itself.
+        """
+        gone = 0
+        while True:
+            with self._database.read() as session:
+                over = _bytes(session, _is_used()) - most
+                oldest = select(Picture).where(_may_go()).order_by(Picture.number).limit(FEW)
+                going = session.scalars(oldest).all() if over > 0 else []
+            if over <= 0:
+                return gone
+            if self._forget_jobs(going[0].created_at if going else now - FRESH_S):
+                continue
+            if not going:
+                return gone
+            with self._database.write() as session:
+                for one in going:
+                    # Somebody may have given it stars meanwhile.
+                    if session.scalar(select(Picture.number).where(Picture.number == one.number, _may_go())):
+                        over -= _let_go(session, one)
+                        gone += 1
+                    if over <= 0:
+                        break
+
+    def _forget_jobs(self, before: float) -> int:
+        """Forgets jobs without pictures, and what only they have; returns how many."""
         has_pictures = select(Picture.job).where(Picture.job == Job.id).exists()
         old = and_(Job.state.in_(queue.ENDED), Job.created_at < before, ~has_pictures)
         with self._database.write() as session:
-            session.execute(delete(Job).where(old))
+            return len(session.scalars(delete(Job).where(old).returning(Job.number)).all())
 
     def _drop_bytes(self, before: float) -> None:
-        used = or_(
-            select(Picture.hash).where(Picture.hash == Content.hash).exists(),
-            select(JobContent.hash).where(JobContent.hash == Content.hash).exists(),
-        )
+        used = _is_used()
         with self._database.read() as session:
             unused = session.scalars(select(Content.hash).where(Content.used_at < before, ~used)).all()
         for hash in unused:
@@ -100,6 +108,10 @@ class Retention:
                 gone = delete(Content).where(Content.hash == hash, Content.used_at < before, ~used)
                 if session.execute(gone.returning(Content.hash)).first():
                     self._contents.remove(hash)
+
+
+def _may_go() -> ColumnElement[bool]:
+    return and_(Picture.kind != "example", ~_is_kept())
 
 
 def _is_kept() -> ColumnElement[bool]:
@@ -117,7 +129,38 @@ def _is_kept() -> ColumnElement[bool]:
     )
 
 
-def _delete(session: Session, numbers: Iterable[int]) -> None:
+def _is_used() -> ColumnElement[bool]:
+    """Whether a picture or a job has bytes."""
+    return or_(
+        select(Picture.hash).where(Picture.hash == Content.hash).exists(),
+        select(JobContent.hash).where(JobContent.hash == Content.hash).exists(),
+    )
+
+
+def _bytes(session: Session, which: ColumnElement[bool]) -> int:
+    return int(session.scalar(select(func.coalesce(func.sum(Content.size), 0)).where(which)) or 0)
+
+
+def _let_go(session: Session, picture: Picture) -> int:
+    """Deletes a picture, and its job once that has none; returns how many bytes nothing has any more."""
+    hashes = {picture.hash}
+    _delete(session, [picture.number])
+    if picture.job is not None:
+        had = session.scalars(select(JobContent.hash).where(JobContent.job == picture.job)).all()
+        left = select(Picture.number).where(Picture.job == picture.job).exists()
+        ended = Job.state.in_(queue.ENDED)
+        session.execute(delete(Job).where(Job.id == picture.job, ended, ~left))
+        hashes.update(had)
+    return _bytes(session, and_(Content.hash.in_(hashes), ~_is_used()))
+
+
+def _delete(session: Session, numbers: Sequence[int]) -> None:
+    """Deletes pictures; jobs that have ended keep no bytes that only these had."""
+    hashes = session.scalars(select(Picture.hash).where(Picture.number.in_(numbers))).all()
     for number in numbers:
         search.forget(session, number)
         session.execute(delete(Picture).where(Picture.number == number))
+    ended = select(Job.id).where(Job.state.in_(queue.ENDED))
+    others = select(Picture.hash).where(Picture.hash == JobContent.hash).exists()
+    left = JobContent.hash.in_(hashes), JobContent.job.in_(ended), ~others
+    session.execute(delete(JobContent).where(*left))

@@ -132,6 +132,44 @@ def test_the_oldest_go_where_there_are_too_many_bytes(database: Database, tmp_pa
     assert there(database) == {ids[0], ids[3], ids[4]}
 
 
+def test_a_store_a_tenth_too_large_loses_a_tenth_at_once_and_then_nothing(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    known = settings(tmp_path, database=new_database())
+    with running(known) as studio:
+        photo = studio.post("/api/pictures", files={"files": paint(9999).data}).json()[0]["id"]
+        for place in range(10):
+            studio.run("painter", {"seed": 100 * place, "variants": 4})
+            studio.run("paint", {"image": {"picture": photo}, "prompt": str(place)})
+        drawn = studio.get("/api/pictures", params={"kind": "generated", "limit": 500}).json()["items"][::-1]
+        studio.patch(f"/api/pictures/{drawn[1]['id']}", json={"starred": True})
+    database = Database(known.database_url)
+    contents = Contents(database, known.storage_url)
+
+    def size() -> int:
+        files = (known.data / "pictures").rglob("*")
+        return sum(one.stat().st_size for one in files if one.is_file() and "thumbnails" not in str(one))
+
+    before = size()
+    retention = Retention(database, contents, None, 0.9 * before / 2**30)
+    ids = there(database)
+    fresh = retention()
+    assert (retention(), size()) == (0, before), "fresh bytes stay for an hour, and cost no more pictures"
+    age(database)
+    assert retention() == 0
+    assert 0.8 * before < size() <= 0.9 * before
+    left = there(database)
+    assert len(ids - left) == fresh
+    gone = [one["id"] in left for one in drawn]
+    assert gone == [False, True, *sorted(gone[2:])], "the oldest go, but not what is starred"
+    Retention(database, contents, None, 1 / 2**30)()
+    with database.read() as session:
+        kept = session.scalars(select(Picture).where(Picture.kind != "example")).all()
+        assert [one.id for one in kept] == [drawn[1]["id"]]
+        assert list(session.scalars(select(Job.id))) == [kept[0].job], "jobs go with their last picture"
+    database.close()
+
+
 def test_what_is_deleted_goes_after_a_day_with_its_bytes(database: Database, tmp_path: Path) -> None:
     contents = Contents(database, str(tmp_path / "bytes"))
     id = add(database, contents, 1, deleted_at=time.time())
