@@ -11,7 +11,7 @@ from imagegraph.errors import InvalidInput
 from imagegraph.image import Image
 from studio.api.context import Studio
 from studio.jobs.bell import PICTURES
-from studio.store import gallery, provenance
+from studio.store import decoding, gallery, provenance
 from studio.store.database import take_turns
 from studio.store.models import Content, Picture, Recalled
 
@@ -24,7 +24,8 @@ def keep(studio: Studio, data: bytes, owner: str, field: str, kind: str = "uploa
     """
     try:
         kept = studio.contents.look(data, field)
-        Image(data).own()  # all of it, so that nobody stumbles over it later
+        with decoding.HERE.decoding((kept.width, kept.height)):
+            Image(data).own()  # all of it, so that nobody stumbles over it later
     except InvalidInput as error:
         raise type(error)(field, error.expected, error.got) from None
     record = provenance.recalled(data)

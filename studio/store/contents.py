@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from imagegraph.errors import InputTooLarge, InvalidInput
 from imagegraph.image import Image
+from studio.store import decoding
 from studio.store.database import Database, inserting
 from studio.store.models import Content
 
@@ -101,7 +102,9 @@ class Contents:
         path = self._path(hash, size)
         with contextlib.suppress(FileNotFoundError):
             return bytes(self._files.cat_file(path))
-        data = small(Image(self.read(hash)), size)
+        image = Image(self.read(hash))
+        with decoding.HERE.decoding(image.size):
+            data = small(image, size)
         self._put(path, data)
         return data
 

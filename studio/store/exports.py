@@ -17,6 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from imagegraph.image import Image
+from studio.store import decoding
 from studio.store.database import Database
 from studio.store.models import Comparison, Job, Picture, Rating
 
@@ -129,7 +130,9 @@ def lines(rows: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
 def jpeg(data: bytes) -> bytes:
     """Returns a picture as JPEG."""
     buffer = io.BytesIO()
-    Image(data).rgb().save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    image = Image(data)
+    with decoding.HERE.decoding(image.size):
+        image.rgb().save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 

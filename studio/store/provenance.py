@@ -14,6 +14,7 @@ import pydantic
 from PIL import Image as Pillow
 
 from imagegraph.run.provenance import KEY, Record
+from studio.store import decoding
 
 OTHERS = "imagegraph-studio"  # the key of what was drawn where nodes and weights are not known
 MOST = 2**20  # characters of a record
@@ -41,7 +42,8 @@ def recalled(data: bytes) -> dict[str, Any] | None:
         return None
     try:
         with Pillow.open(io.BytesIO(data), formats=["PNG"]) as picture:
-            picture.load()
+            with decoding.HERE.decoding(picture.size):
+                picture.load()
             texts = getattr(picture, "text", {})
         kind, text = (Record, texts[KEY]) if KEY in texts else (Other, texts.get(OTHERS, ""))
         record = kind.model_validate_json(str(text)[:MOST]).model_dump(mode="json")

@@ -9,6 +9,8 @@ from studio.settings import Settings
 from tests.deploy import chart
 
 ON = {"enabled": True, "secret": "studio"}
+SEVERAL = {"replicas": 3, "storage": "s3://bucket/pictures"}
+PROXY = {"STUDIO_USER_HEADER": "X-User", "STUDIO_TRUSTED_PROXIES": '["10.0.0.0/8"]'}
 
 
 def environment(rendered: list[dict[str, Any]]) -> dict[str, Any]:
@@ -55,15 +57,45 @@ def test_it_may_ask_an_engine_that_not_everybody_may_ask() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "is_optional"),
+    [(ON, True), ({**ON, **SEVERAL}, False), ({**ON, **SEVERAL, "env": {"STUDIO_DATABASE": "x"}}, True)],
+    ids=["one", "several", "several that are told by env"],
+)
+def test_of_several_pods_none_has_a_database_of_its_own(values: dict[str, Any], is_optional: bool) -> None:
+    [pod] = [
+        one
+        for one in chart.pods(chart.objects(given={"studio": values}))
+        if one.labels["app.kubernetes.io/component"] == "studio"
+    ]
+    variables = pod.spec["containers"][0]["env"]
+    known = {
+        one["name"]: one["valueFrom"]["secretKeyRef"]["optional"] for one in variables if "valueFrom" in one
+    }
+    assert known["STUDIO_TOKENS"]
+    assert known.get("STUDIO_DATABASE", True) == is_optional
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [
         ({"studio": {"enabled": True}}, "studio.secret: expected a Secret with tokens"),
         ({"studio": {**ON, "replicas": 2}}, "studio.storage: expected a URL"),
+        (
+            {"studio": {**ON, **SEVERAL, "secret": "", "env": PROXY}},
+            "studio.secret: expected a Secret with a",
+        ),
         ({"studio": ON, "platform": "kserve"}, "studio.graphs: expected the URL of a graph"),
         ({"studio": {**ON, "graphs": {"a": "ftp://a"}}}, "'/studio/graphs/a'"),
         ({"studio": {**ON, "storage": "here"}}, "'/studio/storage'"),
     ],
-    ids=["nobody may come in", "two over one volume", "no graph", "no address of a graph", "no URL"],
+    ids=[
+        "nobody may come in",
+        "two over one volume",
+        "no database",
+        "no graph",
+        "no address of a graph",
+        "no URL",
+    ],
 )
 def test_what_it_must_have_is_asked_for(values: dict[str, Any], said: str) -> None:
     done = chart.template(given=values)

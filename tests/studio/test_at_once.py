@@ -1,5 +1,7 @@
 """The same, asked for by many at once: done once, and nobody is told of a fault."""
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from imagegraph.image import Image
 from studio.settings import Token
+from studio.store import decoding
 from tests.studio.conftest import NewDatabase
 from tests.studio.painter import paint
 from tests.studio.serving import Studio, running, settings
@@ -71,6 +75,32 @@ def test_what_is_deleted_meanwhile_is_not_there(studio: Studio, round: int) -> N
                 return client.put(f"/api/boards/{board}/pictures", json={"ids": [picture["id"]]})
 
     assert {one.status_code for one in at_once(studio, ask)} <= {200, 204, 404, 409}
+
+
+def test_so_many_pixels_are_decoded_at_once_and_no_more(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "HERE", decoding.Pixels(2 * 32 * 32))
+    lock, own, most, now = threading.Lock(), Image.own, 0, 0
+
+    def counted(image: Image) -> Any:
+        nonlocal most, now
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.05)
+        with lock:
+            now -= 1
+        return own(image)
+
+    monkeypatch.setattr(Image, "own", counted)
+    left = iter(range(MANY))
+    answers = at_once(
+        studio,
+        lambda client: client.post("/api/pictures", files={"files": paint(8000 + next(left)).data}),
+    )
+    assert Counter(one.status_code for one in answers) == {201: MANY}
+    assert most == 2
 
 
 def test_uploads_at_once_do_not_pass_the_limit_of_stored_bytes(

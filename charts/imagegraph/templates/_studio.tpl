@@ -59,7 +59,8 @@ containers:
           secretKeyRef:
             name: {{ $studio.secret | quote }}
             key: {{ $key }}
-            optional: true
+            {{- /* Of several pods none starts without it: each would have a SQLite of its own. */}}
+            optional: {{ or (ne $key "database") (eq (int64 $studio.replicas) 1) (hasKey $studio.env "STUDIO_DATABASE") }}
       {{- end }}
       {{- end }}
     ports:
