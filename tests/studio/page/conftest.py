@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from studio.settings import Settings
 from tests.left_out import left_out_if_missing
 from tests.studio.page import browser as browsers
+from tests.studio.page import slow
 from tests.studio.serving import Studio, running
 
 # What a busy machine takes; who waits for something that comes does not wait that long.
@@ -60,4 +61,11 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     with running(known) as client:
         inputs = {"image": {"picture": client.example()["id"]}, "steps": 3, "seed": 5}
         assert client.run("reimagine", inputs, wait=200)["state"] == "done"
+        yield client
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio over tiny components, one of which takes its time."""
+    with running(slow.known(tmp_path_factory.mktemp("tiny"))) as client:
         yield client

@@ -6,10 +6,7 @@ import { onlyPictures, upload } from "./upload";
 
 export async function dropFiles(files: File[]): Promise<void> {
   const pictures = onlyPictures(files);
-  if (!pictures.length) {
-    toasts.say("Only pictures can be dropped here: PNG, JPEG or WebP.");
-    return;
-  }
+  if (!pictures.length) return;
   const kept = (await Promise.all(pictures.map(upload))).filter((one) => one !== null);
   const [first] = kept;
   if (kept.length === 1 && first?.provenance) await recallSettings(first);

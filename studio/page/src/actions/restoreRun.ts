@@ -7,6 +7,7 @@ import { toasts } from "../state/toasts.svelte";
 export async function restoreRun(id: string, form: Form, run: Run, how: "aloud" | "quietly"): Promise<void> {
   try {
     const job = await run.show(id);
+    if (!job) return;
     form.restore(job.inputs);
     form.bundle = job.bundle;
     if (how === "aloud") toasts.say("The settings of this run are in the form again.", () => form.undo());

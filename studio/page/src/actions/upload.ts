@@ -1,16 +1,15 @@
-/** Brings pictures of this machine to the server, for a form or for the gallery. */
-import { fileOf, thumbnail, uploadPicture } from "../api/pictures";
-import type { Picture, PictureRef } from "../api/types";
+/** Brings pictures of this machine to the server. */
+import { uploadPicture } from "../api/pictures";
+import type { Picture } from "../api/types";
 import { toasts } from "../state/toasts.svelte";
 
-export const asRef = (picture: Pick<Picture, "id">): PictureRef => ({
-  picture: picture.id,
-  url: fileOf(picture.id),
-  thumbnail: thumbnail(picture.id, 512),
-});
-
-export const onlyPictures = (files: Iterable<File>): File[] =>
-  [...files].filter((file) => file.type.startsWith("image/"));
+/** Returns the pictures among files; says so where something else is among them. */
+export function onlyPictures(files: Iterable<File>): File[] {
+  const all = [...files];
+  const found = all.filter((file) => file.type.startsWith("image/"));
+  if (found.length < all.length) toasts.say("Only pictures can be taken: PNG, JPEG or WebP.");
+  return found;
+}
 
 export async function upload(file: File): Promise<Picture | null> {
   try {

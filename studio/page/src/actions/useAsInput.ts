@@ -4,7 +4,6 @@ import { graphs } from "../state/graphs.svelte";
 import { route } from "../state/route.svelte";
 import { toasts } from "../state/toasts.svelte";
 import { creating } from "../state/workbench.svelte";
-import { asRef } from "./upload";
 
 export async function useAsInput(picture: Picture): Promise<void> {
   const takes = (name: string | undefined) =>
@@ -16,10 +15,7 @@ export async function useAsInput(picture: Picture): Promise<void> {
   }
   await creating.open(name);
   const { form } = creating;
-  const input =
-    form?.graph.inputs.find((one) => one.kind === "image") ??
-    form?.graph.inputs.find((one) => one.kind === "images");
-  if (!form || !input) return;
-  form.set(input.name, input.kind === "image" ? asRef(picture) : [asRef(picture)]);
+  if (!form?.place) return;
+  form.choose(form.place.name, [picture.id]);
   route.go("create", [name]);
 }

@@ -34,11 +34,11 @@ export const writeNote = (id: string, note: string) =>
   answer(api.PATCH("/api/pictures/{id}", { params: { path: { id } }, body: { note } }));
 
 /** Uploads a picture; what its PNG says of its making comes back as provenance. */
-export async function uploadPicture(file: File) {
+export async function uploadPicture(file: File, signal?: AbortSignal) {
   const body = new FormData();
   body.append("files", file);
   // The document says of a file that it is text.
-  const [picture] = await answer(api.POST("/api/pictures", { body: body as never }));
+  const [picture] = await answer(api.POST("/api/pictures", { body: body as never, signal }));
   if (!picture) throw new Problem(500, "The server kept no picture");
   return picture;
 }

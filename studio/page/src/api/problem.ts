@@ -36,7 +36,6 @@ export class Problem extends Error {
 
   /** What a person can do about it, in one sentence. */
   get advice(): string {
-    if (this.offline) return "The server does not answer. The page tries again by itself.";
     if (this.status === 401) return "This server asks for a token.";
     if (this.status === 403) return "Your role does not allow this.";
     if (this.status === 429 || this.unavailable) {
@@ -59,7 +58,7 @@ export class Problem extends Error {
 
   static from(error: unknown): Problem {
     if (error instanceof Problem) return error;
-    if (error instanceof TypeError) return new Problem(0, "The server does not answer", error.message);
+    if (error instanceof TypeError) return new Problem(0, "The server does not answer.");
     return new Problem(
       500,
       "Something went wrong in the page",

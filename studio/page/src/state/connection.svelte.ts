@@ -15,6 +15,7 @@ class Connection {
   #tries = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #looking = false;
+  #waiting: (() => void)[] = [];
 
   constructor() {
     onAnswer((problem) => {
@@ -31,6 +32,12 @@ class Connection {
   askAnew(): void {
     this.token = "fine";
     this.anew += 1;
+  }
+
+  /** Waits until the server answers again. */
+  back(): Promise<void> {
+    if (this.state === "here") return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** What has no time may be the server of one graph: only where nothing else is answered all waits. */
@@ -65,6 +72,7 @@ class Connection {
     this.#tries = 0;
     this.state = "here";
     this.anew += 1;
+    this.#waiting.splice(0).forEach((resolve) => resolve());
   }
 }
 

@@ -3,6 +3,8 @@ import { fileOf, thumbnail } from "../api/pictures";
 import { Problem } from "../api/problem";
 import type { Graph, Input, PictureRef } from "../api/types";
 import { fault, isPicture, isPictures, toRequest, type Values } from "../form/values";
+import { toasts } from "./toasts.svelte";
+import { Upload } from "./upload.svelte";
 
 const KEY = "studio-draft:";
 
@@ -12,7 +14,8 @@ export class Form {
   refused: Record<string, string> = $state({});
   /** Whether faults are shown for inputs that nobody has touched yet. */
   strict = $state(false);
-  uploading = $state(0);
+  /** Files on their way to the server, by input. */
+  uploads: Record<string, Upload[]> = $state({});
   /** The weights, or version, to draw with; null is the first that the graph names. */
   bundle: string | null = $state(null);
   #past: Values[] = [];
@@ -31,6 +34,13 @@ export class Form {
     }
     return found;
   });
+  /** The first place for a picture that is given to no place in particular. */
+  readonly place = $derived.by(
+    () =>
+      this.graph.inputs.find((input) => input.kind === "image") ??
+      this.graph.inputs.find((input) => input.kind === "images"),
+  );
+  readonly uploading = $derived(Object.values(this.uploads).some((some) => some.length > 0));
   readonly ready = $derived(!this.uploading && Object.keys(this.faults).length === 0);
 
   /** What is to be said at an input: a missing value only once somebody asked for the run. */
@@ -40,15 +50,59 @@ export class Form {
   }
 
   set(name: string, value: unknown): void {
+    if (this.#isOne(name)) this.stop(name);
     if (value === undefined || value === "" || value === null) delete this.values[name];
     else this.values[name] = value;
     delete this.refused[name];
     this.#keep();
   }
 
+  /** Takes files for an input, in place of what it has, or behind it where it takes several. */
+  give(name: string, files: File[]): void {
+    if (!files.length) return;
+    const one = this.#isOne(name);
+    if (one) this.stop(name);
+    const fresh = (one ? files.slice(0, 1) : files).map((file) => new Upload(file));
+    this.uploads[name] = [...(this.uploads[name] ?? []), ...fresh];
+    for (const upload of fresh) void this.#send(name, upload);
+  }
+
+  /** Takes pictures that the server has, as files are taken. */
+  choose(name: string, pictures: string[]): void {
+    const refs = pictures.map((picture) => addressed({ picture }));
+    if (this.#isOne(name)) this.set(name, refs[0]);
+    else this.set(name, [...((this.values[name] as PictureRef[] | undefined) ?? []), ...refs]);
+  }
+
+  /** Takes an upload away, or all of an input. */
+  stop(name: string, upload?: Upload): void {
+    const all = this.uploads[name] ?? [];
+    all.filter((one) => !upload || one === upload).forEach((one) => one.end());
+    this.uploads[name] = upload ? all.filter((one) => one !== upload) : [];
+  }
+
+  async #send(name: string, upload: Upload): Promise<void> {
+    try {
+      if (!(await upload.send())) return;
+    } catch (error) {
+      this.stop(name, upload);
+      toasts.fail(`“${upload.file.name}” was not taken.`, error);
+    }
+    // Pictures of a list stay in the order in which they were given.
+    for (let first = this.uploads[name]?.[0]; first?.picture; first = this.uploads[name]?.[0]) {
+      this.stop(name, first);
+      this.choose(name, [first.picture.id]);
+    }
+  }
+
+  #isOne(name: string): boolean {
+    return this.graph.inputs.some((input) => input.name === name && input.kind === "image");
+  }
+
   /** Takes other values as a whole; `undo` brings the last ones back. */
   restore(values: Values): void {
     this.#past.push($state.snapshot(this.values));
+    Object.keys(this.uploads).forEach((name) => this.stop(name));
     this.values = this.#known(values);
     this.refused = {};
     this.strict = false;

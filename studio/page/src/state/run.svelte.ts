@@ -28,7 +28,12 @@ const IDLE: LiveNode = {
 
 export class Run {
   job: Job | null = $state.raw(null);
-  state: JobState | "idle" | "reading" | "starting" = $state("idle");
+  state: JobState | "idle" = $state("idle");
+  /** Whether a run is being handed in, and whether one is being read; until it is there, the last one stays. */
+  starting = $state(false);
+  reading = $state(false);
+  /** Why the last run that was asked for was not begun. */
+  unsent = $state("");
   position: number | null = $state(null);
   error: ProblemBody | null = $state.raw(null);
   nodes: Record<string, LiveNode> = $state({});
@@ -38,10 +43,12 @@ export class Run {
   /** What weights are being loaded, if any are. */
   loading = $state("");
   #stop: AbortController | null = null;
+  /** Counts what was asked for: an answer that comes after a later wish is not shown. */
+  #turn = 0;
 
   constructor(readonly graph: Graph) {}
 
-  readonly active = $derived(["starting", "queued", "running"].includes(this.state));
+  readonly active = $derived(["queued", "running"].includes(this.state));
   readonly outputs = $derived.by(() => this.#outputs());
   readonly pictures: Shown[] = $derived.by(() =>
     picturesOf(this.graph, this.outputs, this.job?.pictures ?? []),
@@ -61,37 +68,41 @@ export class Run {
     return this.nodes[name] ?? IDLE;
   }
 
-  /** Hands the job in and follows it; throws what the server says against it. */
+  /** Hands the job in and shows it, unless another one runs here; throws what the server says against it. */
   async start(inputs: Record<string, unknown>, bundle: string | null): Promise<Job> {
-    this.clear();
-    this.state = "starting";
+    const turn = this.active ? null : ++this.#turn;
+    this.starting = true;
     try {
       const job = await startJob(this.graph.name, inputs, bundle);
-      this.#take(job);
-      void this.#follow(job.id);
+      if (turn === this.#turn) this.#show(job);
       return job;
-    } catch (error) {
-      this.state = "idle";
-      throw error;
+    } finally {
+      this.starting = false;
     }
   }
 
-  /** Shows a job that there is; follows it where it is not at its end. */
-  async show(id: string): Promise<Job> {
-    this.clear();
-    this.state = "reading";
+  /** Shows a job that there is; returns nothing where another one was asked for meanwhile. */
+  async show(id: string): Promise<Job | null> {
+    const turn = ++this.#turn;
+    this.reading = true;
     try {
       const job = await readJob(id);
-      this.#take(job);
-      if (this.active) void this.#follow(id);
+      if (turn !== this.#turn) return null;
+      this.#show(job);
       return job;
-    } catch (error) {
-      this.state = "idle";
-      throw error;
+    } finally {
+      if (turn === this.#turn) this.reading = false;
     }
   }
 
-  clear(): void {
+  /** Shows a job from its beginning; follows it where it is not at its end. */
+  #show(job: Job): void {
+    this.#clear();
+    this.#take(job);
+    if (this.active) void this.#follow(job.id);
+  }
+
+  #clear(): void {
     this.#stop?.abort();
     this.job = null;
     this.state = "idle";
@@ -100,6 +111,7 @@ export class Run {
     this.finished = [];
     this.nodes = {};
     this.connected = true;
+    this.unsent = "";
   }
 
   apply({ event, data }: JobEvent): void {

@@ -18,10 +18,10 @@ class Toasts {
     this.#add({ id: this.#next++, text, bad: false, undo });
   }
 
-  /** Says what went wrong, unless it is that the server does not answer: a banner says that. */
+  /** Says what went wrong, unless it is that a token is asked for: a dialog says that. */
   fail(what: string, error: unknown): void {
     const problem = Problem.from(error);
-    if (problem.offline || problem.status === 401) return;
+    if (problem.status === 401) return;
     this.#add({
       id: this.#next++,
       text: [what, problem.message, problem.advice].filter(Boolean).join(" "),
