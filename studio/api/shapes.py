@@ -215,7 +215,7 @@ class JobNode(Shape):
     """A node of a job."""
 
     name: str
-    state: Literal["waiting", "running", "done", "failed"]
+    state: Literal["waiting", "running", "done", "failed", "cancelled"]
     progress: float | None
     seconds: float | None
     cached: bool

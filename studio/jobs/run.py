@@ -202,7 +202,7 @@ class Run:
             job = queue.held(session, self.id, self._server)
             for node in self._nodes.values():
                 if node["state"] == "running":
-                    node["state"] = "failed"
+                    node["state"] = "cancelled" if state == "cancelled" else "failed"
             job.nodes = list(map(dict, self._nodes.values()))
             queue.end(session, job, state, facts)
         self._has_ended(job)

@@ -64,10 +64,11 @@ def test_events_tell_everything_in_order_and_again_from_where_somebody_left(stud
 
 def test_cancelling_stops_the_work(studio: Studio) -> None:
     id = studio.post("/api/graphs/painter/jobs", json={"inputs": {"step_s": 0.1, "steps": 600}}).json()["id"]
-    wait_for(lambda: studio.get(f"/api/jobs/{id}").json()["state"] == "running")
+    wait_for(lambda: [one["state"] for one in studio.get(f"/api/jobs/{id}").json()["nodes"]] == ["running"])
     assert studio.delete(f"/api/jobs/{id}").status_code == 202
     job = wait_for(lambda: (one := studio.get(f"/api/jobs/{id}").json())["state"] == "cancelled" and one)
     assert job["pictures"] == []
+    assert [node["state"] for node in job["nodes"]] == ["cancelled"]
 
 
 def test_those_that_wait_say_how_many_are_before_them(studio: Studio) -> None:

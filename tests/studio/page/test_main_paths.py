@@ -16,8 +16,11 @@ FEW_STEPS = "3"
 SEE_NODES = """
 window.seen = new Set();
 const note = (node) => window.seen.add(`${node.dataset.node} ${node.dataset.state}`);
-new MutationObserver(() => document.querySelectorAll('[data-node]').forEach(note))
-  .observe(document.body, {subtree: true, attributes: true, childList: true});
+window.progress = [];
+new MutationObserver(() => {
+  document.querySelectorAll('[data-node]').forEach(note);
+  document.querySelectorAll('progress').forEach((one) => window.progress.push(one.value));
+}).observe(document.body, {subtree: true, attributes: true, childList: true});
 """
 
 
@@ -39,7 +42,10 @@ def test_a_newcomer_draws_the_scene_and_sees_each_node_at_work(drawn: Studio, op
     page.get_by_role("button", name="Run", exact=True).click()
     wait_until_done(page)
     assert {"generate running", "generate done", "rank done"} <= set(page.evaluate("[...window.seen]"))
+    progress = page.evaluate("window.progress")
+    assert progress == sorted(progress)
     expect(page.locator("[data-node=depth]")).to_contain_text("known already")
+    expect(page.locator("[data-node=caption]")).to_contain_text("known · ")
     expect(page.locator("[data-prior=depth] img")).to_be_visible()
     expect(page.locator("[data-prior=caption] blockquote")).not_to_be_empty()
     assert page.locator("[data-rank]").count() == 6
@@ -85,9 +91,13 @@ def test_all_of_create_works_by_keys(drawn: Studio, open_tab: Open) -> None:
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("o")
-    page.keyboard.type("pictures from a prompt")
+    page.keyboard.type("draw")
     page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("#/create/draw$"))
     expect(page.locator("[data-node=priors]")).to_have_count(0)
+    page.keyboard.press("o")
+    expect(page.get_by_label("Search graphs")).to_have_value("")
+    page.keyboard.press("Escape")
     page.keyboard.press("p")
     page.keyboard.type("a red cone")
     page.keyboard.press("Control+Enter")
@@ -130,8 +140,16 @@ def test_a_run_is_cancelled(drawn: Studio, open_tab: Open) -> None:
     page.locator("#input-steps").fill("200")
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator("[data-node=generate][data-state=running]")).to_be_visible(timeout=LONG)
+    # The request that is drawn is that of the run, whatever is written meanwhile.
+    page.locator("#input-prompt").fill("something else")
+    expect(page.get_by_label("The request")).not_to_contain_text("something else")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text("Cancelled", exact=True)).to_be_visible(timeout=LONG)
+    expect(page.locator("[data-node=generate][data-state=cancelled]")).to_contain_text("cancelled")
+    # What was read until then is there again when it is looked at anew.
+    page.reload()
+    expect(page.locator("[data-prior=depth] img")).to_be_visible()
+    expect(page.locator("[data-prior=caption] blockquote")).not_to_be_empty()
 
 
 def test_points_and_boxes_say_what_is_looked_at(drawn: Studio, open_tab: Open) -> None:

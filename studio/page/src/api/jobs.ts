@@ -8,6 +8,10 @@ export const listJobs = (limit: number, cursor: string | null = null) =>
     }),
   );
 
+/** Lists the last run of a graph that came to its end, if there is one. */
+export const lastDone = async (graph: string) =>
+  (await answer(api.GET("/api/jobs", { params: { query: { graph, state: ["done"], limit: 1 } } }))).items;
+
 export const readJob = (id: string) => answer(api.GET("/api/jobs/{id}", { params: { path: { id } } }));
 
 export const cancelJob = (id: string) => answer(api.DELETE("/api/jobs/{id}", { params: { path: { id } } }));

@@ -1,10 +1,12 @@
 /** A job as it happens: what its nodes do, what they answered, and the pictures so far. */
 import { followJob } from "../api/events";
 import { startJob } from "../api/graphs";
-import { readJob } from "../api/jobs";
+import { lastDone, readJob } from "../api/jobs";
 import type { Graph, Job, JobEvent, JobState, NodeState, ProblemBody } from "../api/types";
-import { toasts } from "./toasts.svelte";
+import { learn, NOTHING, pictureCount, share, type Earlier } from "../graph/earlier";
 import { picturesOf, priorsOf, type Shown } from "../graph/results";
+import { keep, read } from "./kept";
+import { toasts } from "./toasts.svelte";
 
 export interface LiveNode {
   state: NodeState;
@@ -26,6 +28,8 @@ const IDLE: LiveNode = {
   outputs: {},
 };
 
+const KEY = "studio-earlier:";
+
 export class Run {
   job: Job | null = $state.raw(null);
   state: JobState | "idle" = $state("idle");
@@ -39,6 +43,10 @@ export class Run {
   nodes: Record<string, LiveNode> = $state({});
   /** Nodes in the order in which they finished; what a later one answered stands for what an earlier one did. */
   finished: string[] = $state([]);
+  /** How far the whole is, 0 to 1. */
+  progress = $state(0);
+  /** What earlier runs of the graph tell of this one. */
+  earlier: Earlier = $state.raw(NOTHING);
   connected = $state(true);
   /** What weights are being loaded, if any are. */
   loading = $state("");
@@ -46,7 +54,10 @@ export class Run {
   /** Counts what was asked for: an answer that comes after a later wish is not shown. */
   #turn = 0;
 
-  constructor(readonly graph: Graph) {}
+  constructor(readonly graph: Graph) {
+    const kept = read<Earlier>(KEY + graph.name);
+    if (Object.keys(kept).length) this.earlier = { ...NOTHING, ...kept };
+  }
 
   readonly active = $derived(["queued", "running"].includes(this.state));
   readonly outputs = $derived.by(() => this.#outputs());
@@ -57,12 +68,11 @@ export class Run {
   readonly preview = $derived.by(() =>
     Object.values(this.nodes).findLast((node) => node.state === "running" && node.preview),
   );
-  /** How far the whole is, 0 to 1, as far as nodes say. */
-  readonly progress = $derived.by(() => {
-    const all = Object.values(this.nodes);
-    const done = all.map((node) => (node.state === "done" ? 1 : (node.progress ?? 0)));
-    return all.length ? done.reduce((sum, one) => sum + one, 0) / all.length : 0;
-  });
+
+  /** How many pictures are to come, as far as is known. */
+  expected(inputs: Record<string, unknown>): number {
+    return pictureCount(this.earlier, this.graph, inputs);
+  }
 
   node(name: string): LiveNode {
     return this.nodes[name] ?? IDLE;
@@ -72,6 +82,7 @@ export class Run {
   async start(inputs: Record<string, unknown>, bundle: string | null): Promise<Job> {
     const turn = this.active ? null : ++this.#turn;
     this.starting = true;
+    if (this.earlier === NOTHING) void this.#ask();
     try {
       const job = await startJob(this.graph.name, inputs, bundle);
       if (turn === this.#turn) this.#show(job);
@@ -110,6 +121,7 @@ export class Run {
     this.error = null;
     this.finished = [];
     this.nodes = {};
+    this.progress = 0;
     this.connected = true;
     this.unsent = "";
   }
@@ -128,6 +140,7 @@ export class Run {
       this.state = "running";
       this.position = null;
       // A job that is taken over after a crash begins anew.
+      if (Number(data.attempt) > 1) this.progress = 0;
       this.nodes = {};
       this.finished = [];
     } else if (event === "node-started" && node) {
@@ -153,6 +166,12 @@ export class Run {
     } else if (event === "failed") {
       this.error = data.error as ProblemBody;
     }
+    this.#advance();
+  }
+
+  /** Events that are told again do not take progress back. */
+  #advance(): void {
+    this.progress = Math.max(this.progress, share(this.earlier, this.graph.tree, this.nodes));
   }
 
   async #follow(id: string): Promise<void> {
@@ -187,17 +206,32 @@ export class Run {
         cached,
         outputs: outputs ?? {},
       };
+      // They are told in the order in which they run.
+      if (state === "done" && !this.finished.includes(name)) this.finished.push(name);
+    }
+    this.#advance();
+    if (job.state === "done") {
+      this.earlier = learn(this.earlier, this.graph, job.inputs, this.nodes, this.pictures);
+      keep(KEY + this.graph.name, this.earlier);
     }
   }
 
+  /** Where this browser knows of no run of the graph, the server may. */
+  async #ask(): Promise<void> {
+    const [job] = await lastDone(this.graph.name).catch(() => []);
+    if (!job || this.earlier !== NOTHING) return;
+    const nodes = Object.fromEntries(job.nodes.map((node) => [node.name, node]));
+    this.earlier = learn(
+      NOTHING,
+      this.graph,
+      job.inputs,
+      nodes,
+      picturesOf(this.graph, job.outputs, job.pictures),
+    );
+  }
+
   #outputs(): Record<string, unknown> {
-    if (this.state === "done" && this.job) {
-      const told = Object.values(this.nodes).map((node) => node.outputs);
-      return Object.assign({}, ...told, this.job.outputs) as Record<string, unknown>;
-    }
-    return Object.assign({}, ...this.finished.map((name) => this.nodes[name]?.outputs)) as Record<
-      string,
-      unknown
-    >;
+    const told = this.finished.map((name) => this.nodes[name]?.outputs);
+    return Object.assign({}, ...told, this.job?.outputs) as Record<string, unknown>;
   }
 }
