@@ -1,5 +1,6 @@
 """Runs: what stays where one is not begun, cancelled, restored or followed by another."""
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import expect
@@ -80,3 +81,71 @@ def test_a_run_beside_another_is_queued_and_the_history_shows_it(tiny: Studio, o
     assert tiny.get(f"/api/jobs/{first_one['id']}").json()["state"] == "running"
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_text("Cancelled", exact=True)).to_be_visible()
+
+
+def test_pictures_that_are_to_come_have_their_places(tiny: Studio, open_tab: Open) -> None:
+    page = open_tab(f"{tiny.base_url}/#/create/paint-slowly")
+    paint(page, variants="3", seed="34", **SLOW)
+    expect_done(page)
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_alt_text("Being drawn")).to_be_visible()
+    places = page.locator("section[aria-labelledby=results-title] li")
+    before = [one.bounding_box() for one in places.all()]
+    expect_done(page)
+    after = [one.bounding_box() for one in page.locator("section[aria-labelledby=results-title] li").all()]
+    assert len(before) == len(after) == 3
+    assert all(one and other and one["x"] == other["x"] for one, other in zip(before, after, strict=True))
+
+
+def test_who_comes_back_finds_the_run_also_after_a_reload(tiny: Studio, open_tab: Open) -> None:
+    page = open_tab(f"{tiny.base_url}/#/create/paint-slowly")
+    paint(page, prompt="left", seed="35", **SLOW)
+    expect_done(page)
+    address = page.url
+    page.get_by_role("link", name="gallery", exact=True).click()
+    expect(page.get_by_role("listbox")).to_be_visible()
+    page.get_by_role("link", name="create", exact=True).click()
+    expect(page).to_have_url(address)
+    page.reload()
+    expect_done(page)
+
+
+def test_what_is_written_beside_a_run_outlives_a_reload(tiny: Studio, open_tab: Open) -> None:
+    page = open_tab(f"{tiny.base_url}/#/create/paint-slowly")
+    paint(page, prompt="drawn", seed="36", **SLOW)
+    expect_done(page)
+    page.locator("#input-prompt").fill("not drawn yet")
+    page.reload()
+    expect_done(page)
+    expect(page.locator("#input-prompt")).to_have_value("not drawn yet")
+    # Another run is shown whole; what it replaces can be brought back.
+    other = tiny.run("paint-slowly", {"prompt": "of another run"})
+    page.goto(f"{tiny.base_url}/#/create/paint-slowly/{other['id']}")
+    expect(page.locator("#input-prompt")).to_have_value("of another run")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#input-prompt")).to_have_value("not drawn yet")
+
+
+def test_another_graph_takes_over_what_it_takes_too(tiny: Studio, open_tab: Open) -> None:
+    page = open_tab(f"{tiny.base_url}/#/create/paint-slowly")
+    page.locator("#input-prompt").fill("the same words")
+    page.goto(f"{tiny.base_url}/#/create/painter")
+    expect(page.locator("#input-prompt")).to_have_value("the same words")
+
+
+def test_an_address_of_no_graph_says_what_to_do(tiny: Studio, open_tab: Open, tmp_path: Path) -> None:
+    page = open_tab(f"{tiny.base_url}/#/create/paint-slowly", expected="status of 404")
+    paint(page, seed="37", **SLOW)
+    expect_done(page)
+    page.goto(f"{tiny.base_url}/#/create/nonsense")
+    expect(page.get_by_text("There is no graph “nonsense”")).to_be_visible()
+    expect(page.locator("[data-rank]")).to_have_count(0)
+    keep(page, "no-graph", tmp_path)
+    page.goto(f"{tiny.base_url}/#/create/%E0%A4%A")
+    page.reload()
+    expect(page.get_by_text("There is no graph “%E0%A4%A”")).to_be_visible()
+    page.get_by_role("button", name="Choose a graph").click()
+    page.get_by_label("Search graphs").fill("paint-slowly")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("#/create/paint-slowly"))
+    expect(page.locator("[data-node=painter]")).to_be_visible()

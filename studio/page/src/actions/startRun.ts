@@ -14,7 +14,8 @@ export async function startRun(form: Form, run: Run): Promise<boolean> {
   try {
     const job = await run.start(form.request(), form.bundle);
     history.add(job);
-    if (run.job?.id !== job.id) toasts.say("One more run. The history shows it.", () => cancelJob(job));
+    if (run.job?.id === job.id) form.of = job.id;
+    else toasts.say("One more run. The history shows it.", () => cancelJob(job));
     return true;
   } catch (error) {
     run.unsent = why(form, error);

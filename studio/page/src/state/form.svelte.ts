@@ -3,10 +3,18 @@ import { fileOf, thumbnail } from "../api/pictures";
 import { Problem } from "../api/problem";
 import type { Graph, Input, PictureRef } from "../api/types";
 import { fault, isPicture, isPictures, toRequest, type Values } from "../form/values";
+import { keep, read } from "./kept";
 import { toasts } from "./toasts.svelte";
 import { Upload } from "./upload.svelte";
 
 const KEY = "studio-draft:";
+
+/** What a form holds, and the run that it was last the same as. */
+interface Draft {
+  values: Values;
+  bundle: string | null;
+  of: string | null;
+}
 
 export class Form {
   values: Values = $state({});
@@ -16,12 +24,35 @@ export class Form {
   strict = $state(false);
   /** Files on their way to the server, by input. */
   uploads: Record<string, Upload[]> = $state({});
-  /** The weights, or version, to draw with; null is the first that the graph names. */
-  bundle: string | null = $state(null);
+  /** The run that was begun by it or is shown beside it; what is written then is a draft of the next one. */
+  #of: string | null = null;
+  #bundle: string | null = $state(null);
   #past: Values[] = [];
 
   constructor(readonly graph: Graph) {
-    this.values = this.#known(readDraft(graph.name));
+    const { values = {}, bundle = null, of = null } = read<Draft>(KEY + graph.name);
+    this.values = this.#known(values);
+    this.#bundle = bundle;
+    this.#of = of;
+  }
+
+  /** The weights, or version, to draw with; null is the first that the graph names. */
+  get bundle(): string | null {
+    return this.#bundle;
+  }
+
+  set bundle(name: string | null) {
+    this.#bundle = name;
+    this.#keep();
+  }
+
+  get of(): string | null {
+    return this.#of;
+  }
+
+  set of(run: string | null) {
+    this.#of = run;
+    this.#keep();
   }
 
   readonly main = $derived.by(() => this.graph.inputs.filter((input) => input.group === "main"));
@@ -109,6 +140,16 @@ export class Form {
     this.#keep();
   }
 
+  /** Takes over the picture and the words of another form, where this one has none. */
+  inherit(other: Form): void {
+    for (const input of this.main) {
+      const theirs = other.main.find(({ name, kind }) => name === input.name && kind === input.kind);
+      const passed = input.kind === "text" || (input === this.place && theirs === other.place);
+      if (theirs && passed && this.values[input.name] === undefined)
+        this.set(input.name, $state.snapshot(other.values[input.name]));
+    }
+  }
+
   undo(): void {
     const last = this.#past.pop();
     if (!last) return;
@@ -151,22 +192,11 @@ export class Form {
   }
 
   #keep(): void {
-    localStorage.setItem(
-      KEY + this.graph.name,
-      JSON.stringify(toRequest(this.graph, $state.snapshot(this.values))),
-    );
+    keep<Draft>(KEY + this.graph.name, { values: this.request(), bundle: this.#bundle, of: this.#of });
   }
 }
 
 function addressed(ref: PictureRef): PictureRef {
   const picture = ref.picture ?? "";
   return { picture, url: fileOf(picture), thumbnail: thumbnail(picture, 512) };
-}
-
-function readDraft(graph: string): Values {
-  try {
-    return JSON.parse(localStorage.getItem(KEY + graph) ?? "{}") as Values;
-  } catch {
-    return {};
-  }
 }

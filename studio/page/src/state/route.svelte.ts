@@ -8,9 +8,18 @@ export interface Place {
   query: Record<string, string>;
 }
 
+/** An address that somebody typed may be no good escape. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 export function readPlace(hash: string): Place {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
-  const [view, ...parts] = path.split("/").filter(Boolean).map(decodeURIComponent);
+  const [view, ...parts] = path.split("/").filter(Boolean).map(decoded);
   return {
     view: VIEWS.find((known) => known === view) ?? "create",
     parts,

@@ -26,7 +26,7 @@ export class Workbench {
   );
   /** The graph that was worked with last, or the first that there is. */
   readonly last = $derived.by(() => {
-    const name = localStorage.getItem(this.key);
+    const name = this.graph?.name ?? localStorage.getItem(this.key);
     const first = this.suits ? graphs.first(this.suits) : graphs.items[0];
     return (this.choices.find((one) => one.name === name) ?? first)?.name;
   });
@@ -42,12 +42,15 @@ export class Workbench {
         this.#kept.set(name, kept);
       }
       if (this.#wanted !== name) return;
+      if (this.form) kept.form.inherit(this.form);
       this.graph = kept.graph;
       this.form = kept.form;
       this.run = kept.run;
       this.problem = null;
       localStorage.setItem(this.key, name);
     } catch (error) {
+      if (this.#wanted !== name) return;
+      this.graph = this.form = this.run = null;
       this.problem = Problem.from(error);
     }
   }
