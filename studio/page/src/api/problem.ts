@@ -1,4 +1,6 @@
 /** What went wrong, as the server says it (RFC 9457), or as the page sees it where no answer came. */
+import { ofRequest } from "./sentences";
+
 export interface FieldError {
   field: string;
   expected?: string | null;
@@ -22,7 +24,7 @@ export class Problem extends Error {
     /** After how many seconds trying again makes sense, if the server said so. */
     readonly retryAfter_s: number | null = null,
   ) {
-    super(detail || title);
+    super(ofRequest(detail, errors) || title);
   }
 
   get offline(): boolean {

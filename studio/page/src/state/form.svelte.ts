@@ -1,6 +1,7 @@
 /** A form over a graph's signature: values, faults, drafts that outlive a reload, and a way back. */
 import { fileOf, thumbnail } from "../api/pictures";
 import { Problem } from "../api/problem";
+import { ofField } from "../api/sentences";
 import type { Graph, Input, PictureRef } from "../api/types";
 import { fault, isPicture, isPictures, toRequest, type Values } from "../form/values";
 import { keep, read } from "./kept";
@@ -168,9 +169,8 @@ export class Form {
     let rest = problem.errors.length ? "" : problem.message;
     for (const one of problem.errors) {
       const name = one.field.replace(/^inputs[./]/, "").split(/[.[/]/)[0] ?? "";
-      const expected = one.expected ? `Expected ${one.expected}` : (one.message ?? problem.message);
-      const words = one.expected && one.received ? `${expected}, not ${one.received}.` : `${expected}.`;
-      if (names.has(name)) this.refused[name] = words.replace(/\.\.$/, ".");
+      const words = ofField(one) || problem.message;
+      if (names.has(name)) this.refused[name] = words;
       else rest = words;
     }
     return rest;
