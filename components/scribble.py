@@ -40,7 +40,11 @@ class Scribble(Reader):
     def predict(
         self,
         drawing: Annotated[
-            Image | None, Field(description="What the picture shall follow, drawn in a few strokes")
+            Image | None,
+            Field(
+                description="What the picture shall follow, drawn in a few strokes",
+                json_schema_extra={"drawn": True},  # by a person, who may draw it in the form
+            ),
         ] = None,
     ) -> ScribblePrior:
         """Answers the strokes of a drawing; nothing where there is no drawing, or nothing on it."""

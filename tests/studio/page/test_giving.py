@@ -1,9 +1,13 @@
 """Pictures that are given to a form: by drop, on slow networks, on none, and what is no picture."""
 
+import io
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from tests.studio.page.browser import keep
@@ -103,3 +107,35 @@ def test_what_is_no_picture_is_not_taken_and_that_is_said(tiny: Studio, open_tab
     )
     expect(page.get_by_text("Only pictures can be taken: PNG, JPEG or WebP.")).to_be_visible()
     expect(chosen(page)).to_have_count(0)
+    # Wherever the place for a picture is clicked, a file is asked for.
+    with page.expect_file_chooser():
+        page.get_by_role("group", name="image").click(position={"x": 12, "y": 150})
+
+
+def test_what_a_person_draws_is_drawn_in_the_form(drawn: Studio, open_tab: Open, tmp_path: Path) -> None:
+    page = open_tab(f"{drawn.base_url}/#/create/sketch")
+    page.get_by_label("Draw it here").click()
+    paper = page.get_by_label("Paper to draw on")
+    box = paper.bounding_box()
+    assert box
+    for row in (0.3, 0.6):
+        page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + row * box["height"])
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.5 * box["height"], steps=5)
+        page.mouse.up()
+    page.get_by_role("button", name="Undo").click()
+    assert paper.locator("path").count() == 1
+    keep(page, "sketch", tmp_path)
+    page.get_by_role("button", name="Take it").click()
+    expect(chosen(page)).to_have_attribute("src", STORED)
+    id = str(chosen(page).get_attribute("src")).split("/")[-2]
+    file = io.BytesIO(drawn.get(f"/api/pictures/{id}/file").content)
+    pixels = np.asarray(Image.open(file).convert("L"))
+    assert pixels.shape == (512, 512)
+    rows, columns = np.nonzero(pixels < 128)
+    assert (rows.min() / 512, columns.min() / 512) == pytest.approx((0.3, 0.2), abs=0.02)
+    assert (rows.max() / 512, columns.max() / 512) == pytest.approx((0.5, 0.8), abs=0.02)
+    # Where the graph takes photos, nobody is asked to draw them.
+    page.goto(f"{drawn.base_url}/#/create/reimagine")
+    expect(page.get_by_text("Drop or paste a picture here").first).to_be_visible()
+    expect(page.get_by_label("Draw it here")).to_have_count(0)

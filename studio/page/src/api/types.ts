@@ -36,6 +36,8 @@ export interface Schema {
   maxItems?: number;
   default?: unknown;
   unit?: string;
+  /** Whether a picture is one that a person draws. */
+  drawn?: boolean;
   dtype?: string;
   shape?: number[];
   items?: Schema;
