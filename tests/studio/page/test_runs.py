@@ -149,3 +149,22 @@ def test_an_address_of_no_graph_says_what_to_do(tiny: Studio, open_tab: Open, tm
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("#/create/paint-slowly"))
     expect(page.locator("[data-node=painter]")).to_be_visible()
+
+
+def test_a_double_click_begins_one_run_and_what_it_answered_can_be_copied(
+    tiny: Studio, open_tab: Open
+) -> None:
+    page = open_tab(
+        f"{tiny.base_url}/#/create/paint-slowly", permissions=["clipboard-read", "clipboard-write"]
+    )
+    page.locator("#input-prompt").fill("begun once")
+    page.get_by_text("More settings").click()
+    page.locator("#input-step_s").fill("0.5")
+    page.get_by_role("button", name="Run", exact=True).dblclick()
+    expect_done(page)
+    jobs = tiny.get("/api/jobs").json()["items"]
+    assert [one["inputs"].get("prompt") for one in jobs].count("begun once") == 1
+    page.locator("[data-node=painter]").click()
+    page.get_by_role("button", name="Copy Clip prompt").click()
+    expect(page.get_by_text("Copied.")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "[1]"
