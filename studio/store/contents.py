@@ -157,9 +157,12 @@ def touch(session: Session, found: Sequence[Kept]) -> None:
 def small(image: Image, size: int) -> bytes:
     """Returns a picture or a map as WebP whose longer side is at most `size` px."""
     own = image.own()
-    shown = image.map_rgb() if own.mode not in ("RGB", "RGBA", "P", "CMYK") else image.rgb()
-    shown = shown.copy()
-    shown.thumbnail((size, size), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+    if own.mode in ("RGB", "RGBA"):  # nothing else is made of it in its whole size
+        own.thumbnail((size, size), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
+        shown = Image(pixels=own).rgb()
+    else:
+        shown = (image.rgb() if own.mode in ("P", "CMYK") else image.map_rgb()).copy()
+        shown.thumbnail((size, size), Pillow.Resampling.LANCZOS, reducing_gap=2.0)
     buffer = io.BytesIO()
     shown.save(buffer, "WEBP", quality=85, method=1)
     return buffer.getvalue()
