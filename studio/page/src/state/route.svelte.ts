@@ -35,6 +35,7 @@ export function writePlace(view: View, parts: string[] = [], query: Record<strin
 
 class Route {
   place: Place = $state(readPlace(location.hash));
+  #closing: Promise<void> | null = null;
 
   constructor() {
     addEventListener("hashchange", () => (this.place = readPlace(location.hash)));
@@ -47,8 +48,34 @@ class Route {
 
   /** Says where the person is without a step that "back" would undo. */
   note(view: View, parts: string[] = [], query: Record<string, string> = {}): void {
-    history.replaceState(null, "", writePlace(view, parts, query));
+    history.replaceState(history.state, "", writePlace(view, parts, query));
     this.place = readPlace(location.hash);
+  }
+
+  /** Says that something lies over what is shown: "back" takes it away, a link or reload brings it back. */
+  open(name: string, value: string): void {
+    const { view, parts, query } = this.place;
+    history.pushState({ over: name }, "", writePlace(view, parts, { ...query, [name]: value }));
+    this.place = readPlace(location.hash);
+  }
+
+  /** Takes it away: by a step back where it was opened by a step. */
+  close(name: string): Promise<void> {
+    return (this.#closing ??= this.#close(name).finally(() => (this.#closing = null)));
+  }
+
+  async #close(name: string): Promise<void> {
+    const { view, parts, query } = this.place;
+    if (!(name in query)) return;
+    if ((history.state as { over?: string } | null)?.over === name) {
+      const back = new Promise((resolve) => addEventListener("popstate", resolve, { once: true }));
+      history.back();
+      await back;
+      this.place = readPlace(location.hash);
+    } else {
+      const rest = Object.entries(query).filter(([one]) => one !== name);
+      this.note(view, parts, Object.fromEntries(rest));
+    }
   }
 }
 

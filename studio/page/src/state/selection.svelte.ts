@@ -24,6 +24,10 @@ export class Selection {
     pictures.forEach((picture) => this.#picked.set(picture.id, picture));
   }
 
+  drop(ids: string[]): void {
+    ids.forEach((id) => this.#picked.delete(id));
+  }
+
   clear(): void {
     this.#picked.clear();
   }
