@@ -1,10 +1,21 @@
 /** A blind trial of two arms: pair after pair, and how the arms stand. */
 import { choose, nextPair, readPair, type Asked } from "../api/comparisons";
-import type { Arm, Choice, Pair, Revealed, Tally } from "../api/types";
+import type { Choice, Pair, Revealed, Tally } from "../api/types";
 import { Problem } from "../api/problem";
+import { rolls } from "../form/values";
+import { graphs } from "./graphs.svelte";
 
 const LOOK_MS = 500;
 const DRAWN_SEED_LIMIT = 2 ** 31;
+
+/** What an address asks for; null where that cannot be read. */
+export function readAsked(said: string): Asked | null {
+  try {
+    return JSON.parse(said) as Asked;
+  } catch {
+    return null;
+  }
+}
 
 export class Trial {
   asked: Asked | null = $state.raw(null);
@@ -18,30 +29,24 @@ export class Trial {
   #round = 0;
 
   readonly ready = $derived(this.pair?.state === "ready" && !this.busy);
+  /** Whether the gallery has no pair that was not judged yet. */
+  readonly exhausted = $derived(this.problem?.status === 404 && !this.asked?.inputs);
 
-  async begin(
-    graph: string,
-    a: Arm,
-    b: Arm,
-    inputs: Record<string, unknown> | null,
-    seedOf: string | null,
-  ): Promise<void> {
-    this.asked = { graph, a, b, inputs };
+  async begin(asked: Asked): Promise<void> {
+    this.asked = asked;
     this.tally = null;
     this.answered = 0;
-    await this.next(seedOf);
+    await this.next();
   }
 
   /** Shows the next pair; one that is drawn has a seed of its own. */
-  async next(seedOf: string | null): Promise<void> {
+  async next(): Promise<void> {
     if (!this.asked) return;
     const round = ++this.#round;
     this.busy = true;
     this.problem = this.pair = this.revealed = null;
     try {
-      const { inputs } = this.asked;
-      const seed = seedOf && inputs ? { [seedOf]: Math.floor(Math.random() * DRAWN_SEED_LIMIT) } : {};
-      let pair = await nextPair({ ...this.asked, inputs: inputs && { ...inputs, ...seed } });
+      let pair = await nextPair({ ...this.asked, inputs: await this.#seeded(this.asked) });
       while (pair.state === "drawing" && round === this.#round) {
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
         pair = await readPair(pair.id);
@@ -54,6 +59,13 @@ export class Trial {
     } finally {
       if (round === this.#round) this.busy = false;
     }
+  }
+
+  async #seeded({ graph, inputs }: Asked): Promise<Asked["inputs"]> {
+    if (!inputs) return null;
+    const { inputs: all } = await graphs.detail(graph ?? "");
+    const seed = all.find(({ schema }) => rolls(schema))?.name;
+    return seed ? { ...inputs, [seed]: Math.floor(Math.random() * DRAWN_SEED_LIMIT) } : inputs;
   }
 
   async choose(choice: Choice): Promise<void> {
