@@ -11,6 +11,7 @@ from tests.studio.page.browser import keep
 from tests.studio.page.conftest import Open
 from tests.studio.serving import Studio, running, settings
 
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 RUNS, EACH = 12, 16
 
 
@@ -99,9 +100,7 @@ def test_a_search_begins_at_the_top_and_stands_in_the_address(many: Studio, open
     expect(page.get_by_text(f"{RUNS * EACH} pictures", exact=True)).to_be_visible()
 
 
-def test_back_closes_the_full_view_and_a_link_opens_it(
-    many: Studio, open_tab: Open, tmp_path: Path
-) -> None:
+def test_back_closes_the_full_view_and_a_link_opens_it(many: Studio, open_tab: Open, tmp_path: Path) -> None:
     page = open_tab(f"{many.base_url}/#/system")
     page.goto(f"{many.base_url}/#/gallery")
     full = page.get_by_role("dialog", name="Full view")
@@ -149,3 +148,78 @@ def test_back_closes_the_full_view_of_a_run(few: Studio, open_tab: Open) -> None
     page.go_back()
     expect(full).to_have_count(0)
     expect(page.locator("[data-rank='2'] .picture")).to_be_focused()
+
+
+def test_on_a_phone_a_long_press_picks_and_boards_are_there(
+    few: Studio, open_tab: Open, tmp_path: Path
+) -> None:
+    page = open_tab(f"{few.base_url}/#/gallery", **PHONE)
+    page.get_by_role("button", name="Boards").tap()
+    page.get_by_role("button", name="New board").tap()
+    page.get_by_label("Name of the new board").fill("Kept")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="Kept 0")).to_be_visible()
+    keep(page, "boards-phone", tmp_path)
+    page.get_by_role("button", name="Close the boards").tap()
+    press_long(page, tiles(page).nth(0))
+    expect(page.get_by_text("1 picked")).to_be_visible()
+    tiles(page).nth(1).tap()
+    expect(page.get_by_text("2 picked")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    bar = page.get_by_role("toolbar", name="What to do with the picked pictures")
+    bar.get_by_role("button", name="Board").tap()
+    page.get_by_role("dialog").get_by_role("button", name="Kept").tap()
+    toast = page.get_by_text("2 pictures put on “Kept”.")
+    expect(toast).to_be_visible()
+    keep(page, "picked-phone", tmp_path)
+    assert not overlap(toast, bar)
+    page.get_by_role("button", name="Boards").tap()
+    page.get_by_role("link", name="Kept 2").tap()
+    expect(tiles(page)).to_have_count(2)
+    page.get_by_role("button", name="Boards").tap()
+    page.get_by_role("button", name="Take away the board Kept").tap()
+    expect(page.get_by_role("link", name="All pictures")).to_be_visible()
+    page.get_by_role("button", name="Close the boards").tap()
+    expect(tiles(page)).to_have_count(5)
+
+
+def press_long(page: Page, tile: Locator) -> None:
+    box = tile.bounding_box()
+    assert box
+    touch = [{"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}]
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": touch})
+    page.wait_for_timeout(700)
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def overlap(one: Locator, other: Locator) -> bool:
+    a, b = one.bounding_box(), other.bounding_box()
+    assert a
+    assert b
+    return all(
+        a[at] < b[at] + b[size] and b[at] < a[at] + a[size] for at, size in (("x", "width"), ("y", "height"))
+    )
+
+
+def test_messages_cover_nothing_that_is_used(few: Studio, open_tab: Open, tmp_path: Path) -> None:
+    page = open_tab(f"{few.base_url}/#/gallery", expected="net::ERR", viewport={"width": 1000, "height": 700})
+    page.get_by_role("listbox").focus()
+    expect(tiles(page)).to_have_count(5)
+    page.keyboard.press("Delete")
+    page.keyboard.press("Control+a")
+    bar = page.get_by_role("toolbar", name="What to do with the picked pictures")
+    expect(bar).to_contain_text("4 picked")
+    toast = page.get_by_text("One picture deleted.")
+    expect(toast).to_be_visible()
+    assert not overlap(toast, bar)
+    page.context.set_offline(True)
+    banner, search = page.get_by_role("alert"), page.get_by_label("Search pictures")
+    expect(banner).to_be_visible()
+    keep(page, "messages", tmp_path)
+    assert not overlap(banner, search)
+    search.fill("nothing")
+    expect(page.get_by_text("Waiting for the server")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"^\d+ pictures?$"))).to_have_count(0)
+    page.context.set_offline(False)
+    expect(page.get_by_text("0 pictures", exact=True)).to_be_visible()

@@ -364,10 +364,22 @@ def test_two_pictures_are_zoomed_together_and_arms_are_told_apart_blindly(
     pictures = drawn.get("/api/pictures", params={"kind": "generated"}).json()["items"]
     page = open_tab(f"{drawn.base_url}/#/compare?left={pictures[0]['id']}&right={pictures[1]['id']}")
     expect(page.get_by_alt_text("Right picture")).to_be_visible()
+    # The divider follows the hand, on the picture itself.
+    box = page.locator(".curtain .frame").bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, middle, steps=4)
+    page.mouse.up()
+    expect(page.get_by_label("How much of the left picture is seen")).to_have_value("25")
     page.get_by_role("button", name="Both nearer").click()
     moved = page.locator(".curtain img").evaluate_all("(all) => all.map((one) => one.style.transform)")
     assert len(set(moved)) == 1
     assert "scale(1.25)" in moved[0]
+    page.goto(f"{drawn.base_url}/#/compare")
+    for name in ("Slider", "Swap", "Both nearer", "Both farther", "Whole"):
+        expect(page.get_by_role("button", name=name)).to_be_disabled()
     page.goto(f"{drawn.base_url}/#/compare/blind")
     arms = page.locator("fieldset:has(legend:text-matches('^[AB]$'))")
     arms.nth(0).get_by_label("Steered by").select_option("depth")

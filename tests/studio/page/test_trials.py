@@ -25,7 +25,9 @@ def test_a_trial_ends_with_back_and_says_when_all_pairs_are_judged(
     expect(page.get_by_text("95 % interval")).to_be_visible()
     keep(page, "trial", tmp_path)
     after = page.get_by_role("button", name="End").bounding_box()
-    assert before and after and before["y"] == after["y"]
+    assert before
+    assert after
+    assert before["y"] == after["y"]
     page.keyboard.press("Enter")
     expect(page.get_by_text("All pairs that the gallery has of these two are judged.")).to_be_visible()
     keep(page, "trial-end", tmp_path)
