@@ -81,6 +81,17 @@ def test_nothing_is_wider_than_a_phone(
             .map((one) => one.outerHTML)"""
         )
         assert not beyond, name
+        # Words in the drawing of a graph stay inside their cards.
+        spilt = page.evaluate(
+            """[...document.querySelectorAll('svg g.node')].flatMap((node) => {
+              const card = node.querySelector('.card').getBoundingClientRect();
+              return [...node.querySelectorAll('text')]
+                .map((text) => ({words: text.textContent, box: text.getBoundingClientRect()}))
+                .filter(({box}) => box.left < card.left || box.right > card.right || box.bottom > card.bottom)
+                .map(({words}) => words);
+            })"""
+        )
+        assert not spilt, name
 
 
 def test_a_first_visit_loads_little_and_nothing_moves(drawn: Studio, open_tab: Open) -> None:

@@ -152,11 +152,11 @@ def test_without_a_network_nothing_is_lost_and_all_goes_on(
     wall.focus()
     page.keyboard.press("f")
     # What is not kept is not shown as if it were.
-    expect(tile).not_to_have_accessible_name(re.compile("starred"))
+    expect(tile).not_to_have_accessible_name(re.compile("favourite"))
     keep(page, "offline", tmp_path)
     page.context.set_offline(False)
     expect(page.get_by_role("alert")).to_have_count(0)
     wall.focus()
     page.keyboard.press("f")
-    expect(tile).to_have_accessible_name(re.compile("starred"))
+    expect(tile).to_have_accessible_name(re.compile("favourite"))
     wait_for(lambda: studio.get("/api/pictures", params={"starred": True}).json()["total"] == 1)

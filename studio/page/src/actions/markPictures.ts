@@ -1,4 +1,4 @@
-/** Stars pictures and rates them from 1 to 5, many at once; both can be undone. */
+/** Marks favourites and rates them from 1 to 5, many at once; both can be undone. */
 import { changePictures } from "../api/pictures";
 import type { Picture } from "../api/types";
 import { changes } from "../state/changes.svelte";
@@ -21,15 +21,18 @@ async function mark(pictures: Picture[], marks: Marks): Promise<boolean> {
   }
 }
 
-/** Stars all of them, or, where all are starred, none. */
-export async function toggleStar(pictures: Picture[]): Promise<void> {
+/** Makes all of them favourites, or, where all are, none. */
+export async function toggleFavourite(pictures: Picture[]): Promise<void> {
   if (!pictures.length) return;
   const starred = !pictures.every((picture) => changes.of(picture).starred);
   const others = pictures.filter((picture) => changes.of(picture).starred !== starred);
   if (!(await mark(others, { starred })) || pictures.length === 1) return;
-  toasts.say(`${pictures.length} pictures ${starred ? "starred" : "no longer starred"}.`, async () => {
-    await mark(others, { starred: !starred });
-  });
+  toasts.say(
+    `${pictures.length} pictures are ${starred ? "favourites" : "no longer favourites"}.`,
+    async () => {
+      await mark(others, { starred: !starred });
+    },
+  );
 }
 
 export async function rate(pictures: Picture[], stars: number | null): Promise<void> {

@@ -17,7 +17,7 @@ export interface Placed {
 
 const NARROW_PX = 560;
 const ROW = { height: 48, gap: 8, least: 116, most: 172, step: { least: 22, most: 44 } };
-const COLUMN = { least: 46, most: 56, height: 74, gap: 6, step: 22 };
+const COLUMN = { least: 46, most: 56, height: 80, gap: 6, step: 22 };
 /** Nodes that only pass things on are small. */
 const SMALL = new Set(["COMBINER", "ROUTER"]);
 const SMALL_PX = 56;

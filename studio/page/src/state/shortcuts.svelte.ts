@@ -1,4 +1,4 @@
-/** Keys and what they do; views add theirs while they are shown, and `?` lists all that there are. */
+/** Keys and what they do; views add theirs while they are shown, and `?` lists those that work there. */
 import { untrack } from "svelte";
 
 export interface Shortcut {
@@ -6,9 +6,14 @@ export interface Shortcut {
   keys: string[];
   does: string;
   group: string;
-  run: (event: KeyboardEvent) => void;
+  /** Keys to show in the list, where the first of them does not say all. */
+  shown?: string[];
+  /** Lacks where what has the focus hears the key itself. */
+  run?: (event: KeyboardEvent) => void;
   /** Also while a text field has the focus. */
   inFields?: boolean;
+  /** Also while the full view lies over the page. */
+  inFullView?: boolean;
 }
 
 const SEQUENCE_MS = 1200;
@@ -28,21 +33,26 @@ class Shortcuts {
     return () => untrack(() => (this.all = this.all.filter((shortcut) => !shortcuts.includes(shortcut))));
   }
 
+  /** Those that work now: over the page lies the full view, or a dialog, or nothing. */
+  working(): Shortcut[] {
+    const over = [...document.querySelectorAll("dialog[open]")];
+    if (!over.length) return this.all;
+    const full = over.every((one) => one.hasAttribute("data-full-view"));
+    return this.all.filter((shortcut) => shortcut.inFields || (full && shortcut.inFullView));
+  }
+
   #press(event: KeyboardEvent): void {
     if (event.defaultPrevented || event.altKey) return;
     const name = nameOf(event);
     if (["Enter", " "].includes(name) && isPressed(event.target)) return;
     const typing = isField(event.target);
-    const inDialog = document.querySelector("dialog[open]") !== null;
     const before = event.timeStamp - this.#before.at < SEQUENCE_MS ? `${this.#before.name} ${name}` : name;
     this.#before = { name, at: event.timeStamp };
-    const found = this.all.findLast(
+    const found = this.working().findLast(
       (shortcut) =>
-        (shortcut.keys.includes(before) || shortcut.keys.includes(name)) &&
-        (!typing || shortcut.inFields) &&
-        (!inDialog || shortcut.group === "Full view" || shortcut.inFields),
+        (shortcut.keys.includes(before) || shortcut.keys.includes(name)) && (!typing || shortcut.inFields),
     );
-    if (!found) return;
+    if (!found?.run) return;
     event.preventDefault();
     found.run(event);
   }
