@@ -35,9 +35,15 @@ class Segments(TypedDict):
     """
 
     masks: list[Image]
-    iou_scores: Annotated[NDArray[np.float32], Array("float32", (-1,))]
+    iou_scores: Annotated[
+        NDArray[np.float32], Array("float32", (-1,)), Field(description="Foreseen fit of the outline")
+    ]
     boxes: Boxes
-    areas: Annotated[NDArray[np.int64], Array("int64", (-1,))]
+    areas: Annotated[
+        NDArray[np.int64],
+        Array("int64", (-1,)),
+        Field(description="Area", json_schema_extra={"unit": "px"}),
+    ]
     polygons: dict[str, list[list[Polygon]]]
 
 

@@ -38,10 +38,11 @@ class Array:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         plain = core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
-        return core_schema.no_info_plain_validator_function(self._validate, serialization=plain)
+        anything = core_schema.any_schema()
+        return core_schema.no_info_after_validator_function(self._validate, anything, serialization=plain)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: Any) -> dict[str, Any]:
-        return {"type": "array", "dtype": self.dtype, "shape": list(self.shape)}
+        return {"type": "array", "dtype": self.dtype, "shape": list(self.shape), **handler(schema)}
 
     def _validate(self, value: Any) -> NDArray[Any]:
         array = np.asarray(value)

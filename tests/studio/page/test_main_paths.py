@@ -111,6 +111,15 @@ def test_all_of_create_works_by_keys(drawn: Studio, open_tab: Open) -> None:
     full = page.get_by_role("dialog", name="Full view")
     expect(full.get_by_text("a red cone", exact=True)).to_be_visible()
     expect(full.get_by_label("Favourite", exact=True)).to_have_attribute("aria-pressed", "true")
+    # The keys of the full view, each written as it is.
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys")
+    for words, key in (("Nearer", "+"), ("Rate", "12345"), ("Next picture", "→")):
+        expect(keys.locator("dl div", has=page.get_by_text(words, exact=True)).locator("dd")).to_have_text(
+            key
+        )
+    expect(keys.get_by_text("Choose a graph")).to_have_count(0)
+    page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     expect(full).to_have_count(0)
     page.keyboard.press("g")
@@ -154,6 +163,7 @@ def test_a_run_is_cancelled(drawn: Studio, open_tab: Open) -> None:
 
 def test_points_and_boxes_say_what_is_looked_at(drawn: Studio, open_tab: Open) -> None:
     page = open_tab(f"{drawn.base_url}/#/analyze/analyze")
+    expect(page.get_by_text("Give a picture on the left. Then point at what you mean.")).to_be_visible()
     page.get_by_label("Sample 1").click()
     page.locator("#input-texts").fill("a green cone\na person in red")
     picture = page.get_by_role("application")
@@ -170,8 +180,15 @@ def test_points_and_boxes_say_what_is_looked_at(drawn: Studio, open_tab: Open) -
     assert page.locator("path.region").count() == 2
     expect(page.get_by_text("The whole picture")).to_be_visible()
     expect(page.locator("button.card strong").nth(1)).to_have_text("a person in red")
+    said = re.compile(r"Area [\d,]+ px · Foreseen fit of the outline \d\.\d\d")
+    expect(page.locator("button.card").first).to_contain_text(said)
     page.locator("button.card").first.hover()
     expect(page.locator("rect.found")).to_have_count(1)
+    # The smallest lies on top, where it can be pointed at.
+    sizes = page.locator("path.region").evaluate_all(
+        "(all) => all.map((one) => one.getBBox()).map(({width, height}) => width * height)"
+    )
+    assert sizes == sorted(sizes, reverse=True)
     # By keys: a cross is moved, Enter sets a point, and what was set is undone.
     picture.focus()
     page.keyboard.press("ArrowRight")
@@ -192,6 +209,11 @@ def test_pictures_are_found_rated_collected_and_brought_back(
     wall = page.get_by_role("listbox")
     expect(page.get_by_role("option").first).to_be_visible()
     count = drawn.get("/api/pictures").json()["total"]
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keys").locator("dd")
+    for written in ("←↑↓→", "Enter", "Space"):
+        expect(keys.filter(has_text=written).first).to_be_visible()
+    page.keyboard.press("Escape")
     wall.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("5")

@@ -1,6 +1,6 @@
 /** Parts of a picture that an answer tells of: masks, outlines, boxes, and how likely each text is for each. */
-import type { Graph, PictureRef } from "../api/types";
-import { isPicture, isPictures, type Values } from "../form/values";
+import type { Graph, Output, PictureRef } from "../api/types";
+import { inWords, isPicture, isPictures, type Values } from "../form/values";
 
 export type Ring = [number, number][];
 
@@ -15,7 +15,10 @@ export interface Region {
   /** Outlines of its parts and their holes, for a path that fills even and odd. */
   path: string;
   box: number[] | null;
-  scores: Record<string, number>;
+  /** Of what is inside its outlines, in px. */
+  area: number;
+  /** What else is said of it, in words. */
+  facts: string[];
   bars: Bar[];
 }
 
@@ -65,11 +68,30 @@ export function readRegions(graph: Graph, outputs: Values, asked: Values): Regio
     mask: masks[place] ?? null,
     path: (found?.outlines[place] ?? []).flat().map(pathOf).join(""),
     box: (boxes as number[][] | undefined)?.[place] ?? null,
-    scores: Object.fromEntries(scores.map(({ name }) => [name, (outputs[name] as number[])[place] ?? 0])),
+    area: (found?.outlines[place] ?? []).map(areaOf).reduce((sum, area) => sum + area, 0),
+    facts: scores.map((output) => factOf(output, (outputs[output.name] as number[])[place] ?? 0)),
     bars: shares.rows[place] ?? [],
   }));
   return { all, bars: shares.whole };
 }
+
+/** Says a number by what the signature says of it. */
+function factOf({ name, schema }: Output, value: number): string {
+  const number = schema.dtype?.startsWith("int") ? value.toLocaleString() : value.toFixed(2);
+  return [schema.description ?? inWords(name), number, schema.unit].filter(Boolean).join(" ");
+}
+
+/** Of a part: its outline, less its holes. */
+const areaOf = ([outline, ...holes]: Ring[]): number =>
+  holes.reduce((area, hole) => area - inside(hole), outline ? inside(outline) : 0);
+
+const inside = (ring: Ring): number =>
+  Math.abs(
+    ring.reduce((sum, [x, y], index) => {
+      const [beforeX, beforeY] = ring.at(index - 1) ?? [x, y];
+      return sum + (beforeX * y - x * beforeY) / 2;
+    }, 0),
+  );
 
 /** How likely each text is: a matrix with a column for each text, and a row for the whole before those of the parts. */
 function sharesOf(
@@ -85,14 +107,17 @@ function sharesOf(
       (value) => isMatrix(value) && value.length === count + 1 && value[0]?.length === texts.length,
     );
     if (!matrix) continue;
-    const [whole = [], ...rows] = (matrix as number[][]).map((row) =>
-      texts
-        .map((text, column) => ({ text, share: row[column] ?? 0 }))
-        .sort((one, other) => other.share - one.share),
-    );
+    const [whole = [], ...rows] = (matrix as number[][]).map((row) => barsOf(texts, row));
     return { whole, rows };
   }
   return { whole: [], rows: [] };
+}
+
+/** The likeliest first; a text that was given twice is one. */
+function barsOf(texts: string[], shares: number[]): Bar[] {
+  const all = new Map<string, number>();
+  texts.forEach((text, column) => all.set(text, (all.get(text) ?? 0) + (shares[column] ?? 0)));
+  return [...all].map(([text, share]) => ({ text, share })).sort((one, other) => other.share - one.share);
 }
 
 const pathOf = (ring: Ring): string =>

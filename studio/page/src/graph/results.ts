@@ -27,7 +27,7 @@ export interface Prior {
 
 const isNumbers = (value: unknown): value is number[] =>
   Array.isArray(value) && value.every((one) => typeof one === "number");
-const isTexts = (value: unknown): value is string[] =>
+export const isTexts = (value: unknown): value is string[] =>
   Array.isArray(value) && value.every((one) => typeof one === "string");
 const isOrder = (values: number[]): boolean =>
   [...values].sort((one, other) => one - other).every((value, index) => value === index);
