@@ -10,7 +10,6 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from imagegraph import __version__
-from imagegraph.errors import ImagegraphError
 from studio.api import (
     boards,
     comparisons,
@@ -57,7 +56,7 @@ def make(settings: Settings | None = None) -> FastAPI:
             async with opened(settings, counted) as studio:
                 app.state.studio = studio
                 yield
-        except ImagegraphError as error:
+        except Exception as error:
             app.state.failure = error  # for who started the server, which tells of it by itself
             raise
 

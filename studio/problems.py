@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from imagegraph.errors import ImagegraphError, InputTooLarge, InvalidInput, describe, shorten
@@ -23,6 +24,27 @@ TITLES = {
     501: "Not supported",
     503: "Not now",
     504: "Out of time",
+}
+
+# Behind "expected", by pydantic's types of errors; for others its own words do.
+_EXPECTATIONS = {
+    "missing": "a value",
+    "extra_forbidden": "no such field",
+    "json_invalid": "JSON",
+    "string_type": "text",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "dict_type": "an object",
+    "model_attributes_type": "an object",
+    "model_type": "an object",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
 }
 
 
@@ -76,6 +98,22 @@ def about(status: int, detail: str) -> dict[str, Any]:
     """Returns a problem of a status."""
     title = TITLES.get(status, TITLES[500 if status >= 500 else 400])
     return {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": []}
+
+
+def expectation(detail: Mapping[str, Any]) -> str:
+    """Returns what was expected, by an error of pydantic."""
+    if words := _EXPECTATIONS.get(detail["type"]):
+        return words.format(**detail.get("ctx", {}))
+    message, *_ = str(detail["msg"]).split(" after validation, not ")  # how many came is seen in what came
+    for prefix in ("Input should be ", "Value error, ", "String should have ", "List should have "):
+        message = message.removeprefix(prefix)
+    return message
+
+
+def words_of(error: Exception) -> str:
+    """Returns the first line of an error of a library, unless a part of a URL's password may be in it."""
+    line = str(error).partition("\n")[0]
+    return type(error).__name__ if "@" in line else line
 
 
 def fault(field: str, expected: str, received: str, message: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ import uvloop
 from imagegraph.errors import InvalidInput
 from studio import app
 from studio.opening import alone
+from studio.problems import expectation
 from studio.settings import Settings
 from studio.store import archive
 from studio.store.contents import Contents
@@ -36,13 +37,14 @@ def settings(given: Mapping[str, Any]) -> Settings:
         return Settings(**given)
     except pydantic.ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        name = "_".join(str(part) for part in detail["loc"]).upper()
-        raise InvalidInput(f"STUDIO_{name}", detail["msg"], detail["input"]) from error
+        name, *rest = map(str, detail["loc"])
+        got = detail["input"] if Settings.model_fields[name].repr else "a value that may be secret"
+        raise InvalidInput(".".join((f"STUDIO_{name.upper()}", *rest)), expectation(detail), got) from None
 
 
 def openapi() -> str:
     """Returns the OpenAPI document; no store is opened and no model loaded."""
-    return json.dumps(app.make(Settings()).openapi(), indent=2) + "\n"
+    return json.dumps(app.make(settings({})).openapi(), indent=2) + "\n"
 
 
 def backup(given: Mapping[str, Any], path: Path) -> int:

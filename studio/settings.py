@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from imagegraph.errors import InvalidInput
@@ -15,11 +26,29 @@ from imagegraph.errors import InvalidInput
 Role = Literal["viewer", "maker", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "maker", "admin")  # each may do what those before it may
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_Networks = Annotated[tuple[Network, ...], BeforeValidator(lambda value: tuple(map(_network, value)))]
 
 
 def _network(text: object) -> Network:
-    return ipaddress.ip_network(str(text), strict=False)
+    """Reads a network, also by an address in it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return ipaddress.ip_network(str(text), strict=False)
+    except ValueError:
+        raise ValueError("a network such as 10.0.0.0/8") from None
+
+
+def _shown(url: str) -> str:
+    """Refuses URLs with a password: the page and errors show them.
+
+    Raises:
+        ValueError: says so.
+    """
+    if urlsplit(url).password is not None:
+        raise ValueError("a URL without a password, as everybody is shown it")
+    return url
 
 
 class Token(BaseModel):
@@ -29,6 +58,8 @@ class Token(BaseModel):
         sha256: of the token, in place of the token itself.
     """
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     name: Annotated[str, Field(min_length=1, max_length=100)]
     role: Role = "maker"
     token: SecretStr | None = None
@@ -37,7 +68,7 @@ class Token(BaseModel):
     @model_validator(mode="after")
     def _has_one(self) -> Self:
         if (self.token is None) == (self.sha256 is None):
-            raise ValueError("a token has either `token` or `sha256`")
+            raise ValueError("either `token` or `sha256`")
         return self
 
     @property
@@ -49,7 +80,7 @@ class Token(BaseModel):
 
 
 class Settings(BaseSettings):
-    """All settings of a studio.
+    """All settings of a studio; what may hold secrets is left out of its `repr`, and so of errors.
 
     Attributes:
         data: folder of the store, unless `database` and `storage` say otherwise.
@@ -85,24 +116,26 @@ class Settings(BaseSettings):
         page: the folder of the built page.
     """
 
-    model_config = SettingsConfigDict(env_prefix="STUDIO_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="STUDIO_", extra="ignore", frozen=True, enable_decoding=False, hide_input_in_errors=True
+    )
 
     data: Path = Path("studio-data")
-    database: str = ""
-    storage: str = ""
+    database: Annotated[str, Field(repr=False)] = ""
+    storage: Annotated[str, Field(repr=False)] = ""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 7860
     metrics_port: Annotated[int | None, Field(ge=0, le=65535)] = None
-    graphs: dict[str, str] = {}
+    graphs: Annotated[dict[str, Annotated[str, AfterValidator(_shown)]], Field(repr=False)] = {}
     embedded: bool | None = None
     catalogue: tuple[Path, ...] = ()
     bundle: str = "pocket"
     device: str = "auto"
     preload: str = "reimagine"
     cache_mib: Annotated[int, Field(ge=0)] = 256
-    tokens: tuple[Token, ...] = ()
+    tokens: Annotated[tuple[Token, ...], Field(repr=False)] = ()
     user_header: str = ""
-    trusted_proxies: _Networks = ()
+    trusted_proxies: tuple[Annotated[Network, BeforeValidator(_network)], ...] = ()
     admins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
     cors_origins: tuple[str, ...] = ()
@@ -120,6 +153,18 @@ class Settings(BaseSettings):
     retention_gib: Annotated[float, Field(gt=0)] | None = None
     dashboards: dict[str, str] = {}
     page: Path = Path(__file__).parent / "page" / "dist"
+
+    @field_validator(
+        "graphs", "catalogue", "tokens", "trusted_proxies", "admins", "hosts", "cors_origins", "dashboards",
+        mode="before",
+    )  # fmt: skip
+    @classmethod
+    def _decoded(cls, value: Any) -> Any:
+        """Reads the JSON of the environment here, where what is wrong with it is told by its name alone."""
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except (ValueError, RecursionError):
+            raise ValueError("JSON") from None
 
     @property
     def database_url(self) -> str:

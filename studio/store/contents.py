@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from imagegraph.errors import InputTooLarge, InvalidInput
 from imagegraph.image import Image
+from studio.problems import words_of
 from studio.store import decoding
 from studio.store.database import Database, inserting
 from studio.store.models import Content
@@ -41,13 +42,21 @@ class Contents:
     """Keeps bytes by content; equal ones once."""
 
     def __init__(self, database: Database, url: str, pixels: float = 64e6) -> None:
-        """Takes where rows and bytes are, and the most pixels of a picture."""
+        """Takes where rows and bytes are, and the most pixels of a picture.
+
+        Raises:
+            InvalidInput: no bytes can be kept there.
+        """
         self._database = database
-        self._files, root = fsspec.core.url_to_fs(url)
-        self._root = root.rstrip("/")
         self._pixels = pixels
-        with contextlib.suppress(FileExistsError):
-            self._files.makedirs(self._root, exist_ok=True)
+        try:
+            self._files, root = fsspec.core.url_to_fs(url)
+            self._root = root.rstrip("/")
+            with contextlib.suppress(FileExistsError):
+                self._files.makedirs(self._root, exist_ok=True)
+        except (ValueError, ImportError, OSError) as error:
+            expected = "a folder, or the URL of a storage that answers"
+            raise InvalidInput("STUDIO_STORAGE", expected, words_of(error)) from error
 
     def look(self, data: bytes, field: str) -> Kept:
         """Says what bytes are, without keeping them.

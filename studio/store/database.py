@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,7 +15,11 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Session
+
+from imagegraph.errors import InvalidInput
+from studio.problems import words_of
 
 CONNECTIONS = 24
 BUSY_S = 10.0
@@ -33,18 +38,26 @@ class Database:
 
         Args:
             timed: goes around every session, told whether it is to "read" or to "write".
+
+        Raises:
+            InvalidInput: nothing answers there.
         """
-        self.url = make_url(url)
         self._timed = timed
         self.changes: Counter[str] = Counter()  # that this process has made
-        self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.is_sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        self.engine = create_engine(self.url, pool_size=CONNECTIONS, max_overflow=0, pool_pre_ping=True)
+        try:
+            self.url = make_url(url)
+            self.is_sqlite = self.url.get_backend_name() == "sqlite"
+            if self.is_sqlite and self.url.database:
+                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            self.engine = create_engine(self.url, pool_size=CONNECTIONS, max_overflow=0, pool_pre_ping=True)
+            if self.is_sqlite:
+                _prepare_sqlite(self.engine)
+            self.engine.connect().close()
+        except (SQLAlchemyError, sqlite3.Error, ImportError, ValueError, OSError) as error:
+            expected = "the URL of a database that answers"
+            raise InvalidInput("STUDIO_DATABASE", expected, words_of(error)) from error
         self._writer = self.engine.execution_options(**{_IMMEDIATE: True})
         self._writing = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
-        if self.is_sqlite:
-            _prepare_sqlite(self.engine)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
