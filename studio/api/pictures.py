@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response, UploadFile
 from pydantic import Field
 
-from imagegraph.errors import Expired, InvalidInput, UnknownName
+from imagegraph.errors import Expired, InvalidInput
 from studio.api import alike, downloads, recalling, shapes, uploads, views
 from studio.api.access import Maker, Viewer, must_own
 from studio.api.context import Open, Studio
@@ -159,9 +159,7 @@ def picture_thumbnail(id: str, studio: Open, person: Viewer, size: Size = 256) -
 def content(hash: str, studio: Open, person: Viewer, size: Annotated[int, Query()] = 0) -> Response:
     """Answers bytes by their SHA-256, such as what a node of a job wrote; with `size`, small."""
     with studio.database.read() as session:
-        row = session.get(Content, hash) if len(hash) == 64 and hash.isalnum() else None
-    if row is None:
-        raise UnknownName("content", hash, ())
+        row = gallery.content(session, hash)
     if size:
         return _thumbnail(studio, row.hash, size)
     return Response(_read(studio, row.hash), media_type=row.media_type, headers=SAFE)
@@ -205,12 +203,13 @@ class Change(shapes.Shape):
 
 @router.patch("/pictures/{id}")
 def change_picture(id: str, change: Change, studio: Open, person: Maker) -> shapes.Picture:
-    """Stars a picture, or writes a note."""
+    """Stars a picture, whoever made it, or writes a note on one's own."""
     with studio.database.write() as session:
         row = gallery.find(session, id)
         if change.starred is not None:
             row.starred = change.starred
         if change.note is not None:
+            must_own(person, row.owner, "the picture")
             row.note = change.note
             gallery.index_words(session, row)
     studio.bell.ring(PICTURES)

@@ -72,16 +72,16 @@ def preferences(database: Database, fetch: Fetch) -> Iterator[dict[str, Any]]:
 
 
 def _pairs(session: Session) -> Iterator[tuple[Picture, Picture, float, bool, str, float]]:
+    there = select(Picture).where(Picture.deleted_at.is_(None))
     answered = select(Comparison).where(Comparison.choice.is_not(None)).order_by(Comparison.answered_at)
     for row in session.scalars(answered):
-        found = [session.scalar(select(Picture).where(Picture.id == one)) for one in row.pictures]
+        found = [session.scalar(there.where(Picture.id == one)) for one in row.pictures]
         if len(found) == 2 and found[0] and found[1]:
             label = _LABELS[str(row.choice)]
             at = row.answered_at or row.created_at
             yield found[0], found[1], label, row.choice != "both-bad", row.owner, at
     for job in session.scalars(select(Job).where(Job.best.is_not(None)).order_by(Job.number)):
-        drawn = session.scalars(select(Picture).where(Picture.job == job.id, Picture.kind == "generated"))
-        rows = [one for one in drawn if one.deleted_at is None or one.id == job.best]
+        rows = session.scalars(there.where(Picture.job == job.id, Picture.kind == "generated")).all()
         best = next((one for one in rows if one.id == job.best), None)
         for one in rows:
             if best is not None and one is not best and one.prompt == best.prompt:
@@ -91,6 +91,7 @@ def _pairs(session: Session) -> Iterator[tuple[Picture, Picture, float, bool, st
 def ratings(database: Database, fetch: Fetch) -> Iterator[dict[str, Any]]:
     """Yields pictures with the stars that each person gave."""
     rated = select(Rating, Picture).join(Picture, Picture.number == Rating.picture)
+    rated = rated.where(Picture.deleted_at.is_(None))
     with database.read() as session:
         rows = session.execute(rated.order_by(Rating.picture, Rating.owner)).all()
     for rating, picture in rows:

@@ -206,6 +206,19 @@ def find(session: Session, id: str, deleted: bool = False) -> Picture:
     return found
 
 
+def content(session: Session, hash: str) -> Content:
+    """Returns what is known of bytes that a picture has, or a node wrote.
+
+    Raises:
+        UnknownName: there are none, or every picture that has them is deleted.
+    """
+    found = session.get(Content, hash) if len(hash) == 64 and hash.isalnum() else None
+    deleted = session.scalars(select(Picture.deleted_at).where(Picture.hash == hash)).all()
+    if found is None or (deleted and None not in deleted):
+        raise UnknownName("content", hash, ())
+    return found
+
+
 def of_jobs(session: Session, jobs: Sequence[str]) -> dict[str, list[Row]]:
     """Returns the pictures of jobs, by job, the best first."""
     wanted = select(Picture.number).where(Picture.job.in_(jobs), Picture.deleted_at.is_(None))

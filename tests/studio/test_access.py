@@ -55,6 +55,19 @@ def test_roles_may_do_more_and_more(closed: Studio) -> None:
     assert closed.get("/api/me", headers=by("vic")).json()["role"] == "viewer"
 
 
+def test_everybody_may_star_a_picture_but_its_note_is_its_owners(closed: Studio) -> None:
+    begin = {"json": {"inputs": {"prompt": "noted"}}, "params": {"wait": 20}}
+    job = closed.post("/api/graphs/painter/jobs", headers=by("max"), **begin).json()
+    url = f"/api/pictures/{job['pictures'][0]['id']}"
+    assert closed.patch(url, json={"note": "mine"}, headers=by("max")).json()["note"] == "mine"
+    both = {"note": "eve was here", "starred": True}
+    assert closed.patch(url, json=both, headers=by("eve")).status_code == 403
+    shown = closed.get(url, headers=by("eve")).json()
+    assert (shown["note"], shown["starred"]) == ("mine", False), "nothing of it is done"
+    assert closed.patch(url, json={"starred": True}, headers=by("eve")).json()["starred"]
+    assert closed.patch(url, json={"note": "by ann"}, headers=by("ann")).json()["note"] == "by ann"
+
+
 def test_a_cookie_stands_for_the_token_and_no_other_page_may_use_it(closed: Studio) -> None:
     assert closed.post("/api/session", json={"token": "wrong"}).status_code == 401
     answer = closed.post("/api/session", json={"token": "max-secret"})

@@ -151,6 +151,28 @@ def test_ratings_are_pictures_with_words_and_stars(studio: Studio) -> None:
     assert base64.b64decode(facts["image"]) == row["image"]
 
 
+def test_no_deleted_picture_is_exported(studio: Studio) -> None:
+    asked = {"graph": "painter", "inputs": {"prompt": "gone", "seed": 900}, "wait": 30}
+    arms = {"a": {"inputs": {"steps": 1}}, "b": {"inputs": {"seed": 901}}}
+    pair = studio.post("/api/comparisons/next", json={**asked, **arms}).json()
+    shown = studio.post("/api/comparisons", json={"id": pair["id"], "choice": "left"}).json()
+    job = studio.run("painter", {"prompt": "gone", "seed": 910, "variants": 2})
+    first, second = (one["id"] for one in job["pictures"])
+    studio.put(f"/api/jobs/{job['id']}/best", json={"picture": first})
+    studio.put(f"/api/pictures/{second}/rating", json={"stars": 2})
+
+    def exported() -> tuple[int, int]:
+        preferences, ratings = (
+            studio.get(f"/api/exports/{name}.jsonl").text for name in ("preferences", "ratings")
+        )
+        return preferences.count('"caption": "gone"'), ratings.count('"text": "gone"')
+
+    assert exported() == (2, 1)
+    for id in (shown["left"]["id"], first, second):
+        assert studio.delete(f"/api/pictures/{id}").status_code == 204
+    assert exported() == (0, 0)
+
+
 def test_datasets_reads_the_preferences_as_they_are(studio: Studio, tmp_path: Any) -> None:
     datasets = pytest.importorskip("datasets")
     path = tmp_path / "preferences.parquet"

@@ -125,9 +125,23 @@ def test_what_is_deleted_is_gone_and_can_be_restored(studio: Studio, drawn: list
     assert studio.delete(url).status_code == 204
     assert studio.get(url).status_code == 404
     assert studio.get(f"{url}/file").status_code == 404
+    bytes_of_it = f"/api/contents/{drawn[5]['hash']}"
+    assert studio.get(bytes_of_it).status_code == 404, "by their hash, too"
+    assert studio.get(bytes_of_it, params={"size": 64}).status_code == 404
     assert len(listed(studio)) == 5
     assert studio.post(f"{url}/restore").status_code == 200
+    assert studio.get(bytes_of_it).status_code == 200
     assert len(listed(studio)) == 6
+
+
+def test_what_a_node_wrote_is_there_though_no_picture_has_it(studio: Studio) -> None:
+    job = studio.run("painter", {"prompt": "twice", "seed": 500})
+    again = studio.run("painter", {"prompt": "twice", "seed": 500})
+    url = job["outputs"]["pictures"][0]["url"]
+    for one in (job, again):
+        assert studio.get(url).status_code == 200, "another picture has the same bytes"
+        assert studio.delete(f"/api/pictures/{one['pictures'][0]['id']}").status_code == 204
+    assert studio.get(url).status_code == 404
 
 
 def test_a_file_carries_what_drew_it_and_is_recalled_when_it_comes_back(

@@ -181,6 +181,24 @@ def test_what_is_deleted_goes_after_a_day_with_its_bytes(database: Database, tmp
     assert not [one for one in (tmp_path / "bytes").rglob("*") if one.is_file()]
 
 
+def test_the_bytes_of_a_deleted_picture_go_though_its_job_stays(
+    tmp_path: Path, new_database: NewDatabase
+) -> None:
+    known = settings(tmp_path, database=new_database())
+    with running(known) as studio:
+        kept, gone = studio.run("painter", {"variants": 2})["pictures"]
+        studio.delete(f"/api/pictures/{gone['id']}")
+        database = Database(known.database_url)
+        age(database)
+        contents = Contents(database, known.storage_url)
+        Retention(database, contents, None, None)(time.time() + UNDO_S + 1)
+        database.close()
+        assert studio.get(f"/api/contents/{gone['hash']}").status_code == 404
+        assert not contents.has(gone["hash"])
+        assert studio.get(kept["url"]).status_code == 200
+        assert studio.get(f"/api/jobs/{kept['job']}").json()["state"] == "done"
+
+
 def test_bytes_that_somebody_brings_at_this_moment_stay(database: Database, tmp_path: Path) -> None:
     contents = Contents(database, str(tmp_path / "bytes"))
     (kept,) = contents.keep([paint(1).data])
