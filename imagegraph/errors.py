@@ -78,12 +78,13 @@ class UnknownName(ImagegraphError):
     code = "NOT_FOUND"
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        """Lists the names that exist, and the one that was probably meant."""
+        """Lists the names that exist, unless they are too many to be given, and the one probably meant."""
         names = sorted(set(known))
         close = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         said = name if len(name) <= 80 else f"{name[:80]}…"  # a client may send megabytes of it
-        super().__init__(f"unknown {kind} '{said}'.{hint} Available: {', '.join(names) or 'none'}")
+        listed = f".{hint} Available: {', '.join(names)}" if names else ""
+        super().__init__(f"unknown {kind} '{said}'{listed}")
 
 
 class Expired(ImagegraphError):

@@ -26,18 +26,26 @@ TITLES = {
     504: "Out of time",
 }
 
+NOT_BLANK = r"\S"
 # Behind "expected", by pydantic's types of errors; for others its own words do.
 _EXPECTATIONS = {
     "missing": "a value",
     "extra_forbidden": "no such field",
     "json_invalid": "JSON",
     "string_type": "text",
+    "string_unicode": "text",
+    **dict.fromkeys(("too_short", "string_too_short"), "a length of at least {min_length}"),
+    **dict.fromkeys(("too_long", "string_too_long"), "a length of at most {max_length}"),
     "string_pattern_mismatch": "text that matches {pattern}",
     "dict_type": "an object",
     "model_attributes_type": "an object",
     "model_type": "an object",
     "list_type": "a list",
     "tuple_type": "a list",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
@@ -102,12 +110,15 @@ def about(status: int, detail: str) -> dict[str, Any]:
 
 def expectation(detail: Mapping[str, Any]) -> str:
     """Returns what was expected, by an error of pydantic."""
+    context = detail.get("ctx", {})
+    if context.get("pattern") == NOT_BLANK:
+        return "text that is not blank"
     if words := _EXPECTATIONS.get(detail["type"]):
-        return words.format(**detail.get("ctx", {}))
-    message, *_ = str(detail["msg"]).split(" after validation, not ")  # how many came is seen in what came
-    for prefix in ("Input should be ", "Value error, ", "String should have ", "List should have "):
-        message = message.removeprefix(prefix)
-    return message
+        return words.format(**context)
+    message = str(detail["msg"])
+    if message.endswith("Expected UploadFile, received: <class 'str'>"):  # FastAPI's own
+        return "a file"
+    return message.removeprefix("Input should be ").removeprefix("Value error, ")
 
 
 def words_of(error: Exception) -> str:

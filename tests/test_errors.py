@@ -40,7 +40,7 @@ def test_an_unknown_name_lists_the_known_and_guesses():
     message = str(UnknownName("graph", "reimagin", ["draw", "reimagine"]))
     assert "Did you mean 'reimagine'?" in message
     assert "Available: draw, reimagine" in message
-    assert "none" in str(UnknownName("graph", "x", []))
+    assert str(UnknownName("graph", "x", [])) == "unknown graph 'x'"
 
 
 @pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))])

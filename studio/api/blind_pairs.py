@@ -17,7 +17,7 @@ from studio.api.access import Person
 from studio.api.comparison_shapes import Asked, Pair, Side
 from studio.api.context import Studio
 from studio.backends.form import Field
-from studio.problems import about
+from studio.problems import Refused, about
 from studio.store import gallery, pairs, queue
 from studio.store.gallery import Row
 from studio.store.models import Comparison, Content
@@ -31,7 +31,7 @@ def make(studio: Studio, person: Person, asked: Asked) -> Pair:
 
     Raises:
         InvalidInput: the arms are one, or one has a prompt, photo or seed of its own.
-        UnknownName: the gallery has none.
+        Refused: the gallery has none.
     """
     said = [one.model_dump(mode="json", exclude_defaults=True) for one in (asked.a, asked.b)]
     # In one order, whichever was named first: so that they have one tally.
@@ -96,7 +96,7 @@ def _find(studio: Studio, row: Comparison, known: Mapping[str, Mapping[str, Fiel
     with studio.database.read() as session:
         found = pairs.find(session, row.owner, row.tally, arms, defaults)
     if found is None:
-        raise UnknownName(PAIR, "", ())
+        raise Refused(404, f"the gallery has no {PAIR}")
     row.picture_a, row.picture_b = (one.id for one in found)
     row.prompt = found[0].prompt or ""
 

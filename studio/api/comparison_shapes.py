@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ class Arm(shapes.Shape):
     graph: shapes.Name | None = None
     bundle: shapes.Name | None = Field(None, description="Or version")
     prior: shapes.Name | None = Field(None, description="The picture that this prior steered")
-    inputs: dict[str, Any] = Field(
+    inputs: shapes.Values = Field(
         default_factory=dict, description="Parameters, such as steps; neither prompt, picture nor seed"
     )
 
@@ -26,7 +26,7 @@ class Asked(shapes.Shape):
     a: Arm
     b: Arm
     graph: shapes.Name = "reimagine"
-    inputs: dict[str, Any] | None = Field(None, description="Prompt, photo, seed: the same for both")
+    inputs: shapes.Values | None = Field(None, description="Prompt, photo, seed: the same for both")
     wait: Annotated[float, Field(ge=0, le=jobs.MOST_WAIT_S)] = 0
 
 

@@ -32,10 +32,10 @@ def zipped(studio: Studio, filter: Filter) -> Spooled:
         asked, _ = filter.pictures(session, func.sum(Content.size))
         size = session.scalar(asked.join(Content, Content.hash == Picture.hash)) or 0
     if found.total > MOST:
-        raise InputTooLarge("id", f"at most {MOST} pictures; filter them", f"{found.total}")
+        raise InputTooLarge("ids", f"at most {MOST} pictures; filter them", f"{found.total}")
     if size > MOST_BYTES:
         most = f"at most {MOST_BYTES / 2**30:g} GiB of pictures; filter them"
-        raise InputTooLarge("id", most, f"{size / 2**30:.1f} GiB")
+        raise InputTooLarge("ids", most, f"{size / 2**30:.1f} GiB")
     with (
         spooled("pictures.zip", "application/zip") as answer,
         zipfile.ZipFile(answer.path, "w", zipfile.ZIP_STORED) as archive,

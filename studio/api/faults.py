@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -14,8 +14,8 @@ from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from imagegraph.errors import ImagegraphError, shorten
-from studio.problems import Refused, about, fault, problem
+from imagegraph.errors import ImagegraphError, InvalidInput, shorten
+from studio.problems import Refused, about, expectation, fault, problem
 
 log = logging.getLogger("studio.api")
 
@@ -60,13 +60,35 @@ async def _wrong(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = []
     for one in error.errors():
-        place = [str(part) for part in one["loc"]]
-        field = ".".join(place[1:] or place)
-        received = "nothing" if one["type"] == "missing" else shorten(one.get("input"))
-        expected = str(one["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+        field, expected = _field(one, error.body), expectation(one)
+        received = "nothing" if one["type"] == "missing" else shorten(_received(one))
         faults.append(fault(field, expected, received, f"{field}: expected {expected}, got {received}"))
     told = about(422, "; ".join(one["message"] for one in faults))
     return _answer({**told, "errors": faults})
+
+
+def _field(detail: Mapping[str, Any], body: Any) -> str:
+    """Returns where something is wrong, without pydantic's own steps, such as the arm of a union."""
+    kind, *steps = detail["loc"]
+    if detail["type"] == "json_invalid" or not steps:
+        return str(kind)
+    if kind == "body" and isinstance(body, dict | list):
+        steps = list(_steps(steps, body, detail["type"] == "missing"))
+    return ".".join(map(str, steps))
+
+
+def _steps(steps: Sequence[str | int], value: Any, is_missing: bool) -> Iterator[str | int]:
+    for step in steps:
+        if isinstance(value, dict) and (step in value or is_missing):
+            value = value.get(step)
+            yield step
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+            yield step
+
+
+def _received(detail: Mapping[str, Any]) -> Any:
+    return detail["ctx"]["error"] if detail["type"] == "json_invalid" else detail.get("input")
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -74,6 +96,8 @@ async def _http(request: Request, error: Exception) -> Response:
     cause = error.__cause__
     if isinstance(cause, ImagegraphError):  # met while the body was read
         return await _ours(request, cause)
+    if isinstance(cause, ValueError | RecursionError):  # likewise
+        return await _ours(request, InvalidInput("body", "JSON", str(cause)))
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(methods_at(request.app, request.url.path)) or "GET"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ router = APIRouter(tags=["jobs"])
 
 LOOK_S = 0.5  # between looks at a job that another server runs
 PING_S = 15
+_NUMBER = re.compile("[0-9]{1,18}")  # as events have them
 FULL_S = 10  # until the queue may have room again
 MOST_WAIT_S = 300.0
 Wait = Annotated[float, Query(ge=0, le=MOST_WAIT_S, description="Seconds to wait for the result")]
@@ -236,12 +238,10 @@ async def follow_job(
 ) -> EventSourceResponse:
     """Tells what happens to a job to its end, from its beginning or after the last event that is known."""
     await asyncio.to_thread(_show, studio, id)
-    if last_event_id and not last_event_id.isascii():
-        raise InvalidInput("Last-Event-ID", "a number", last_event_id)
-    seen = int(last_event_id) if last_event_id and last_event_id.isdigit() else after
-    return EventSourceResponse(
-        _events(studio, id, min(seen, 2**62)), ping=PING_S, headers={"X-Accel-Buffering": "no"}
-    )
+    if last_event_id and not _NUMBER.fullmatch(last_event_id):
+        raise InvalidInput("Last-Event-ID", "the number of an event", last_event_id)
+    seen = int(last_event_id or after)
+    return EventSourceResponse(_events(studio, id, seen), ping=PING_S, headers={"X-Accel-Buffering": "no"})
 
 
 async def _events(studio: Studio, id: str, seen: int) -> AsyncIterator[ServerSentEvent]:

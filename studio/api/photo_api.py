@@ -8,18 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from imagegraph.errors import DeadlineExceeded, InvalidInput
 from studio.api import jobs, requests, shapes
 from studio.api.access import Maker, Person
 from studio.api.context import Open, Studio
-from studio.problems import Refused
+from studio.problems import NOT_BLANK, Refused
 
 router = APIRouter(tags=["older clients"])
 
 LONGEST_S = 600.0
-Prompt = Annotated[shapes.Text, Field(min_length=1, max_length=2000, pattern=r"\S")]
+Prompt = Annotated[shapes.Text, Field(min_length=1, max_length=2000, pattern=NOT_BLANK)]
+Prompts = Annotated[list[Prompt], Field(min_length=1, max_length=16)]
 Texts = Annotated[list[Prompt], Field(min_length=1, max_length=256, description="What it may show")]
 Box = Annotated[list[float], Field(min_length=4, max_length=4)]
 Roi = Annotated[list[Box], Field(max_length=256, description="x1, y1, x2, y2 in px; none is everything")]
@@ -29,7 +30,11 @@ Polygon = list[list[list[float]]]  # the outline, then its holes
 class Generate(shapes.Shape):
     """A prompt, or several."""
 
-    prompt: Prompt | Annotated[list[Prompt], Field(min_length=1, max_length=16)]
+    # Told apart before either is looked at, so that errors are of the one that is meant.
+    prompt: Annotated[
+        Annotated[Prompt, Tag("text")] | Annotated[Prompts, Tag("texts")],
+        Discriminator(lambda said: "texts" if isinstance(said, list) else "text"),
+    ]
 
 
 class Generated(shapes.Shape):

@@ -15,6 +15,7 @@ from studio.api import alike, downloads, recalling, shapes, uploads, views
 from studio.api.access import Maker, Viewer, must_own
 from studio.api.context import Open, Studio
 from studio.jobs.bell import PICTURES
+from studio.problems import NOT_BLANK
 from studio.store import contents, gallery, provenance
 from studio.store.gallery import Filter
 from studio.store.models import Content
@@ -65,7 +66,7 @@ def list_pictures(
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
     as_of: Annotated[int | None, Query(ge=0, le=2**62)] = None,
     like: Annotated[shapes.Id | None, Query(description="A picture: the most alike first")] = None,
-    about: Annotated[shapes.Text | None, Query(min_length=1, max_length=500, pattern=r"\S")] = None,
+    about: Annotated[shapes.Text | None, Query(min_length=1, max_length=500, pattern=NOT_BLANK)] = None,
 ) -> Any:
     """Lists pictures, the newest first: by pages with `cursor`, or any row with `offset` and `as_of`.
 

@@ -17,7 +17,7 @@ from imagegraph.errors import InputTooLarge, InvalidInput, UnknownName
 from studio.api import shapes, uploads
 from studio.api.context import Studio
 from studio.backends.backend import Described
-from studio.problems import Refused
+from studio.problems import Refused, expectation
 from studio.store import gallery
 
 MOST_FILES, MOST_FIELDS = 64, 256
@@ -58,7 +58,7 @@ async def body(request: Request) -> tuple[dict[str, Any], str | None]:
         asked = shapes.NewJob.model_validate(said)
     except pydantic.ValidationError as error:
         raise _first_fault(error) from error
-    return shapes.clean_json(asked.inputs, "inputs"), asked.bundle
+    return _cleaned(asked.inputs), asked.bundle
 
 
 async def _form(request: Request) -> tuple[dict[str, Any], str | None]:
@@ -75,12 +75,14 @@ async def _form(request: Request) -> tuple[dict[str, Any], str | None]:
                 continue
             values = [await _value(one) for one in form.getlist(name)]
             inputs[name] = values if len(values) > 1 else values[0]
-    return {name: _clean(value, name) for name, value in inputs.items()}, str(bundle) if bundle else None
+    return _cleaned(inputs), str(bundle) if bundle else None
 
 
-def _clean(value: Any, name: str) -> Any:
-    shapes.clean_json(name, "a name of an input")
-    return value if isinstance(value, bytes) else shapes.clean_json(value, name)
+def _cleaned(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        shapes.clean_json(name, "a name of an input"): shapes.clean_json(value, name)
+        for name, value in inputs.items()
+    }
 
 
 async def _value(one: UploadFile | str) -> Any:
@@ -114,6 +116,8 @@ def resolve(studio: Studio, known: Described, said: Mapping[str, Any], owner: st
                 raise InvalidInput(name, f"at most {MOST_PICTURES} pictures", f"{len(items)}")
             found = [_reference(studio, asked, one, name, owner) for one in items]
             asked.inputs[name] = found if kind == "images" or isinstance(value, list) else found[0]
+        elif any(isinstance(one, bytes) for one in (value if isinstance(value, list) else [value])):
+            raise InvalidInput(name, "no file, as it is no picture", "a file")
         elif kind == "texts" and isinstance(value, str):
             asked.inputs[name] = [value]
         elif kind not in ("text", "choice") and isinstance(value, str):
@@ -136,6 +140,8 @@ def _reference(studio: Studio, asked: Asked, value: Any, name: str, owner: str) 
             row = gallery.find(session, value["picture"])
         asked.sources[row.id] = row.hash
         return {"picture": row.id}
+    elif isinstance(value, str) and value.startswith("{"):  # from a form
+        return _reference(studio, asked, _json(name, value), name, owner)
     elif isinstance(value, str):
         data = from_base64(value, name)
     if data is None:
@@ -160,4 +166,4 @@ def from_base64(text: str, name: str) -> bytes:
 
 def _first_fault(error: pydantic.ValidationError) -> InvalidInput:
     detail = error.errors(include_url=False)[0]
-    return InvalidInput(".".join(map(str, detail["loc"])) or "body", detail["msg"], detail["input"])
+    return InvalidInput(".".join(map(str, detail["loc"])) or "body", expectation(detail), detail["input"])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from imagegraph.errors import InvalidInput
 from studio.backends import form
+from studio.problems import NOT_BLANK
 from studio.settings import Role
 from studio.store import models
+
+DEEPEST = 100  # lists and objects in each other
 
 
 def clean(text: str) -> str:
@@ -25,22 +29,38 @@ def clean(text: str) -> str:
 
 
 def clean_json(value: Any, field: str) -> Any:
-    """Returns a value of JSON; see `clean`.
+    """Returns a value of JSON; see `plain`.
 
     Raises:
         InvalidInput: names the field.
     """
     try:
-        if isinstance(value, str):
-            clean(value)
+        return plain(value)
     except ValueError as error:
         raise InvalidInput(field, str(error), value) from None
-    for one in value if isinstance(value, list) else ():
-        clean_json(one, field)
-    if isinstance(value, dict):
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Refuses what not every database and every reader of JSON takes; see `clean`.
+
+    Raises:
+        ValueError: says so.
+    """
+    if depth > DEEPEST:
+        raise ValueError(f"at most {DEEPEST} lists and objects in each other")
+    if isinstance(value, str):
+        clean(value)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number of 64 bits")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number")
+    elif isinstance(value, list):
+        for one in value:
+            plain(one, depth + 1)
+    elif isinstance(value, dict):
         for key, one in value.items():
-            clean_json(key, field)
-            clean_json(one, field)
+            clean(key)
+            plain(one, depth + 1)
     return value
 
 
@@ -55,9 +75,14 @@ def _spelled(value: Any) -> Any:
     raise ValueError("a time such as 2026-01-31T12:00:00Z")
 
 
-Moment = Annotated[datetime, BeforeValidator(_spelled)]
+def _in_utc(at: datetime) -> datetime:
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+Moment = Annotated[datetime, BeforeValidator(_spelled), AfterValidator(_in_utc)]
+Values = Annotated[dict[str, Any], AfterValidator(plain)]
 Text = Annotated[str, AfterValidator(clean)]
-Name = Annotated[Text, Field(min_length=1, max_length=200, pattern=r"\S")]
+Name = Annotated[Text, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
 State = models.State
 PictureKind = models.PictureKind
 Id = Annotated[str, Field(pattern="^[0-9a-f]{24}$", examples=["4f1d2c3b4a596877f0e1d2c3"])]

@@ -25,7 +25,7 @@ DATABASE = f"postgresql+psycopg://ann:{SECRET}@127.0.0.1:1/studio"
         ("DATABASE", DATABASE.replace("postgresql+psycopg", "nothing"), "STUDIO_DATABASE"),
         ("DATABASE", SECRET, "STUDIO_DATABASE"),
         ("STORAGE", f"nothing://ann:{SECRET}@127.0.0.1/pictures", "STUDIO_STORAGE: expected a folder"),
-        ("PORT", "99999", "STUDIO_PORT: expected less than or equal to 65535, got '99999'"),
+        ("PORT", "99999", "STUDIO_PORT: expected at most 65535, got '99999'"),
         ("PORT", "many", "STUDIO_PORT: expected a whole number, got 'many'"),
         ("TRUSTED_PROXIES", '["many"]', "STUDIO_TRUSTED_PROXIES.0: expected a network such as"),
         ("TRUSTED_PROXIES", "5", "STUDIO_TRUSTED_PROXIES: expected a list, got 5"),
