@@ -14,25 +14,28 @@ from imagegraph.errors import ImagegraphError, InvalidInput, UnknownName
 from imagegraph.spec.content_hash import content_hash
 from studio.api import jobs, shapes
 from studio.api.access import Person
-from studio.api.comparison_shapes import Asked, Pair, Side
-from studio.api.context import Studio
+from studio.api.comparison_shapes import Asked, Made, Pair, Side
+from studio.api.context import Studio, answered, once
 from studio.backends.form import Field
 from studio.problems import Refused, about
 from studio.store import gallery, pairs, queue
 from studio.store.gallery import Row
-from studio.store.models import Comparison, Content
+from studio.store.models import Comparison, Content, new_id
 
 SAME = ("prompt", "prompts", "seed")  # beside pictures: what no arm may have for itself
 PAIR = "pair of these arms with one prompt, photo and seed that you have not compared"
 
 
-def make(studio: Studio, person: Person, asked: Asked) -> Pair:
-    """Makes a pair.
+def make(studio: Studio, person: Person, asked: Asked, key: str | None = None) -> Pair:
+    """Makes a pair, once for each key.
 
     Raises:
         InvalidInput: the arms are one, or one has a prompt, photo or seed of its own.
         Refused: the gallery has none.
     """
+    request = ["pair", asked.model_dump(mode="json", exclude={"wait"})]
+    if (made := answered(studio, person.name, key, request)) is not None:
+        return show(studio, made["id"])
     said = [one.model_dump(mode="json", exclude_defaults=True) for one in (asked.a, asked.b)]
     # In one order, whichever was named first: so that they have one tally.
     arms = sorted(({"graph": asked.graph, **shapes.clean_json(one, "arm")} for one in said), key=_text)
@@ -41,7 +44,9 @@ def make(studio: Studio, person: Person, asked: Asked) -> Pair:
     known = _inputs(studio, arms)
     for name, one in zip("ab", (asked.a, asked.b), strict=True):
         _check(known.get(one.graph or asked.graph, {}), one.inputs, f"{name}.inputs")
+    own = new_id()
     row = Comparison(
+        id=own,
         owner=person.name,
         tally=content_hash(_text(arms)),
         graph=asked.graph,
@@ -53,9 +58,18 @@ def make(studio: Studio, person: Person, asked: Asked) -> Pair:
         _find(studio, row, known)
     else:
         _draw(studio, person, row, asked.inputs)
-    with studio.database.write(changes="") as session:
+
+    def work(session: Session) -> Made:
         session.add(row)
-    return show(studio, row.id)
+        session.flush()
+        return Made(id=row.id)
+
+    drawn = set(row.jobs)
+    made = once(studio, person.name, key, request, work, changes="")
+    if made["id"] != own:  # the same request came at the same time, and was first
+        for id in drawn:
+            jobs.cancel(studio, id)
+    return show(studio, made["id"])
 
 
 def _text(value: Any) -> bytes:

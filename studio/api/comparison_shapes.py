@@ -50,6 +50,12 @@ class Pair(shapes.Shape):
     error: shapes.Problem | None = None
 
 
+class Made(shapes.Shape):
+    """That there is a pair, which is shown as it is by then."""
+
+    id: shapes.Id
+
+
 class Choice(shapes.Shape):
     """Which one is better."""
 

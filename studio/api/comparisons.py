@@ -52,9 +52,9 @@ def list_arms(studio: Open, person: Viewer) -> Arms:
 
 
 @router.post("/comparisons/next", response_model=Pair)
-async def next_pair(asked: Asked, studio: Open, person: Maker) -> Any:
+async def next_pair(asked: Asked, studio: Open, person: Maker, key: Key = None) -> Any:
     """Hands out a blind pair, sides by chance; while it is drawn, ask for it by its id."""
-    pair = await asyncio.to_thread(blind_pairs.make, studio, person, asked)
+    pair = await asyncio.to_thread(blind_pairs.make, studio, person, asked, key)
     end = time.monotonic() + asked.wait
     while pair.state == "drawing" and time.monotonic() < end:
         await asyncio.sleep(0.1)

@@ -93,6 +93,27 @@ def once(
         return _once(studio, owner, key, asked, work, changes)  # the same request came at the same time
 
 
+def answered(studio: Studio, owner: str, key: str | None, request: Any) -> dict[str, Any] | None:
+    """Returns what `once` has answered to a key; None where nothing was asked with it.
+
+    So a repeated request is not looked at again: what it was about may be gone meanwhile.
+
+    Raises:
+        Conflict: as `once`.
+    """
+    if not key:
+        return None
+    with studio.database.read() as session:
+        return _known(session, owner, key, content_hash(request))
+
+
+def _known(session: Session, owner: str, key: str, asked: str) -> dict[str, Any] | None:
+    known = session.get(Answered, (owner, key))
+    if known is not None and known.request != asked:
+        raise Conflict("Idempotency-Key: expected a new one for another request, got one that was used")
+    return known.body if known else None
+
+
 def _once(
     studio: Studio,
     owner: str,
@@ -102,13 +123,8 @@ def _once(
     changes: Changes,
 ) -> dict[str, Any]:
     with studio.database.write(changes) as session:
-        known = session.get(Answered, (owner, key), with_for_update=True) if key else None
-        if known is not None:
-            if known.request != asked:
-                raise Conflict(
-                    "Idempotency-Key: expected a new one for another request, got one that was used"
-                )
-            return known.body
+        if key and (known := _known(session, owner, key, asked)) is not None:
+            return known
         body = work(session).model_dump(mode="json", by_alias=True)
         if key:
             session.add(Answered(owner=owner, key=key, request=asked, body=body))

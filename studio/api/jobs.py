@@ -17,7 +17,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from imagegraph.errors import InvalidInput, UnknownName
 from studio.api import requests, shapes, views
 from studio.api.access import Maker, Person, Viewer, must_own
-from studio.api.context import Key, Open, Studio, once
+from studio.api.context import Key, Open, Studio, answered, once
 from studio.jobs import values as json_values
 from studio.jobs.bell import PLACES, QUEUE, end_of, wait
 from studio.problems import Refused
@@ -87,6 +87,9 @@ def begin(
     Raises:
         ImagegraphError: the request is wrong, or there is no room for it.
     """
+    request = ["job", name, bundle or "", said]
+    if (known := answered(studio, person.name, key, request)) is not None:
+        return known
     backend = studio.backends.find(name)
     version = backend.version(bundle)
     asked = requests.resolve(studio, backend.describe(), said, person.name)
@@ -116,7 +119,7 @@ def begin(
         return views.job(row, waiting.queued, ())
 
     try:
-        answer = once(studio, person.name, key, ["job", name, bundle or "", asked.inputs], work, changes="")
+        answer = once(studio, person.name, key, request, work, changes="")
     except BaseException:
         if has_place:
             studio.runner.give_back()

@@ -10,15 +10,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import Discriminator, Field, Tag
 
-from imagegraph.errors import DeadlineExceeded, InvalidInput
+from imagegraph.errors import DeadlineExceeded, Expired, InvalidInput
 from studio.api import jobs, requests, shapes
 from studio.api.access import Maker, Person
-from studio.api.context import Open, Studio
+from studio.api.context import Key, Open, Studio
 from studio.problems import NOT_BLANK, Refused
 
 router = APIRouter(tags=["older clients"])
 
 LONGEST_S = 600.0
+GONE = "its picture is not kept any more"
 Prompt = Annotated[shapes.Text, Field(min_length=1, max_length=2000, pattern=NOT_BLANK)]
 Prompts = Annotated[list[Prompt], Field(min_length=1, max_length=16)]
 Texts = Annotated[list[Prompt], Field(min_length=1, max_length=256, description="What it may show")]
@@ -125,10 +126,10 @@ class Analyzed(shapes.Shape):
 
 
 @router.post("/generate")
-async def generate(asked: Generate, studio: Open, person: Maker) -> Generated:
+async def generate(asked: Generate, studio: Open, person: Maker, key: Key = None) -> Generated:
     """Draws the best picture of each prompt, by the graph `draw`."""
     several = isinstance(asked.prompt, list)
-    job = await _run(studio, person, "draw", {"prompts" if several else "prompt": asked.prompt})
+    job = await _run(studio, person, "draw", {"prompts" if several else "prompt": asked.prompt}, key)
     prompts = asked.prompt if isinstance(asked.prompt, list) else [asked.prompt]
     drawn = [_best(job, prompt) for prompt in prompts]
     images = [await asyncio.to_thread(_base64, studio, one["hash"]) for one in drawn]
@@ -136,10 +137,12 @@ async def generate(asked: Generate, studio: Open, person: Maker) -> Generated:
 
 
 @router.post("/adv/generate")
-async def generate_and_analyze(asked: AdvancedGenerate, studio: Open, person: Maker) -> AdvancedGenerated:
+async def generate_and_analyze(
+    asked: AdvancedGenerate, studio: Open, person: Maker, key: Key = None
+) -> AdvancedGenerated:
     """Draws a picture and says what it and its parts show, by the graph `draw-analyze`."""
     inputs = {"prompt": asked.prompt, "texts": asked.texts, **_boxes(asked.roi)}
-    job = await _run(studio, person, "draw-analyze", inputs)
+    job = await _run(studio, person, "draw-analyze", inputs, key)
     outputs, scores = job["outputs"], job["outputs"]["confidence_scores"]
     parts = await asyncio.to_thread(_segmentation, studio, outputs)
     regions = [
@@ -167,10 +170,10 @@ async def generate_and_analyze(asked: AdvancedGenerate, studio: Open, person: Ma
 
 
 @router.post("/analyze")
-async def analyze(asked: Analyze, studio: Open, person: Maker) -> Analyzed:
+async def analyze(asked: Analyze, studio: Open, person: Maker, key: Key = None) -> Analyzed:
     """Says what a photo and its parts show, by the graph `analyze`."""
     inputs = {"image": asked.image, "texts": asked.texts, **_boxes(asked.roi)}
-    job = await _run(studio, person, "analyze", inputs)
+    job = await _run(studio, person, "analyze", inputs, key)
     outputs, row = job["outputs"], job["outputs"]["confidence_scores"][0]
     return Analyzed(
         request_id=job["id"],
@@ -182,13 +185,15 @@ async def analyze(asked: Analyze, studio: Open, person: Maker) -> Analyzed:
     )
 
 
-async def _run(studio: Studio, person: Person, graph: str, inputs: dict[str, Any]) -> dict[str, Any]:
+async def _run(
+    studio: Studio, person: Person, graph: str, inputs: dict[str, Any], key: str | None
+) -> dict[str, Any]:
     """Runs a graph to its end, as a job like any other.
 
     Raises:
         InvalidInput, Refused: its own words.
     """
-    begun = await asyncio.to_thread(jobs.begin, studio, person, graph, inputs, None)
+    begun = await asyncio.to_thread(jobs.begin, studio, person, graph, inputs, None, key)
     job = await jobs.until_ended(studio, begun["id"], LONGEST_S)
     if job["state"] == "failed":
         error = job["error"]
@@ -206,12 +211,17 @@ def _boxes(roi: Sequence[Box]) -> dict[str, Any]:
 
 def _best(job: Mapping[str, Any], prompt: str) -> Mapping[str, Any]:
     drawn = [one for one in job["pictures"] if one["kind"] == "generated"]
+    if not drawn:  # it was asked for before, and deleted meanwhile
+        raise Expired(GONE)
     found: Mapping[str, Any] = next((one for one in drawn if one["prompt"] == prompt), drawn[0])
     return found
 
 
 def _base64(studio: Studio, hash: str) -> str:
-    return base64.b64encode(studio.contents.read(hash)).decode()
+    try:
+        return base64.b64encode(studio.contents.read(hash)).decode()
+    except FileNotFoundError as error:
+        raise Expired(GONE) from error
 
 
 def _segmentation(studio: Studio, outputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.studio.painter import paint
 from tests.studio.serving import Studio, wait_for
 
 
@@ -108,6 +109,17 @@ def test_the_same_key_is_the_same_job(studio: Studio) -> None:
     assert first["id"] == again["id"]
     other = studio.post("/api/graphs/painter/jobs", json={"inputs": {"prompt": "twice"}}, headers=headers)
     assert other.status_code == 409
+
+
+def test_the_same_key_is_answered_again_though_the_photo_is_deleted_meanwhile(studio: Studio) -> None:
+    (photo,) = studio.post("/api/pictures", files={"files": paint(7).data}).json()
+    headers, body = {"Idempotency-Key": "gone"}, {"inputs": {"image": {"picture": photo["id"]}}}
+    first = studio.post("/api/graphs/paint/jobs", json=body, headers=headers)
+    assert studio.get(f"/api/jobs/{first.json()['id']}", params={"wait": 30}).json()["state"] == "done"
+    assert studio.delete(f"/api/pictures/{photo['id']}").status_code == 204
+    again = studio.post("/api/graphs/paint/jobs", json=body, headers=headers)
+    assert (again.status_code, again.json()) == (202, first.json())
+    assert studio.post("/api/graphs/paint/jobs", json=body).status_code == 404
 
 
 def test_a_graph_that_fails_says_where_and_why(studio: Studio) -> None:

@@ -59,6 +59,22 @@ def test_a_pair_is_drawn_shown_blind_and_revealed_by_the_choice(studio: Studio) 
     assert studio.get("/api/comparisons").json() == [answer["tally"]]
 
 
+def test_the_same_key_is_the_same_pair(studio: Studio) -> None:
+    asked = {"graph": "painter", "a": {"inputs": {"steps": 3}}, "b": {"inputs": {"steps": 4}}}
+    drawn = {**asked, "inputs": {"prompt": "once", "seed": 70}, "wait": 30}
+
+    def next_of(body: dict[str, Any], key: str) -> Any:
+        return studio.post("/api/comparisons/next", json=body, headers={"Idempotency-Key": key})
+
+    first = next_of(drawn, "pair").json()
+    jobs = studio.get("/api/jobs").json()["total"]
+    assert first["state"] == "ready"
+    assert next_of(drawn, "pair").json() == first
+    assert studio.get("/api/jobs").json()["total"] == jobs, "nothing is drawn again"
+    assert next_of({**drawn, "graph": "paint"}, "pair").status_code == 409
+    assert next_of(drawn, "other").json()["id"] != first["id"]
+
+
 def test_stored_pictures_are_paired_by_prompt_photo_and_seed(studio: Studio) -> None:
     job = studio.run("paint", {"prompt": "paired", "image": {"picture": studio.example()["id"]}})
     assert {one["prior"] for one in job["pictures"] if one["kind"] == "generated"} == {"depth", "combined"}

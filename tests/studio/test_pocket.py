@@ -2,6 +2,7 @@
 
 import base64
 import io
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,9 +102,14 @@ def test_pictures_are_found_by_words_and_by_each_other(pocket: Studio) -> None:
 
 
 def asked(studio: Studio, path: str, body: dict[str, Any], schema: dict[str, Any]) -> Any:
-    answer = studio.post(path, json=body, timeout=300)
+    """Asks, and asks again with the same key: what was done is answered again, and not done again."""
+    headers = {"Idempotency-Key": secrets.token_hex()}
+    answer = studio.post(path, json=body, headers=headers, timeout=300)
     assert answer.status_code == 200, answer.text
     jsonschema.validate(answer.json(), schema)
+    jobs = studio.get("/api/jobs").json()["total"]
+    assert studio.post(path, json=body, headers=headers).json() == answer.json()
+    assert studio.get("/api/jobs").json()["total"] == jobs
     return answer.json()
 
 
