@@ -51,9 +51,9 @@ def backup(given: Mapping[str, Any], path: Path) -> int:
     """Writes all that a studio remembers to a file, also while it runs; returns how many pictures.
 
     Raises:
-        InvalidInput: something is at the path.
+        InvalidInput: there is no store, or no file can be made at the path.
     """
-    with _store(settings(given)) as (database, contents):
+    with _store(settings(given), make=False) as (database, contents):
         return archive.write(database, contents, path)
 
 
@@ -75,8 +75,8 @@ def restore(given: Mapping[str, Any], path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _store(known: Settings) -> Iterator[tuple[Database, Contents]]:
-    database = Database(known.database_url)
+def _store(known: Settings, make: bool = True) -> Iterator[tuple[Database, Contents]]:
+    database = Database(known.database_url, make=make)
     try:
         yield database, Contents(database, known.storage_url)
     finally:

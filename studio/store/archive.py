@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from tarfile import TarError
 from typing import IO, Annotated, Any
 
+from alembic.util import CommandError
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Column, Connection, String, Table, func, insert, inspect, select, text
+from sqlalchemy.exc import DataError, IntegrityError
 from typing_extensions import TypedDict
 
 from imagegraph.errors import InvalidInput
+from studio.problems import words_of
 from studio.store import search
 from studio.store.contents import Contents
 from studio.store.database import Database, take_turns
@@ -23,6 +29,8 @@ from studio.store.models import Table as Model
 FORMAT = 1
 ROWS = 1000  # put back at once
 LAST = 253_402_300_800.0  # the end of the year 9999: behind it are no times
+# What readers raise of a file that no studio wrote, or that was cut.
+_WRONG = (TarError, CommandError, DataError, IntegrityError, KeyError, ValueError)
 _TABLES = Model.metadata.sorted_tables  # what others refer to comes first
 
 
@@ -30,9 +38,14 @@ def backup(database: Database, contents: Contents, file: IO[bytes]) -> int:
     """Writes all rows as they are at this moment, and the bytes that they mention; returns how many pictures.
 
     Thumbnails are made anew, and leases end with their servers.
+
+    Raises:
+        InvalidInput: there is no store.
     """
     with tarfile.open(fileobj=file, mode="w|") as archive, database.snapshot() as connection:
-        about = {"format": FORMAT, "revision": database.revision(connection)}
+        if (revision := database.revision(connection)) is None:
+            raise InvalidInput("STUDIO_DATABASE", "one with a store in it", "one without tables")
+        about = {"format": FORMAT, "revision": revision}
         _add(archive, "studio.json", json.dumps(about).encode())
         for table in _TABLES:
             rows = b"".join(_line(row) for row in connection.execute(select(table)).mappings())
@@ -53,12 +66,24 @@ def restore(database: Database, contents: Contents, file: IO[bytes]) -> int:
     Raises:
         InvalidInput: there is something in the store, or it is no archive, or one that no studio wrote.
     """
+    with _told():
+        return _restore(database, contents, file)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Has one error tell of whatever is wrong with a file, where its rows do not fit together, too."""
     try:
-        archive = tarfile.open(fileobj=file, mode="r|")  # noqa: SIM115
-        first = archive.next()
-        about = json.loads(_read(archive, first)) if first and first.name == "studio.json" else None
-    except (tarfile.TarError, ValueError) as error:
-        raise InvalidInput("file", "an archive of `imagegraph studio backup`", str(error)) from error
+        yield
+    except _WRONG as error:
+        expected = "an archive of `imagegraph studio backup`, whole and as it was written"
+        raise InvalidInput("file", expected, words_of(error)) from error
+
+
+def _restore(database: Database, contents: Contents, file: IO[bytes]) -> int:
+    archive = tarfile.open(fileobj=file, mode="r|")  # noqa: SIM115
+    first = archive.next()
+    about = json.loads(_read(archive, first)) if first and first.name == "studio.json" else None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise InvalidInput("file", f"an archive of `imagegraph studio backup`, format {FORMAT}", about)
     database.migrate(str(about["revision"]))
@@ -177,13 +202,18 @@ def write(database: Database, contents: Contents, path: Path) -> int:
     """Makes an archive at a path where nothing is; it is there whole or not at all.
 
     Raises:
-        InvalidInput: something is there.
+        InvalidInput: something is there, no file can be made there, or there is no store.
     """
     if path.exists():
         raise InvalidInput("file", "a path where nothing is", str(path))
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
+        file = part.open("wb")
+    except OSError as error:
+        expected = "a path at which a file can be made"
+        raise InvalidInput("file", expected, f"{path} ({error.strerror})") from error
+    try:
+        with file:
             count = backup(database, contents, file)
         part.replace(path)
     finally:

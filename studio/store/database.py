@@ -33,14 +33,17 @@ Timed = Callable[[str], contextlib.AbstractContextManager[None]]
 class Database:
     """Where rows are. One at a time writes to SQLite, so that nobody waits for a lock in vain."""
 
-    def __init__(self, url: str, timed: Timed = lambda _: contextlib.nullcontext()) -> None:
+    def __init__(
+        self, url: str, timed: Timed = lambda _: contextlib.nullcontext(), make: bool = True
+    ) -> None:
         """Takes the URL of SQLAlchemy; the folder of an SQLite file is made.
 
         Args:
             timed: goes around every session, told whether it is to "read" or to "write".
+            make: whether an SQLite file may be made, and its folder.
 
         Raises:
-            InvalidInput: nothing answers there.
+            InvalidInput: nothing answers there, or nothing is there and none may be made.
         """
         self._timed = timed
         self.changes: Counter[str] = Counter()  # that this process has made
@@ -48,7 +51,10 @@ class Database:
             self.url = make_url(url)
             self.is_sqlite = self.url.get_backend_name() == "sqlite"
             if self.is_sqlite and self.url.database:
-                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+                file = Path(self.url.database)
+                if not make and not file.exists():
+                    raise InvalidInput("STUDIO_DATA", "a folder with a store in it", str(file.parent))
+                file.parent.mkdir(parents=True, exist_ok=True)
             self.engine = create_engine(self.url, pool_size=CONNECTIONS, max_overflow=0, pool_pre_ping=True)
             if self.is_sqlite:
                 _prepare_sqlite(self.engine)

@@ -19,13 +19,14 @@ from imagegraph.cli.app import command_line
 from imagegraph.errors import InvalidInput
 from studio import server
 from studio.settings import Settings
+from studio.store import archive
 from studio.store.contents import Contents
 from studio.store.database import Database
-from studio.store.models import Content, Job, Picture
+from studio.store.models import Content, Job, Picture, Vector
 from studio.store.retention import FRESH_S, UNDO_S, Retention
 from tests.studio.conftest import NewDatabase
 from tests.studio.painter import paint
-from tests.studio.serving import running, settings
+from tests.studio.serving import SCENE, running, settings
 
 DAY_S = 24 * 3600.0
 
@@ -343,6 +344,98 @@ def test_the_commands_back_up_and_restore(tmp_path: Path, capsys: pytest.Capture
         command_line(["studio", "restore", file, "--data", other])
     assert ended.value.code == 2
     assert "expected an empty store" in capsys.readouterr().err
+
+
+def edited(members: dict[str, bytes], name: str, old: str, new: str) -> dict[str, bytes]:
+    """Returns the members of an archive, with other words in one of them."""
+    assert old.encode() in members[name]
+    return {**members, name: members[name].replace(old.encode(), new.encode())}
+
+
+def packed(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in members.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            archive.addfile(about, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def linked(members: dict[str, bytes]) -> bytes:
+    """Packs all, and what leads out of the archive."""
+    buffer = io.BytesIO(packed(members))
+    with tarfile.open(fileobj=buffer, mode="a") as archive:
+        about = tarfile.TarInfo(f"contents/{'b' * 64}")
+        about.type, about.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(about)
+    return buffer.getvalue()
+
+
+PICTURES = "rows/pictures.jsonl"
+BROKEN: dict[str, Callable[[dict[str, bytes]], bytes]] = {
+    "no revision": lambda known: packed(edited(known, "studio.json", '"revision"', '"other"')),
+    "unknown revision": lambda known: packed(edited(known, "studio.json", '"0001', '"9999')),
+    "no json": lambda known: packed(edited(known, PICTURES, "{", "")),
+    "unknown column": lambda known: packed(edited(known, PICTURES, '"owner"', '"possessor"')),
+    "no such content": lambda known: packed({**known, "rows/contents.jsonl": b""}),
+    "twice the same": lambda known: packed({**known, PICTURES: known[PICTURES] * 2}),
+    "no bytes": lambda known: packed(edited(known, "rows/vectors.jsonl", "base64", "base65")),
+    "other bytes": lambda known: packed({one: data[:50] for one, data in known.items()}),
+    "link": linked,
+    "cut": lambda known: packed(known)[:-11_000],
+    "empty": lambda known: b"",
+    "no archive": lambda known: SCENE.read_bytes(),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_what_is_no_whole_backup_is_refused_in_a_sentence(
+    broken: Callable[[dict[str, bytes]], bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'one' / 'studio.sqlite'}")
+    database.migrate()
+    contents = Contents(database, str(tmp_path / "one" / "pictures"))
+    id = add(database, contents, 1)
+    with database.write() as session:
+        number = session.scalars(select(Picture.number).where(Picture.id == id)).one()
+        session.add(Vector(picture=number, space="clip", vector=b"12345678"))
+    file, whole = tmp_path / "broken.tar", tmp_path / "whole.tar"
+    archive.write(database, contents, whole)
+    database.close()
+    with tarfile.open(whole) as members:
+        known = {one.name: members.extractfile(one).read() for one in members}  # type: ignore[union-attr]
+    file.write_bytes(broken(known))
+    with pytest.raises(SystemExit) as ended:
+        command_line(["studio", "restore", str(file), "--data", str(tmp_path / "other")])
+    told = capsys.readouterr().err
+    assert (ended.value.code, len(told.splitlines())) == (2, 1), told
+    assert told.startswith(("error: file: expected", "error: contents: expected"))
+    with contextlib.suppress(SystemExit):
+        command_line(["studio", "restore", str(whole), "--data", str(tmp_path / "other")])
+    assert capsys.readouterr().out == "1 pictures\n", "nothing of it was kept"
+
+
+def test_a_backup_of_nothing_or_to_nowhere_is_refused_and_makes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there, empty = tmp_path / "there", tmp_path / "empty"
+    for folder in (there, empty):
+        Database(f"sqlite:///{folder / 'studio.sqlite'}").close()
+    database = Database(f"sqlite:///{there / 'studio.sqlite'}")
+    database.migrate()
+    database.close()
+    for data, file, words in (
+        (tmp_path / "nothing", tmp_path / "x.tar", "STUDIO_DATA: expected a folder with a store in it"),
+        (empty, tmp_path / "x.tar", "STUDIO_DATABASE: expected one with a store in it"),
+        (there, tmp_path / "no" / "x.tar", "file: expected a path at which a file can be made"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            command_line(["studio", "backup", str(file), "--data", str(data)])
+        told = capsys.readouterr().err
+        assert (ended.value.code, len(told.splitlines())) == (2, 1), told
+        assert told.startswith(f"error: {words}")
+    assert {one.name for one in tmp_path.iterdir()} == {"there", "empty"}
 
 
 def test_many_pictures_come_in_one_file(tmp_path: Path) -> None:
