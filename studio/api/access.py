@@ -18,11 +18,13 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from starlette.requests import HTTPConnection
 
+from imagegraph.errors import shorten
 from studio.api.context import Studio, of_request
 from studio.problems import Refused
 from studio.settings import ROLES, Role, Settings
 
 LOCAL = "local"
+MOST_NAME = 100  # characters
 COOKIE = "studio_token"
 bearer = HTTPBearer(auto_error=False, description="A token of STUDIO_TOKENS")
 
@@ -43,8 +45,8 @@ class Person:
         return self.may("admin") or (self.may("maker") and owner == self.name)
 
 
-def recognise(settings: Settings, authorization: str | None, user: str | None, client: str | None) -> Person:
-    """Returns who asks, by a token or by a header of a trusted proxy.
+def recognise(settings: Settings, authorization: str | None, user: str | None = None) -> Person:
+    """Returns who asks, by a token or as a trusted proxy tells.
 
     Raises:
         Refused: nobody knows.
@@ -56,8 +58,8 @@ def recognise(settings: Settings, authorization: str | None, user: str | None, c
         found = [one for one in settings.tokens if hmac.compare_digest(one.digest, digest)]
         if found:
             return Person(found[0].name, found[0].role)
-    if settings.user_header and user and client and _is_trusted(settings, client):
-        return Person(user[:100], "admin" if user in settings.admins else "maker")
+    if user:
+        return Person(user, "admin" if user in settings.admins else "maker")
     if settings.is_open:
         return Person(LOCAL, "admin")
     raise Refused(401, "expected a token that is known here, as Authorization: Bearer …")
@@ -69,12 +71,26 @@ def asker(settings: Settings, request: HTTPConnection) -> Person:
     Raises:
         Refused: nobody knows.
     """
-    user = request.headers.get(settings.user_header) if settings.user_header else None
-    client = request.client.host if request.client else None
     authorization = request.headers.get("authorization")
     if authorization is None and COOKIE in request.cookies:
         authorization = f"Bearer {request.cookies[COOKIE]}"
-    return recognise(settings, authorization, user, client)
+    return recognise(settings, authorization, _told_user(settings, request))
+
+
+def _told_user(settings: Settings, request: HTTPConnection) -> str | None:
+    """Returns the user whom a trusted proxy tells.
+
+    Raises:
+        Refused: it tells several, of whom one may be its client's own word, or nobody that can be told apart.
+    """
+    if not (settings.user_header and request.client and _is_trusted(settings, request.client.host)):
+        return None
+    told = [one.encode("latin-1") for one in request.headers.getlist(settings.user_header) if one]
+    name = told[0].decode(errors="replace") if told else ""
+    if len(told) > 1 or len(name) > MOST_NAME or "\ufffd" in name:
+        expected = f"one {settings.user_header} of at most {MOST_NAME} characters in UTF-8"
+        raise Refused(401, f"expected {expected}, got {len(told)}, the first {shorten(name)}")
+    return name or None
 
 
 def _is_trusted(settings: Settings, client: str) -> bool:

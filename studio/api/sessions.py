@@ -26,7 +26,7 @@ class Login(shapes.Shape):
 def log_in(login: Login, request: Request, studio: Open) -> Response:
     """Keeps a token as a cookie that no script reads, and no page of another origin sends."""
     studio.rates.check(f"session {request.client.host if request.client else ''}")
-    recognise(studio.settings, f"Bearer {login.token}", None, None)
+    recognise(studio.settings, f"Bearer {login.token}")
     response = Response(status_code=204)
     secure = request.headers.get("origin", "").startswith("https:") or request.url.scheme == "https"
     about = {"httponly": True, "samesite": "strict", "path": "/api", "secure": secure, "max_age": LASTS_S}

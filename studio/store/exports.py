@@ -138,7 +138,9 @@ def jpeg(data: bytes) -> bytes:
 
 
 def model(picture: Picture) -> str:
-    """Names what drew a picture: graph, bundle, prior."""
+    """Names what drew a picture: graph, bundle, prior; "" for an upload, which may say anything of itself."""
+    if picture.job is None:
+        return ""
     return "/".join(one for one in (picture.graph, picture.bundle, picture.prior) if one)
 
 

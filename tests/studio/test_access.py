@@ -196,6 +196,22 @@ def test_a_header_is_believed_of_a_trusted_proxy_alone(tmp_path: Path) -> None:
         assert studio.get("/api/me", headers=header).status_code == 401
 
 
+def test_a_proxy_tells_one_user_whom_nobody_else_can_be(tmp_path: Path) -> None:
+    known = {"user_header": "X-Forwarded-User", "admins": ("Jürgen",), "trusted_proxies": ("127.0.0.0/8",)}
+    with running(settings(tmp_path, **known)) as studio:
+
+        def me(*names: str) -> Any:
+            return studio.get("/api/me", headers=[(b"X-Forwarded-User", one.encode()) for one in names])
+
+        assert me("Jürgen").json()["name"] == "Jürgen"
+        assert me("Jürgen").json()["role"] == "admin"
+        assert me("a" * 100).status_code == 200
+        for names in (("Jürgen", "eve"), ("eve", "eve"), ("a" * 101,), ("",), ()):
+            assert me(*names).status_code == 401, names
+        latin = studio.get("/api/me", headers=[(b"X-Forwarded-User", "Jürgen".encode("latin-1"))])
+        assert latin.status_code == 401
+
+
 def test_pages_of_listed_origins_may_ask(tmp_path: Path) -> None:
     with running(settings(tmp_path, cors_origins=("https://ours.example",))) as studio:
         ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}

@@ -167,6 +167,15 @@ def test_ratings_are_pictures_with_words_and_stars(studio: Studio) -> None:
     assert base64.b64decode(facts["image"]) == row["image"]
 
 
+def test_an_upload_is_none_of_our_models_whatever_it_says_of_itself(studio: Studio) -> None:
+    file = studio.get(studio.run("painter", {"prompt": "posing", "seed": 90})["pictures"][0]["url"]).content
+    (posing,) = studio.post("/api/pictures", files={"files": file}).json()
+    assert (posing["graph"], posing["version"]) == ("painter", "pocket"), "it is recalled"
+    studio.put(f"/api/pictures/{posing['id']}/rating", json={"stars": 1})
+    rows = map(json.loads, studio.get("/api/exports/ratings.jsonl").text.splitlines())
+    assert [one["model"] for one in rows if one["image_uid"] == posing["id"]] == [""]
+
+
 def test_no_deleted_picture_is_exported(studio: Studio) -> None:
     asked = {"graph": "painter", "inputs": {"prompt": "gone", "seed": 900}, "wait": 30}
     arms = {"a": {"inputs": {"steps": 1}}, "b": {"inputs": {"seed": 901}}}
