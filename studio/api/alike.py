@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from imagegraph.errors import InvalidInput, Unsupported
 from studio.api import shapes, views
 from studio.api.context import Studio
 from studio.store import gallery
 from studio.store.gallery import Filter
+from studio.store.models import Picture
 
 DEEPEST = 10_000  # row that is looked at
 
@@ -35,13 +38,14 @@ def find(
         vector = studio.likeness.of_words(str(about))
     with studio.database.read() as session:
         space.refresh(session)
-        among = None if filter == Filter() else list(session.scalars(filter.pictures(session)[0]))
-        nearest = dict(space.nearest(vector, offset + limit + 1 + DEEPEST // 100, among))
-        if source is not None:
-            nearest.pop(source.number, None)
-        rows = gallery.rows(session, list(nearest))
-    there = [row for row in rows if row.picture.deleted_at is None]
-    items = [views.picture(row, None, round(nearest[row.picture.number], 6)) for row in there]
-    page = items[offset : offset + limit]
-    more = str(offset + limit) if len(items) > offset + limit else None
-    return shapes.Pictures.model_construct(items=page, next=more, total=len(items), as_of=0)
+        among, without = None, [source.number] if source is not None else []
+        if filter == Filter():  # nearly all: those that are not are fewer
+            without += session.scalars(select(Picture.number).where(Picture.deleted_at.is_not(None)))
+        else:
+            among = list(session.scalars(filter.pictures(session)[0]))
+        nearest, total = space.nearest(vector, offset + limit, among, without)
+        page = dict(nearest[offset:])
+        rows = gallery.rows(session, list(page))
+    items = [views.picture(row, None, round(page[row.picture.number], 6)) for row in rows]
+    more = str(offset + limit) if total > offset + limit else None
+    return shapes.Pictures.model_construct(items=items, next=more, total=total, as_of=0)

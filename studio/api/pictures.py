@@ -73,6 +73,10 @@ def list_pictures(
     With `like` or `about`, what is most alike comes first, and pages go by `offset` alone.
     """
     if like is not None or about is not None:
+        if cursor is not None:
+            raise InvalidInput(
+                "cursor", "nothing beside `like` and `about`: their pages go by `offset`", cursor
+            )
         found = alike.find(studio, filter, like, about, offset, limit)
         return Response(found.model_dump_json(), media_type="application/json")
     with studio.database.read() as session:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -35,12 +35,15 @@ class Space:
         self._pictures: NDArray[np.int64] = np.empty(0, np.int64)
 
     def refresh(self, session: Session) -> None:
-        """Reads what has been added since."""
+        """Reads what has been added since, and forgets pictures that are not there any more."""
         with self._lock:
             while found := self._newer(session):
                 rows = np.frombuffer(b"".join(row.vector for row in found), np.float16)
                 self._add(rows.reshape(len(found), -1), [row.picture for row in found])
                 self._last = found[-1].number
+            own = Vector.space == self.name
+            if self._count > (session.scalar(select(func.count()).where(own)) or 0):
+                self._keep(session.scalars(select(Vector.picture).where(own)).all())
 
     def _newer(self, session: Session) -> Sequence[Any]:
         later = select(Vector.number, Vector.picture, Vector.vector)
@@ -61,24 +64,34 @@ class Space:
         self._pictures[self._count : end] = pictures
         self._count = end
 
+    def _keep(self, pictures: Sequence[int]) -> None:
+        known = self._pictures[: self._count]
+        kept = np.isin(known, np.asarray(pictures, np.int64))
+        self._matrix, self._pictures = self._matrix[: self._count][kept], known[kept]
+        self._count = len(self._pictures)
+
     def nearest(
-        self, vector: Numbers, limit: int, among: Sequence[int] | None = None
-    ) -> list[tuple[int, float]]:
-        """Returns pictures by their numbers, the most alike first, each with the cosine.
+        self, vector: Numbers, limit: int, among: Sequence[int] | None = None, without: Sequence[int] = ()
+    ) -> tuple[list[tuple[int, float]], int]:
+        """Returns pictures by their numbers, the most alike first, each with the cosine; and how many.
 
         Args:
-            among: only these numbers.
+            limit: at most so many are returned of them.
+            among: only these numbers; None is all.
+            without: not these numbers.
         """
         with self._lock:
             matrix, pictures = self._matrix[: self._count], self._pictures[: self._count]
         if not len(pictures):
-            return []
+            return [], 0
         likeness = matrix @ vector
         if among is not None:
             likeness[~np.isin(pictures, np.asarray(among, np.int64))] = -np.inf
+        likeness[np.isin(pictures, np.asarray(without, np.int64))] = -np.inf
         best = np.argpartition(-likeness, min(limit, len(likeness)) - 1)[:limit]
         best = best[np.argsort(-likeness[best], kind="stable")]
-        return [(int(pictures[one]), float(likeness[one])) for one in best if np.isfinite(likeness[one])]
+        found = [(int(pictures[one]), float(likeness[one])) for one in best if np.isfinite(likeness[one])]
+        return found, int(np.isfinite(likeness).sum())
 
     def of(self, session: Session, picture: int) -> Numbers | None:
         """Returns the vector of a picture, if it has one."""

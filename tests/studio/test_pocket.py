@@ -95,6 +95,15 @@ def test_pictures_are_found_by_words_and_by_each_other(pocket: Studio) -> None:
     near = pocket.get("/api/pictures", params={"like": scene["id"]}).json()
     assert scene["id"] not in [one["id"] for one in near["items"]]
     assert near["total"] == 3
+    for search, total in (({"like": scene["id"]}, 3), ({"about": "a red sphere"}, 4)):
+        pages = [
+            pocket.get("/api/pictures", params={**search, "limit": 1, "offset": place}).json()
+            for place in range(total)
+        ]
+        assert [one["next"] for one in pages] == [*map(str, range(1, total)), None]
+        assert {one["total"] for one in pages} == {total}
+        assert len({one["items"][0]["id"] for one in pages}) == total
+        assert pocket.get("/api/pictures", params={**search, "cursor": 1}).status_code == 400
     blue = {"about": "a red sphere", "q": "blue"}
     assert [one["id"] for one in pocket.get("/api/pictures", params=blue).json()["items"]] == [
         drawn["a blue cube"]["id"]

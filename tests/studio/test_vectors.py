@@ -29,7 +29,17 @@ def test_an_exact_search_of_a_hundred_thousand_is_right_and_quick(tmp_path: Path
     taken = []
     for _ in range(5):
         start = time.perf_counter()
-        found = space.nearest(query, 20)
+        found, total = space.nearest(query, 20)
         taken.append(time.perf_counter() - start)
-        assert [number for number, _ in found] == exact.tolist()
+        assert ([number for number, _ in found], total) == (exact.tolist(), SIZE)
     assert min(taken) < 0.05
+    first, second, *others = exact.tolist()
+    found, total = space.nearest(query, 3, among=[first, second, *others[:5]], without=[first])
+    assert ([number for number, _ in found], total) == ([second, *others[:2]], 6)
+    with sqlite3.connect(tmp_path / "many.sqlite") as raw:
+        raw.execute("DELETE FROM vectors WHERE picture = ?", (second,))
+    with database.read() as session:
+        space.refresh(session)
+    found, total = space.nearest(query, 2)
+    assert ([number for number, _ in found], total) == ([first, others[0]], SIZE - 1)
+    database.close()
