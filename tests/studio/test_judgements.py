@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow.parquet as parquet
@@ -11,7 +12,7 @@ from PIL import Image as Pillow
 from scipy import stats
 
 from studio.store.tally import Tally
-from tests.studio.serving import Studio
+from tests.studio.serving import Studio, wait_for
 
 COLUMNS = {
     "are_different", "best_image_uid", "caption", "created_at", "has_label", "image_0_uid", "image_0_url",
@@ -60,7 +61,7 @@ def test_a_pair_is_drawn_shown_blind_and_revealed_by_the_choice(studio: Studio) 
 
 
 def test_the_same_key_is_the_same_pair(studio: Studio) -> None:
-    asked = {"graph": "painter", "a": {"inputs": {"steps": 3}}, "b": {"inputs": {"steps": 4}}}
+    asked = {"graph": "painter", "a": {"inputs": {"tint": 3}}, "b": {"inputs": {"tint": 4}}}
     drawn = {**asked, "inputs": {"prompt": "once", "seed": 70}, "wait": 30}
 
     def next_of(body: dict[str, Any], key: str) -> Any:
@@ -73,6 +74,10 @@ def test_the_same_key_is_the_same_pair(studio: Studio) -> None:
     assert studio.get("/api/jobs").json()["total"] == jobs, "nothing is drawn again"
     assert next_of({**drawn, "graph": "paint"}, "pair").status_code == 409
     assert next_of(drawn, "other").json()["id"] != first["id"]
+    with ThreadPoolExecutor(4) as pool:
+        at_once = list(pool.map(lambda _: next_of({**drawn, "wait": 0}, "at-once").json(), range(4)))
+    assert len({one["id"] for one in at_once}) == 1
+    wait_for(lambda: studio.get(f"/api/comparisons/{at_once[0]['id']}").json()["state"] == "ready")
 
 
 def test_stored_pictures_are_paired_by_prompt_photo_and_seed(studio: Studio) -> None:
@@ -125,7 +130,7 @@ def test_an_arm_has_no_prompt_photo_or_seed_of_its_own(studio: Studio, mine: dic
 
 def test_where_one_arm_is_refused_the_other_is_not_drawn(studio: Studio) -> None:
     before = studio.get("/api/jobs").json()["total"]
-    slow, wrong = {"step_s": 9.0}, {"tint": 10**30}
+    slow, wrong = {"step_s": 9.0}, {"tint": 101}
     for a, b in ((slow, wrong), (wrong, slow)):
         asked = {"graph": "painter", "a": {"inputs": a}, "b": {"inputs": b}, "inputs": {"prompt": "half"}}
         assert studio.post("/api/comparisons/next", json=asked).status_code == 400
@@ -178,7 +183,7 @@ def test_an_upload_is_none_of_our_models_whatever_it_says_of_itself(studio: Stud
 
 def test_no_deleted_picture_is_exported(studio: Studio) -> None:
     asked = {"graph": "painter", "inputs": {"prompt": "gone", "seed": 900}, "wait": 30}
-    arms = {"a": {"inputs": {"steps": 1}}, "b": {"inputs": {"seed": 901}}}
+    arms = {"a": {"inputs": {"tint": 1}}, "b": {"inputs": {"tint": 2}}}
     pair = studio.post("/api/comparisons/next", json={**asked, **arms}).json()
     shown = studio.post("/api/comparisons", json={"id": pair["id"], "choice": "left"}).json()
     job = studio.run("painter", {"prompt": "gone", "seed": 910, "variants": 2})

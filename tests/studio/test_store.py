@@ -375,7 +375,7 @@ def linked(members: dict[str, bytes]) -> bytes:
 PICTURES = "rows/pictures.jsonl"
 BROKEN: dict[str, Callable[[dict[str, bytes]], bytes]] = {
     "no revision": lambda known: packed(edited(known, "studio.json", '"revision"', '"other"')),
-    "unknown revision": lambda known: packed(edited(known, "studio.json", '"0001', '"9999')),
+    "unknown revision": lambda known: packed(edited(known, "studio.json", '"0', '"9')),
     "no json": lambda known: packed(edited(known, PICTURES, "{", "")),
     "unknown column": lambda known: packed(edited(known, PICTURES, '"owner"', '"possessor"')),
     "no such content": lambda known: packed({**known, "rows/contents.jsonl": b""}),
