@@ -221,8 +221,9 @@ def choose_best(id: str, best: Best, studio: Open, person: Maker) -> shapes.Job:
     with studio.database.write(changes="") as session:
         row = queue.find(session, id)
         must_own(person, row.owner, "the job")
-        if best.picture is not None and gallery.find(session, best.picture).job != id:
-            raise InvalidInput("picture", "one of the pictures of the job", best.picture)
+        picture = gallery.find(session, best.picture) if best.picture is not None else None
+        if picture is not None and (picture.job, picture.kind) != (id, "generated"):
+            raise InvalidInput("picture", "one of the pictures that the job has drawn", best.picture)
         row.best = best.picture
         return views.jobs(session, [row])[0]
 

@@ -122,6 +122,14 @@ def test_the_same_key_is_answered_again_though_the_photo_is_deleted_meanwhile(st
     assert studio.post("/api/graphs/paint/jobs", json=body).status_code == 404
 
 
+def test_the_best_is_one_of_the_pictures_that_were_drawn(studio: Studio) -> None:
+    job = studio.run("paint", {"image": {"picture": studio.example()["id"]}})
+    for one in job["pictures"]:
+        answer = studio.put(f"/api/jobs/{job['id']}/best", json={"picture": one["id"]})
+        assert answer.status_code == (200 if one["kind"] == "generated" else 400)
+    assert {"generated"} < {one["kind"] for one in job["pictures"]}
+
+
 def test_a_graph_that_fails_says_where_and_why(studio: Studio) -> None:
     job = studio.run("faulty", {"number": 1})
     assert job["state"] == "failed"
