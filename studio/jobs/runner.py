@@ -97,7 +97,8 @@ class Runner:
     def _end(self, id: str, reason: str) -> None:
         if id in self._runs:
             self._reasons.setdefault(id, reason)
-            self._runs[id].cancel()
+            # Not before it has begun: then it would neither write down its end nor give its place back.
+            asyncio.get_running_loop().call_soon(self._runs[id].cancel)
 
     def reserve(self) -> bool:
         """Takes one of the places of jobs that run at once, if one is free; from any thread."""

@@ -130,13 +130,14 @@ def test_an_arm_has_no_prompt_photo_or_seed_of_its_own(studio: Studio, mine: dic
 
 def test_where_one_arm_is_refused_the_other_is_not_drawn(studio: Studio) -> None:
     before = studio.get("/api/jobs").json()["total"]
-    slow, wrong = {"step_s": 9.0}, {"tint": 101}
-    for a, b in ((slow, wrong), (wrong, slow)):
+    slow, wrong = {"step_s": 0.1, "steps": 1000}, {"tint": 101}
+    for a, b in 5 * ((slow, wrong), (wrong, slow)):
         asked = {"graph": "painter", "a": {"inputs": a}, "b": {"inputs": b}, "inputs": {"prompt": "half"}}
         assert studio.post("/api/comparisons/next", json=asked).status_code == 400
-    begun = studio.get("/api/jobs").json()["items"][: studio.get("/api/jobs").json()["total"] - before]
-    for one in begun:
+    jobs = studio.get("/api/jobs").json()
+    for one in jobs["items"][: jobs["total"] - before]:
         assert studio.get(f"/api/jobs/{one['id']}", params={"wait": 20}).json()["state"] == "cancelled"
+    assert studio.run("painter", {"prompt": "whole"})["state"] == "done"
 
 
 def test_preferences_have_the_columns_that_training_scripts_read(studio: Studio) -> None:
