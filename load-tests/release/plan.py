@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from imagegraph.errors import InvalidInput
+from imagegraph.errors import InvalidInput, UnknownName
 
+# What is read of every step.
+READ = ("rate", "requests", "errors", "refused", "lost", "unsent", "per_s", "p95_s", "use")
 # Of what there is: nothing runs steadily with more.
 FULL = 0.85
+# Of what a pod may use: a limit is kept on average, and seconds are not cut where it counts.
+SLACK = 1.1
 # Of the queue: the queue of a server that bears its load is all but empty.
 QUEUED = 0.5
 
@@ -71,6 +75,7 @@ class Plan(NamedTuple):
         broke: why that was not.
         limits: the server that had least left, or nothing where no metrics were read.
         whole: how often the whole release is needed, if nobody knows more.
+        lost: why the steps say nothing of what limits: requests were lost, and no server was full.
     """
 
     knee: float
@@ -79,6 +84,7 @@ class Plan(NamedTuple):
     servers: Sequence[Server]
     limits: Server | None
     whole: int
+    lost: str = ""
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -89,10 +95,12 @@ def read(path: Path) -> list[dict[str, Any]]:
     """
     try:
         said = json.loads(path.read_text())
-        steps = [one for one in said["steps"] if one["counts"]]
+        steps = [{name: one[name] for name in READ} for one in said["steps"] if one["counts"]]
         rising = all(one["rate"] < other["rate"] for one, other in itertools.pairwise(steps))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidInput("RESULT", "the result.json of a run", str(error)) from error
+    except OSError as error:
+        raise InvalidInput("RESULT", "the result.json of a run", f"{path} ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInput("RESULT", "the result.json of a run", str(path)) from error
     if len(steps) < 3 or not rising:
         rates = ", ".join(f"{one['rate']:g}" for one in steps)
         raise InvalidInput("RESULT", "a ramp: at least three rates, each above the one before", rates)
@@ -103,8 +111,11 @@ def plan(steps: Sequence[Mapping[str, Any]], wanted: Wanted) -> Plan:
     """Finds the knee and what a rate needs.
 
     Raises:
-        InvalidInput: not even the lowest rate was borne.
+        InvalidInput: not even the lowest rate was borne; or a server used more CPUs than it is said to have.
+        UnknownName: there is no server whose replicas are given.
     """
+    if unknown := (wanted.replicas or {}).keys() - {_server(one) for step in steps for one in step["use"]}:
+        raise UnknownName("server", min(unknown), {_server(one) for step in steps for one in step["use"]})
     kept, broke = [], ""
     for step in steps:
         if broke := _broken(step, wanted):
@@ -119,16 +130,24 @@ def plan(steps: Sequence[Mapping[str, Any]], wanted: Wanted) -> Plan:
     servers = _servers(knee["use"], seen["use"], wanted, knee["per_s"])
     limits = max(servers, key=lambda one: one.busy, default=None)
     whole = _needed(knee["per_s"], wanted)
-    return Plan(knee["per_s"], seen["rate"] if broke else None, broke, servers, limits, whole)
+    lost = ""
+    if broke and seen["lost"] and (limits is None or limits.limit == "nothing"):
+        gone = sorted(knee["use"].keys() - steps[-1]["use"].keys())
+        lost = (
+            f"{' and '.join(gone)} showed no metrics any more" if gone else "no server shows that it was full"
+        )
+    return Plan(knee["per_s"], seen["rate"] if broke else None, broke, servers, limits, whole, lost)
 
 
 def _broken(step: Mapping[str, Any], wanted: Wanted) -> str:
     """Returns in what a step fails, or nothing."""
     failed = (step["errors"] + step["refused"]) / max(1, step["requests"])
     if failed > wanted.errors:
-        return f"{failed:.1%} failed or were refused"
+        kinds = (("lost", "lost"), ("not sent, since too many waited", "unsent"))
+        parts = [f"{step[of]} of {step['requests']} were {said}" for said, of in kinds if step[of]]
+        return "; ".join([f"{failed:.1%} failed or were refused", *parts])
     if step["p95_s"] is None:
-        return "nothing was answered"
+        return "95 of 100 were not answered"
     if step["p95_s"] > wanted.within_s:
         return f"95 of 100 answers took up to {step['p95_s']:.2f} s"
     return ""
@@ -141,7 +160,11 @@ def _servers(
     """Returns every server, its pods taken together."""
     by_server: dict[str, list[str]] = {}
     for process in knee:
-        by_server.setdefault(process.partition("/")[0], []).append(process)
+        by_server.setdefault(_server(process), []).append(process)
+    for process, use in knee.items():
+        if use["cores"] > wanted.cores * SLACK:
+            expected = f"at least {use['cores']:.1f}, which {process} used at the knee"
+            raise InvalidInput("--cores", expected, wanted.cores)
     busy = {name: max(max(_rates(knee[one], wanted).values()) for one in pods)
             for name, pods in by_server.items()}  # fmt: skip
     found = []
@@ -166,12 +189,20 @@ def _rates(use: Mapping[str, float], wanted: Wanted) -> dict[str, float]:
     """Returns the parts that were used of what is used up by the second.
 
     A model that computes all the time keeps its GPU busy; without one it keeps its one thread busy, be it
-    that this waits.
+    that this waits. Models that share a process have a thread each, and nobody can say which was busy: they
+    share its CPUs, and at most one GPU, which each waits for.
     """
-    return {
-        "CPU": use["cores"] / wanted.cores,
-        "GPU" if use["device"] else "its model": use["computing"],
-    }
+    parts = {"CPU": use["cores"] / wanted.cores}
+    if use["device"]:
+        parts["GPU"] = min(1.0, use["computing"])
+    elif use["nodes"] < 2:
+        parts["its model"] = use["computing"]
+    return parts
+
+
+def _server(process: str) -> str:
+    """Returns whose pod a process is."""
+    return process.partition("/")[0]
 
 
 def _limit(pods: Sequence[Mapping[str, float]], wanted: Wanted) -> str:

@@ -86,13 +86,16 @@ async def _addresses(name: str, url: str) -> list[tuple[str, str]]:
 
 
 def read(page: str) -> dict[str, float]:
-    """Returns what `READ` names of a page, series of one name added up."""
+    """Returns what `READ` names of a page, series of one name added up, and how many nodes were run there."""
     found: dict[str, float] = {}
+    nodes = set()
     for one in (sample for family in text_string_to_metric_families(page) for sample in family.samples):
+        if one.name == "imagegraph_node_seconds_count":
+            nodes.add(one.labels["node"])
         for metric, needed, name in READ:
             if one.name == metric and needed.items() <= one.labels.items():
                 found[name] = found.get(name, 0.0) + one.value
-    return found
+    return found | {"nodes": float(len(nodes))}
 
 
 class Use(NamedTuple):
@@ -100,9 +103,10 @@ class Use(NamedTuple):
 
     Attributes:
         cores: CPU seconds a second.
-        computing: seconds a second that its model computed.
+        computing: seconds a second that its model computed; of several models, all of theirs added up.
         memory, device: most bytes; `device` and `device_total` of the GPU, 0 without.
         queue: most requests that waited, as a part of those that may.
+        nodes: of a graph, as many as it has run; of one model none or one.
     """
 
     cores: float = 0.0
@@ -111,6 +115,7 @@ class Use(NamedTuple):
     device: float = 0.0
     device_total: float = 0.0
     queue: float = 0.0
+    nodes: float = 0.0
 
 
 def use(samples: list[Sample], begin_s: float, end_s: float) -> dict[str, Use]:
@@ -138,6 +143,6 @@ def use(samples: list[Sample], begin_s: float, end_s: float) -> dict[str, Use]:
         limit = most("queue_limit")
         found[process] = Use(
             rate("cpu_s"), rate("predict_s"), most("memory"), most("device"), most("device_total"),
-            most("queue") / limit if limit else 0.0,
+            most("queue") / limit if limit else 0.0, most("nodes"),
         )  # fmt: skip
     return found

@@ -1,6 +1,7 @@
 """Capacity by a ramp: the knee, what limits, what a rate needs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,18 @@ from release.plan import Wanted, plan, read
 from release.servers import Sample, use
 from release.servers import read as read_page
 
-from imagegraph.errors import InvalidInput
+from imagegraph.errors import InvalidInput, UnknownName
 
 WANTED = Wanted(rate=60, within_s=1, headroom=0.25)
-IDLE = {"cores": 0.1, "computing": 0.1, "memory": 1e9, "device": 0, "device_total": 0, "queue": 0}
+IDLE = {"cores": 0.1, "computing": 0.1, "memory": 1e9, "device": 0, "device_total": 0, "queue": 0, "nodes": 1}
 
 
-def step(rate: float, p95_s: float, refused: int = 0, **used: dict[str, Any]) -> dict[str, Any]:
+def step(
+    rate: float, p95_s: float, refused: int = 0, lost: int = 0, **used: dict[str, Any]
+) -> dict[str, Any]:
     return {
-        "rate": rate, "counts": True, "requests": 100, "errors": 0, "refused": refused, "per_s": rate,
+        "rate": rate, "counts": True, "requests": 100, "errors": lost, "refused": refused, "lost": lost,
+        "unsent": 0, "per_s": rate,
         "p95_s": p95_s, "use": {name: {**IDLE, **more} for name, more in used.items()},
     }  # fmt: skip
 
@@ -80,6 +84,32 @@ def test_who_is_less_busy_needs_fewer_pods_and_pods_of_one_server_count_together
     assert (found["engine"].pods, found["engine"].needed) == (1, 1), "60 / (20 x 0.85 / 0.2 x 0.75)"
 
 
+def test_models_that_share_a_process_are_planned_by_its_cpus() -> None:
+    shared = {"graph": {"nodes": 6, "computing": 2.9, "cores": 1.5}}
+    steps = [step(10, 0.2, **shared), step(20, 0.5, **shared), step(30, 3, **shared)]
+    [one] = plan(steps, replace(WANTED, cores=2)).servers
+    assert (one.busy, one.limit) == (0.75, "nothing")
+    [one] = plan(steps, replace(WANTED, cores=1.5)).servers
+    assert (one.busy, one.limit) == (1, "CPU")
+    with pytest.raises(InvalidInput, match="--cores: expected at least 1.5, which graph used at the knee"):
+        plan(steps, WANTED)
+
+
+def test_replicas_of_a_server_that_nobody_saw_are_refused() -> None:
+    steps = [step(10, 0.2, depth={}), step(20, 0.5, depth={}), step(30, 3, depth={})]
+    with pytest.raises(UnknownName, match="Did you mean 'depth'"):
+        plan(steps, replace(WANTED, replicas={"dept": 2}))
+
+
+def test_lost_requests_limit_nothing_unless_a_server_was_full() -> None:
+    full = {"depth": {"cores": 0.95}}
+    steps = [step(10, 0.2, depth={}), step(20, 0.5, depth={})]
+    late = plan([*steps, step(30, 3, lost=50, **full)], WANTED)
+    assert late.broke == "50.0% failed or were refused; 50 of 100 were lost"
+    assert (late.lost, late.limits and late.limits.limit) == ("", "CPU")
+    assert plan([*steps, step(30, 3, lost=50)], WANTED).lost == "depth showed no metrics any more"
+
+
 def test_what_is_no_ramp_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "result.json"
     with pytest.raises(InvalidInput, match="result.json of a run"):
@@ -104,7 +134,9 @@ imagegraph_queue_limit{model_name="m"} 128.0
 
 def test_pages_of_metrics_are_read_and_give_what_was_used_in_a_while() -> None:
     first = read_page(PAGE)
-    assert first == {"cpu_s": 12.5, "memory": 1.5e8, "predict_s": 3.0, "queue": 64.0, "queue_limit": 128.0}
+    assert first == {
+        "cpu_s": 12.5, "memory": 1.5e8, "predict_s": 3.0, "queue": 64.0, "queue_limit": 128.0, "nodes": 0,
+    }  # fmt: skip
     later = {**first, "cpu_s": 14.5, "predict_s": 6.6}
     found = use([Sample(1, "a", first), Sample(5, "a", later), Sample(3, "b", first)], 0, 9)
     assert found.keys() == {"a"}, "once is not enough to tell a rate"
