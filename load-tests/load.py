@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -29,20 +31,21 @@ from release.report import Result, show, table_of, write
 from release.scenario import Scenario
 from release.servers import Sampler
 from release.verdict import checks
-from release.ways import Target, Ways
+from release.ways import TOKEN, Target, Ways
 from rich.console import Console
 from rich.table import Table
 
 from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable
+from imagegraph.image import Image
 from imagegraph.run.destination import new_folder
 from imagegraph.spec import strict_yaml
 from imagegraph.spec.catalogue import ROOT
 from imagegraph.spec.seldon import SeldonDeployment
 
+ENDING = (signal.SIGINT, signal.SIGTERM)
 PHOTO = ROOT / "pocket" / "examples" / "scene.png"
 BROKEN = 1  # how a run ends whose thresholds were not kept
-WRONG = 2  # and one that could not be done
-TOKEN = "STUDIO_TOKEN"
+WRONG = 2  # and one that could not be done, or not to its end
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__.splitlines()[0])
 # Where nobody looks, such as in a pod's log, lines are as long as tables are.
@@ -89,25 +92,31 @@ def run(
         Path | None, typer.Option(help="Folder of the results; by default out/load-SCENARIO-N")
     ] = None,
 ) -> None:
-    """Run a scenario; end with 1 where a threshold was not kept."""
+    """Run a scenario; end with 1 where a threshold was not kept.
+
+    An interrupt (Ctrl-C) or SIGTERM cuts it short: what was measured is written, and it ends as programs do
+    that were ended so. A second one ends it at once.
+    """
     asked = scenario.read(name).times(times)
     stem = Path(name).stem
     percents = _percents(asked, traffic, manifest)
     line = _kill_line(asked, kill_command, kill_selector)
     targets = [_target(one, grpc, photo, input_ or []) for one in host]
-    pages = dict(_named(one, "--metrics") for one in metrics or []) or _pages(asked, targets)
-    sampler = Sampler(pages)
+    sampler = Sampler(_watched(metrics or []) or _pages(asked, targets))
     began = datetime.now().astimezone().isoformat(" ", "seconds")
     with new_folder(out, f"load-{stem}") as folder:
         try:
             done = asyncio.run(_run(asked, targets, seed, line, sampler, wait))
         except KeyboardInterrupt:
             raise SystemExit(130) from None
-        hosts = [f"{one.graph} at {one.url}" if one.graph else one.url for one in targets]
-        result = Result(stem, hosts, began, seed, done, checks(done, percents), sampler)
+        result = Result(stem, began, seed, done, checks(done, percents), sampler)
         write(result, page(result), folder)
     show(result, console)
     console.print(f"{folder / 'report.html'}", highlight=False, soft_wrap=True)
+    if done.cut_short in signal.Signals.__members__:
+        raise SystemExit(128 + signal.Signals[done.cut_short])
+    if done.cut_short:
+        raise ImagegraphError(f"cut short {done.cut_words}")
     if not result.passed:
         raise SystemExit(BROKEN)
 
@@ -127,11 +136,35 @@ async def _run(
         async def strike() -> None:
             await kill.run(line)
 
-        return await open_loop(asked, ways, seed, strike if line else None, sampler, _tell)
+        with _halted_by_signals() as halted:
+            return await open_loop(asked, ways, seed, strike if line else None, sampler, _tell, halted)
+
+
+@contextlib.contextmanager
+def _halted_by_signals() -> Iterator[asyncio.Future[str]]:
+    """Gives what the first signal that ends programs sets, to its name; a second one ends this one."""
+    loop = asyncio.get_running_loop()
+    halted: asyncio.Future[str] = loop.create_future()
+
+    def halt(number: signal.Signals) -> None:
+        for one in ENDING:
+            loop.remove_signal_handler(one)
+            signal.signal(one, signal.SIG_DFL)
+        if not halted.done():
+            halted.set_result(number.name)
+
+    for one in ENDING:
+        loop.add_signal_handler(one, halt, one)
+    try:
+        yield halted
+    finally:
+        if not halted.done():
+            for one in ENDING:
+                loop.remove_signal_handler(one)
 
 
 async def _ready(ways: Ways, of_studio: bool, wait_s: float) -> None:
-    """Waits until a host says what it takes.
+    """Waits until a host is ready and says what it takes.
 
     Raises:
         ImagegraphError: it does not in time.
@@ -140,16 +173,17 @@ async def _ready(ways: Ways, of_studio: bool, wait_s: float) -> None:
     while True:
         try:
             return await ways.learn(of_studio)
-        except Unavailable:
+        except Unavailable as error:
             if time.monotonic() >= end:
-                raise
+                hint = "" if wait_s else "; --wait SECONDS waits for it"
+                raise Unavailable(f"{error}{hint}") from error
         await asyncio.sleep(1)
 
 
 def _tell(now_s: float, run: Run) -> None:
     if console.is_terminal:
         end_s = run.steps[-1].end_s
-        answered = sum(one.ended.status == 200 for one in run.outcomes)
+        answered = sum(one.ended.answered for one in run.outcomes)
         words = (
             f"{min(now_s, end_s):.0f} of {end_s:.0f} s: {answered} answered, {len(run.outcomes) - answered} "
         )
@@ -188,17 +222,24 @@ def _kill_line(asked: Scenario, command: str, selector: str) -> str:
 
 
 def _target(said: str, grpc: str, photo: Path, inputs: list[str]) -> Target:
-    graph, url = _named(said, "--host") if "=" in said.partition("://")[0] else ("", said)
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise InvalidInput("--host", "[GRAPH=]URL such as http://localhost:8080", said)
+    graph, url = _perhaps_named(said, "--host", "[GRAPH=]URL such as http://localhost:8080")
     given = {}
     for one in inputs:
         name, value = _named(one, "--input")
-        given[name] = yaml.safe_load(value)
+        try:
+            given[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InvalidInput(
+                f"--input {name}", "a value as YAML has it, a text in quotes", value
+            ) from error
     try:
         data = photo.read_bytes()
     except OSError as error:
         raise InvalidInput("--photo", "a picture that can be read", f"{photo} ({error.strerror})") from error
+    try:
+        Image(data).rgb()
+    except InvalidInput as error:
+        raise InvalidInput("--photo", error.expected, str(photo)) from error
     return Target(url, data, graph, grpc, os.environ.get(TOKEN, ""), given)
 
 
@@ -209,11 +250,35 @@ def _named(said: str, option: str) -> tuple[str, str]:
     return name, value
 
 
+def _perhaps_named(said: str, option: str, expected: str) -> tuple[str, str]:
+    """Returns the name, if there is one, and the URL."""
+    name, url = _named(said, option) if "=" in said.partition("://")[0] else ("", said)
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise InvalidInput(option, expected, said)
+    return name, url
+
+
+def _watched(metrics: list[str]) -> dict[str, str]:
+    """Returns the pages of metrics that are to be read, by name."""
+    found: dict[str, str] = {}
+    for one in metrics:
+        name, url = _perhaps_named(one, "--metrics", "[NAME=]URL such as http://localhost:8080/metrics")
+        name = name or urlsplit(url).netloc
+        if name in found:
+            raise InvalidInput("--metrics", "another name for each page", one)
+        found[name] = url
+    return found
+
+
 def _pages(asked: Scenario, targets: list[Target]) -> dict[str, str]:
     """Returns the pages of metrics of graphs' servers; a studio's says nothing of what is read here."""
     if asked.of_studio:
         return {}
-    return {one.graph or urlsplit(one.url).netloc: f"{one.url.rstrip('/')}/metrics" for one in targets}
+    alike = [one.graph for one in targets]
+    return {
+        one.graph if alike.count(one.graph) == 1 and one.graph else urlsplit(one.url).netloc:
+        f"{one.url.rstrip('/')}/metrics" for one in targets
+    }  # fmt: skip
 
 
 @app.command()
@@ -231,7 +296,12 @@ def plan(
     ] = None,
 ) -> None:
     """Say how much a release bears by a ramp, what limits it, and what a rate needs."""
-    given = {name: int(count) for name, count in (_named(one, "--replicas") for one in replicas or [])}
+    given = {}
+    for one in replicas or []:
+        name, count = _named(one, "--replicas")
+        if not count.isdecimal() or not int(count):
+            raise InvalidInput("--replicas", "NAME=N with N pods, at least 1", one)
+        given[name] = int(count)
     wanted = Wanted(rate, within, errors, headroom, cores, memory_gib * 2**30, given, gpus)
     found = make_plan(read_steps(result), wanted)
     console.print(
@@ -241,6 +311,11 @@ def plan(
         console.print("The ramp never came to the knee: the release bears more than it was asked for.")
     else:
         console.print(f"No longer at {found.beyond:.1f}/s: {found.broke}", highlight=False)
+    if found.lost:
+        raise ImagegraphError(
+            f"requests were lost there, and {found.lost}: this tells when something ended, or stopped to "
+            "answer, and not what the release bears"
+        )
     if found.limits is None:
         console.print(f"No metrics were read: for {rate:g}/s, take the whole release {found.whole} times")
         return

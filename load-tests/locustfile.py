@@ -70,7 +70,8 @@ def _options(parser: Any) -> None:
 def _connect(environment: Environment, **_: Any) -> None:
     """Connects, once for all users."""
     options = environment.parsed_options
-    of_studio = any(one.way in STUDIO_WAYS for one in environment.user_classes)  # type: ignore[attr-defined]
+    asked = {one.way for one in environment.user_classes}  # type: ignore[attr-defined]
+    of_studio = not asked.isdisjoint(STUDIO_WAYS)
     token = os.environ.get("STUDIO_TOKEN", "")
     target = Target(str(environment.host), PHOTO.read_bytes(), options.graph, options.grpc, token)
     ways = Ways(target, options.values, TIMEOUT_S)
@@ -78,7 +79,7 @@ def _connect(environment: Environment, **_: Any) -> None:
     async def connect() -> None:
         await ways.__aenter__()
         await ways.learn(of_studio)
-        if not of_studio:
+        if "grpc" in asked:
             await ways.open_grpc()
 
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import signal
 
 from imagegraph.errors import ImagegraphError
 
@@ -27,9 +29,14 @@ async def run(line: str) -> None:
         ImagegraphError: it failed, in its own words.
     """
     process = await asyncio.create_subprocess_shell(
-        line, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        line, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, start_new_session=True
     )
-    said, _ = await process.communicate()
+    try:
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:  # it hangs, with all that it has begun
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
     if process.returncode:
         words = said.decode("utf-8", "replace").strip()
         raise ImagegraphError(f"`{line}` ended with {process.returncode}: {words[-500:]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -14,7 +15,7 @@ import numpy as np
 from release import figures, plots
 from release.figures import Figures
 from release.plots import Line, Mark
-from release.report import HEAD, Result, as_json, cells, labels
+from release.report import HEAD, Result, as_json, cells, labels, labels_of_hosts
 
 PAGE = Path(__file__).with_suffix(".html")
 COLUMNS = ("", *HEAD)
@@ -34,6 +35,7 @@ def page(result: Result) -> str:
         facts=" · ".join(map(html.escape, _facts(result))),
         verdict=_verdict(result),
         tiles="".join(_tiles(total, figures.seconds(run))),
+        hosts=_hosts(result),
         checks=_table(("", "asked for", "measured", ""), [
             (check.name, check.expected, check.got, _mark(check.passed)) for check in result.checks
         ]),
@@ -54,7 +56,8 @@ def _facts(result: Result) -> list[str]:
     run = result.run
     arrivals = {"poisson": "Poisson arrivals", "constant": "arrivals at equal distances"}
     return [
-        result.began, *result.hosts, f"{arrivals[run.scenario.arrivals]} for {run.scenario.seconds:g} s",
+        result.began, *map(str, run.hosts),
+        f"{arrivals[run.scenario.arrivals]} for {run.scenario.seconds:g} s",
         f"seed {result.seed}",
     ]  # fmt: skip
 
@@ -65,6 +68,11 @@ def _verdict(result: Result) -> str:
         f"{broken} of {len(result.checks)} thresholds were broken" if broken else "All thresholds were kept"
     )
     said = f'<p class="verdict {"bad" if broken else "good"}">{words}.</p>'
+    if result.run.cut_short:
+        said += (
+            f"<p>It was cut short {html.escape(result.run.cut_words)}. {result.run.under_way} requests were "
+            "under way then and are in no figures.</p>"
+        )
     if result.total.late_s > LATE_S:
         said += (
             f"<p>The generator itself sent some requests {result.total.late_s:.1f} s late: it had not "
@@ -79,14 +87,14 @@ def _tiles(total: Figures, seconds: float) -> list[str]:
 
     def time(value: float | None) -> str:
         if value is None:
-            return "–"
+            return "–" if total.requests == total.refused else "never"
         return f"{1000 * value:.0f} ms" if value < 1 else f"{value:.2f} s"
 
-    asked = total.requests / seconds
+    asked = total.requests / seconds if seconds else 0.0
     return [
         tile("Answered", f"{total.per_s:.1f}/s", f"of {asked:.1f}/s that were due"),
         tile("Half of the answers", time(total.p50_s), "or less"),
-        tile("99 of 100 answers", time(total.p99_s), f"the longest took {time(total.max_s)}"),
+        tile("99 of 100 answers", time(total.p99_s), f"the longest: {time(total.max_s)}"),
         tile("Errors", f"{total.error_rate:.2%}", f"{total.errors} of {total.requests}, {total.lost} lost"),
         tile(
             "Refused",
@@ -162,17 +170,26 @@ def _spread(result: Result) -> str:
     outcomes = figures.counted(result.run)
     found = []
     for place, share in enumerate(result.run.scenario.requests):
-        times = [o.latency_s for o in outcomes if o.arrival.way == share.way and o.ended.status == 200]
-        if not times:
-            continue
-        # As far as there are answers to tell.
-        parts = [part for part in 1 - np.logspace(0, -4, 81) if part <= 1 - 1 / len(times)]
-        found.append(
-            Line(share.way, str(place % 6), list(zip(parts, np.quantile(times, parts), strict=True)))
-        )
+        mine = [one for one in outcomes if one.arrival.way == share.way]
+        # As far as there are requests to tell, and answers.
+        parts = [part for part in 1 - np.logspace(0, -4, 81) if part <= 1 - 1 / max(1, len(mine))]
+        points = zip(parts, figures.quantiles(mine, parts), strict=True)
+        line = Line(share.way, str(place % 6), [one for one in points if math.isfinite(one[1])])
+        if line.points:
+            found.append(line)
     if not found:
         return "<p>Nothing was answered.</p>"
     return _plot([(line.name, line.colour) for line in found], plots.quantiles(found, "Times by quantile"))
+
+
+def _hosts(result: Result) -> str:
+    if len(result.run.hosts) < 2:
+        return ""
+    rows = [
+        (label, *cells(got))
+        for label, got in zip(labels_of_hosts(result.run), figures.by_host(result.run), strict=True)
+    ]
+    return f"<h2>By graph</h2>{_table(COLUMNS, rows)}"
 
 
 def _steps(result: Result) -> str:
@@ -233,7 +250,7 @@ def _failures(result: Result) -> str:
     if not found:
         return ""
     rows = [(str(count), str(status or "no answer"), words) for (status, words), count in found]
-    return f"<h2>What failed</h2>{_table(('requests', 'status', 'in the words of the server'), rows)}"
+    return f"<h2>What failed</h2>{_table(('requests', 'status', 'why'), rows)}"
 
 
 def _late(total: Figures) -> str:

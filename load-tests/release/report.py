@@ -19,8 +19,11 @@ from release.open_loop import Run
 from release.servers import Sampler, use
 from release.verdict import Check
 
-HEAD = ("requests", "per s", "p50, s", "p95, s", "p99, s", "longest", "refused", "errors", "lost")
-ROW = ("number", "way", "step", "due_s", "sent_s", "ended_s", "latency_s", "status", "version", "words")
+HEAD = ("requests", "per s", "p50, s", "p95, s", "p99, s", "longest", "refused", "errors", "lost", "unsent")
+ROW = (
+    "number", "way", "graph", "host", "step", "due_s", "sent_s", "ended_s", "latency_s", "status", "version",
+    "words",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,10 @@ class Result:
 
     Attributes:
         name: of the scenario.
-        hosts: who was asked.
         began: when, as people write it.
     """
 
     name: str
-    hosts: Sequence[str]
     began: str
     seed: int
     run: Run
@@ -72,10 +73,14 @@ def as_json(result: Result) -> dict[str, Any]:
     failed = figures.failures(figures.counted(run))
     return {
         "scenario": result.name,
-        "hosts": list(result.hosts),
+        "hosts": [
+            {"graph": one.graph, "url": one.url, **got._asdict()}
+            for one, got in zip(run.hosts, figures.by_host(run), strict=True)
+        ],
         "began": result.began,
         "seed": result.seed,
         "passed": result.passed,
+        "cut_short": run.cut_words if run.cut_short else "",
         "checks": [check._asdict() for check in result.checks],
         "total": result.total._asdict(),
         "ways": {way: got._asdict() for way, got in figures.by_way(run).items()},
@@ -98,8 +103,10 @@ def write(result: Result, page: str, folder: Path) -> None:
         rows.writerow(ROW)
         for one in result.run.outcomes:
             number, due_s, way, step = one.arrival
+            asked = result.run.hosts[one.host]
             times = (f"{value:.6f}" for value in (due_s, one.sent_s, one.ended_s, one.latency_s))
-            rows.writerow([number, way, step, *times, one.ended.status, one.ended.predictor, one.ended.words])
+            ended = (one.ended.status, one.ended.predictor, one.ended.words)
+            rows.writerow([number, way, *asked, step, *times, *ended])
 
 
 def show(result: Result, console: Console) -> None:
@@ -112,6 +119,10 @@ def show(result: Result, console: Console) -> None:
         table.add_row(way, *cells(got))
     if len(run.scenario.requests) > 1:
         table.add_row("all", *cells(result.total), style="bold")
+    if len(run.hosts) > 1:
+        table.add_section()
+        for label, got in zip(labels_of_hosts(run), figures.by_host(run), strict=True):
+            table.add_row(label, *cells(got))
     if len(run.steps) > 1:
         table.add_section()
         for label, got in zip(labels(run), figures.by_step(run), strict=True):
@@ -119,6 +130,9 @@ def show(result: Result, console: Console) -> None:
     console.print(table)
     for (status, words), count in figures.failures(figures.counted(run)).most_common(5):
         console.print(f"  {count} x {status or 'no answer'}: {words}", markup=False, highlight=False)
+    if run.cut_short:
+        said = f"Cut short {run.cut_words} ({run.under_way} under way then are in no figures)"
+        console.print(said, markup=False, highlight=False)
     verdicts = table_of("Thresholds", "", "asked for", "measured", "")
     for check in result.checks:
         mark = "[green]kept[/]" if check.passed else "[bold red]broken[/]"
@@ -142,9 +156,15 @@ def labels(run: Run) -> list[str]:
     ]
 
 
+def labels_of_hosts(run: Run) -> list[str]:
+    """Returns what each host is called: by its graph, where no other has the same."""
+    graphs = [one.graph for one in run.hosts]
+    return [one.graph if graphs.count(one.graph) == 1 else one.url for one in run.hosts]
+
+
 def cells(got: Figures) -> list[str]:
     """Returns figures as they stand in a row."""
-    times = ("-" if one is None else f"{one:.3f}" for one in (got.p50_s, got.p95_s, got.p99_s, got.max_s))
-    return [
-        str(got.requests), f"{got.per_s:.1f}", *times, str(got.refused), str(got.errors), str(got.lost),
-    ]  # fmt: skip
+    never = "-" if got.requests == got.refused else "never"
+    times = (never if one is None else f"{one:.3f}" for one in (got.p50_s, got.p95_s, got.p99_s, got.max_s))
+    counts = (got.refused, got.errors, got.lost, got.unsent)
+    return [str(got.requests), f"{got.per_s:.1f}", *times, *map(str, counts)]

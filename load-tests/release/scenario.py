@@ -66,10 +66,12 @@ class Thresholds(Strict):
 
     Attributes:
         errors: most requests that end in anything but an answer, as a part of 1, refusals left out.
-        lost: most requests to which nothing came at all, be it by a broken connection or after the time.
+        lost: most requests to which nothing came, be it by a broken connection or after the time; those that
+            were not sent (see `in_flight`) break a run by themselves.
         refused: most answers 429 and 503, as a part of 1.
         retry_after: least of those that say when to come back, as a part of 1.
-        p50_seconds, p95_seconds, p99_seconds: longest of answers, counted from when they were due.
+        p50_seconds, p95_seconds, p99_seconds: longest of such a part of the requests, counted from when they
+            were due, refusals left out; one that got no answer is beyond all times.
         late_seconds: latest that 99 of 100 requests were sent by the generator itself.
     """
 
@@ -84,8 +86,11 @@ class Thresholds(Strict):
 
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
-        if not self.model_dump(exclude_none=True):
-            raise ValueError(f"expected at least one of {', '.join(type(self).model_fields)}, got none")
+        # A server that is dead refuses nothing, and what is sent to it is sent in time.
+        kept_by_the_dead = {"refused", "retry_after", "late_seconds"}
+        if not self.model_dump(exclude_none=True).keys() - kept_by_the_dead:
+            names = ", ".join(name for name in type(self).model_fields if name not in kept_by_the_dead)
+            raise ValueError(f"expected at least one of {names}, which a dead server would break, got none")
         return self
 
 
@@ -97,7 +102,7 @@ class Scenario(Strict):
         values: what requests bring: `same` all the same, `seeds` a seed of their own each (what was read out
             of the photo is known), `new` a photo of their own, too (nothing is known).
         timeout_seconds: longest that an answer is waited for.
-        in_flight: most requests that wait for an answer at once; what is due beyond is counted as lost.
+        in_flight: most requests that wait for an answer at once; what is due beyond is not sent.
         split: whether each version of the release must have answered its part of the traffic.
     """
 
@@ -126,6 +131,13 @@ class Scenario(Strict):
                 )
             if way in ways[:place]:
                 raise Misplaced(("requests", place, "way"), f"expected every way once, got '{way}' twice")
+        first = [phase.counts for phase in self.phases].index(True)
+        seconds = sum(phase.seconds for phase in self.phases[first:])
+        if self.kill and self.kill.at_seconds >= seconds:
+            raise Misplaced(
+                ("kill", "at_seconds"),
+                f"expected less than {seconds:g}, when the run is over, got {self.kill.at_seconds:g}",
+            )
         if self.split and ways[0] in STUDIO_WAYS:
             raise Misplaced(("split",), "expected ways of a graph, which tell the version, got the studio's")
         return self

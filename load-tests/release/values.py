@@ -33,7 +33,8 @@ class Values:
             kind: see `Scenario.values`.
 
         Raises:
-            InvalidInput: an input must be there and nobody knows what it could be, or there is no such input.
+            InvalidInput: an input must be there and nobody knows what it could be, or there is no such input;
+                or no other photos can be made of this one.
         """
         names = {one["name"] for one in inputs}
         for name in given:
@@ -42,6 +43,8 @@ class Values:
         self._same = dict(given)
         self._photos: list[tuple[str, bool]] = []
         self._photo, self._new_photo = photo, kind == "new"
+        if self._new_photo:
+            marked(photo, 0)
         self._seed = kind != "same" and SEED in names and SEED not in given
         for one in inputs:
             name, facts = one["name"], one.get("parameters", {})

@@ -29,6 +29,8 @@ def checks(run: Run, traffic: Mapping[str, int] | None = None) -> list[Check]:
         traffic: percent of each version, where the scenario is about them.
     """
     found = thresholds(run, figures(counted(run), seconds(run)))
+    if run.cut_short:
+        found.append(Check("ran to its end", "yes", f"cut short {run.cut_words}", passed=False))
     if run.scenario.kill:
         got = "nothing was" if run.killed_s is None else f"after {run.killed_s:.1f} s"
         found.append(Check("something was killed", "yes", got, run.killed_s is not None))
@@ -38,17 +40,20 @@ def checks(run: Run, traffic: Mapping[str, int] | None = None) -> list[Check]:
 
 
 def thresholds(run: Run, got: Figures) -> list[Check]:
-    """Returns the thresholds; where nothing was answered, times are beyond all of them."""
+    """Returns the thresholds; where too few were answered, times are beyond all of them."""
     asked = run.scenario.thresholds
     requests = max(1, got.requests)
     found = [Check("requests", "at least 1", str(got.requests), got.requests > 0)]
 
     def most(name: str, limit: float | None, value: float | None, said: str = "{:.3g}") -> None:
         if limit is not None:
-            words = "no answer" if value is None else said.format(value)
+            never = f"no answer within {run.scenario.timeout_seconds:g} s"
+            words = never if value is None else said.format(value)
             passed = value is not None and value <= limit
             found.append(Check(name, f"at most {said.format(limit)}", words, passed))
 
+    if got.unsent:
+        found.append(Check("not sent: too many waited for an answer", "none", str(got.unsent), passed=False))
     most("errors", asked.errors, got.errors / requests, "{:.2%}")
     most("lost requests", asked.lost, got.lost, "{:.0f}")
     most("refused (429, 503)", asked.refused, got.refused / requests, "{:.2%}")

@@ -12,7 +12,7 @@ from release.report import Result
 from release.scenario import Scenario
 from release.servers import Sample, Sampler
 from release.verdict import checks
-from release.ways import Ended
+from release.ways import Asked, Ended
 
 from tests import chromium
 from tests.left_out import left_out_if_missing
@@ -38,13 +38,13 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "kill": {"at_seconds": 20}, "thresholds": {"errors": 0, "p95_seconds": 2},
         }
     )  # fmt: skip
-    run = Run(scenario, steps(scenario), killed_s=30.0)
+    hosts = [Asked("one", "http://127.0.0.1:8080"), Asked("other", "http://127.0.0.1:8090")]
+    run = Run(scenario, steps(scenario), hosts, killed_s=30.0)
     for one in arrivals(scenario, 0):
         status = 503 if 30 < one.at_s < 35 else 0 if one.number % 50 == 0 else 200
         slow_s = 30 if one.number == 700 else 0.01 * (1 + one.number % 90)
-        run.outcomes.append(
-            Outcome(one, one.at_s, one.at_s + slow_s, Ended(status, True, "default", "words " * 40))
-        )
+        ended = Ended(status, True, "default", "" if status == 200 else "words " * 40)
+        run.outcomes.append(Outcome(one, one.at_s, one.at_s + slow_s, ended, one.number % 2))
     samples = [
         Sample(
             float(at),
@@ -54,7 +54,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for at in range(SECONDS)
         for name in ("engine", "depth/10.0.0.1")
     ]
-    result = Result("test", ["http://127.0.0.1:8080"], "now", 0, run, checks(run), Sampler({}, samples))
+    result = Result("test", "now", 0, run, checks(run), Sampler({}, samples))
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(page(result))
     return path

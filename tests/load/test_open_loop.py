@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from release import figures, open_loop
+from release import figures, open_loop, verdict
 from release.scenario import Scenario
 from release.ways import Ended, Target, Ways
 
@@ -80,7 +80,7 @@ def test_times_count_from_when_a_request_was_due_also_where_the_generator_was_la
     assert figures.figures(done.outcomes, SECONDS).late_s > 0.4
 
 
-def test_what_is_due_beyond_the_most_that_may_wait_is_counted_as_lost() -> None:
+def test_what_is_due_beyond_the_most_that_may_wait_is_not_sent_and_breaks_the_run() -> None:
     class Silent(Ways):
         """Answers after the last was due."""
 
@@ -91,7 +91,10 @@ def test_what_is_due_beyond_the_most_that_may_wait_is_counted_as_lost() -> None:
     silent = Silent(Target("http://127.0.0.1:9", b""), "same", 60)
     done = asyncio.run(open_loop.run(constant(in_flight=30), [silent], 0))
     got = figures.figures(done.outcomes, SECONDS)
-    assert (got.requests, got.answered, got.lost) == (RATE * SECONDS, 30, RATE * SECONDS - 30)
+    assert (got.requests, got.answered, got.lost, got.unsent) == (RATE * SECONDS, 30, 0, RATE * SECONDS - 30)
+    assert got.p50_s is None, "who is not asked for gets no answer, either"
+    broken = [one.name for one in verdict.checks(done) if not one.passed]
+    assert broken == ["not sent: too many waited for an answer", "errors"]
     assert done.most_under_way == 30
 
 
@@ -104,6 +107,28 @@ def test_who_is_not_there_loses_requests_and_breaks_nothing() -> None:
     done = asyncio.run(main())
     assert {one.ended.status for one in done.outcomes} == {0}
     assert all("ClientConnectorError" in one.ended.words for one in done.outcomes)
+
+
+def test_who_is_not_answered_waits_longer_than_all_times(start: Callable[..., Server]) -> None:
+    server = start("--component", "asleep", "--max-queue", "50")
+    target = Target(f"http://127.0.0.1:{server.http_port}", b"", given={"seconds": 0.25})
+    crowd = constant(
+        phases=[{"rate": 20, "seconds": 2}], timeout_seconds=1,
+        thresholds={"p50_seconds": 2, "p95_seconds": 100},
+    )  # fmt: skip
+
+    async def main() -> open_loop.Run:
+        async with Ways(target, "same", crowd.timeout_seconds) as opened:
+            await opened.learn(of_studio=False)
+            return await open_loop.run(crowd, [opened], 0)
+
+    done = asyncio.run(main())
+    got = figures.figures(done.outcomes, 2)
+    assert got.answered > 2
+    assert got.lost > got.answered
+    said = {one.name: (one.got, one.passed) for one in verdict.checks(done)}
+    assert said["95 of 100 answers (p95)"] == ("no answer within 1 s", False)
+    assert said["half of all answers (p50)"] == ("no answer within 1 s", False)
 
 
 def test_refusals_tell_when_to_come_back_by_every_way(start: Callable[..., Server]) -> None:

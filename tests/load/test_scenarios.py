@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
-from release import arrivals, scenario
+from release import arrivals, figures, scenario, verdict
+from release.open_loop import Outcome, Run
 from release.scenario import Scenario
+from release.ways import Ended
 
 from imagegraph.errors import InvalidDocument, UnknownName
 
@@ -29,6 +31,15 @@ def test_ours_can_be_read(path: Path) -> None:
     assert scenario.read(path.stem).seconds > 0
 
 
+@pytest.mark.parametrize("path", sorted(scenario.FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_server_that_dies_breaks_each_of_ours(path: Path) -> None:
+    run = Run(read := scenario.read(path.stem), arrivals.steps(read))
+    for one in arrivals.arrivals(read, 0):
+        status = 200 if one.at_s < 0.9 * read.seconds else 0
+        run.outcomes.append(Outcome(one, one.at_s, one.at_s + 0.01, Ended(status, predictor="default")))
+    assert not all(one.passed for one in verdict.thresholds(run, figures.figures(figures.counted(run), 1)))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -42,7 +53,17 @@ def test_ours_can_be_read(path: Path) -> None:
         ("- {way: binary}", "- {way: json}\n  - {way: json}", ":6: requests.1.way: expected every way once"),
         ("- {way: binary}", "- {way: job}\nsplit: true", ":6: split: expected ways of a graph"),
         ("errors: 0", "errors: 2", ":6: thresholds.errors: Input should be less than or equal to 1, got 2"),
-        ("{errors: 0}", "{}", ":6: thresholds: expected at least one of errors, lost, refused"),
+        ("{errors: 0}", "{}", ":6: thresholds: expected at least one of errors, lost, p50_seconds"),
+        (
+            "{errors: 0}",
+            "{retry_after: 1}",
+            ":6: thresholds: expected at least one of errors, lost, p50_seconds",
+        ),
+        (
+            "thresholds",
+            "kill: {at_seconds: 3}\nthresholds",
+            ":6: kill.at_seconds: expected less than 3, when",
+        ),
         ("summary: One\n", "", ":1: summary: Field required"),
     ],
 )
