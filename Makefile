@@ -100,7 +100,9 @@ bench: $(READY) ## Measure, and write docs/performance.md (needs h2load)
 	$(BIN)/python load-tests/report.py
 
 # What else a scenario needs (--kill-command, --traffic, …) goes into MORE; `python load-tests/load.py run --help` lists it.
-load: $(READY) ## Load a release, report and exit by its thresholds (HOST=http://… SCENARIO=smoke MORE=…)
+# Make says 2 for whatever fails; the script itself tells what was broken from what could not be done.
+load: $(READY) ## Load a release, report, fail by its thresholds (HOST=http://… SCENARIO=smoke MORE=…)
+	@test -n "$(HOST)" || { echo "HOST=http://… says which server to load, such as HOST=http://localhost:8080" >&2; exit 2; }
 	$(BIN)/python load-tests/load.py run $(or $(SCENARIO),smoke) --host $(HOST) $(MORE)
 
 soak: $(READY) page ## Work embedded, plain and in the studio for 20 minutes, and write docs/performance.md

@@ -24,7 +24,7 @@ from release import kill, scenario
 from release.open_loop import Run
 from release.open_loop import run as open_loop
 from release.page import page
-from release.plan import Wanted
+from release.plan import NOTHING, Wanted
 from release.plan import plan as make_plan
 from release.plan import read as read_steps
 from release.report import Result, show, table_of, write
@@ -320,7 +320,7 @@ def plan(
         console.print(f"No metrics were read: for {rate:g}/s, take the whole release {found.whole} times")
         return
     limit = found.limits
-    if limit.limit == "nothing":
+    if limit.limit == NOTHING:
         console.print(
             f"What limits: nothing that servers show; the busiest is {limit.name} ({limit.busy:.0%})"
         )

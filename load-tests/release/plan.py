@@ -18,6 +18,7 @@ READ = ("rate", "requests", "errors", "refused", "lost", "unsent", "per_s", "p95
 FULL = 0.85
 # Of what a pod may use: a limit is kept on average, and seconds are not cut where it counts.
 SLACK = 1.1
+PERHAPS, NOTHING = "perhaps a model", "nothing"
 # Of the queue: the queue of a server that bears its load is all but empty.
 QUEUED = 0.5
 
@@ -54,7 +55,7 @@ class Server(NamedTuple):
         busy: the part of its CPUs, or of the time of its model, that was used at the knee: the larger one.
         per_pod: requests a second that one of its pods bears.
         limit: what was full where the rate was no longer borne: CPU, GPU, its model (which computes one
-            batch at a time), memory, queue, or nothing.
+            batch at a time), memory, queue, perhaps one of its models, or nothing.
     """
 
     name: str
@@ -131,7 +132,7 @@ def plan(steps: Sequence[Mapping[str, Any]], wanted: Wanted) -> Plan:
     limits = max(servers, key=lambda one: one.busy, default=None)
     whole = _needed(knee["per_s"], wanted)
     lost = ""
-    if broke and seen["lost"] and (limits is None or limits.limit == "nothing"):
+    if broke and seen["lost"] and (limits is None or limits.limit in (PERHAPS, NOTHING)):
         gone = sorted(knee["use"].keys() - steps[-1]["use"].keys())
         lost = (
             f"{' and '.join(gone)} showed no metrics any more" if gone else "no server shows that it was full"
@@ -219,4 +220,7 @@ def _limit(pods: Sequence[Mapping[str, float]], wanted: Wanted) -> str:
             return "memory"
         if use["queue"] >= QUEUED:
             return "queue"
-    return "nothing"
+    # None of several can have computed for longer than all of them together.
+    if any(use["nodes"] > 1 and use["computing"] >= FULL for use in pods):
+        return PERHAPS
+    return NOTHING

@@ -19,7 +19,7 @@ from release.open_loop import Run
 from release.servers import Sampler, use
 from release.verdict import Check
 
-HEAD = ("requests", "per s", "p50, s", "p95, s", "p99, s", "longest", "refused", "errors", "lost", "unsent")
+HEAD = ("requests", "per s", "p50, s", "p95, s", "p99, s", "longest", "refused", "errors", "lost")
 ROW = (
     "number", "way", "graph", "host", "step", "due_s", "sent_s", "ended_s", "latency_s", "status", "version",
     "words",
@@ -166,5 +166,5 @@ def cells(got: Figures) -> list[str]:
     """Returns figures as they stand in a row."""
     never = "-" if got.requests == got.refused else "never"
     times = (never if one is None else f"{one:.3f}" for one in (got.p50_s, got.p95_s, got.p99_s, got.max_s))
-    counts = (got.refused, got.errors, got.lost, got.unsent)
+    counts = (got.refused, got.errors, got.lost)
     return [str(got.requests), f"{got.per_s:.1f}", *times, *map(str, counts)]

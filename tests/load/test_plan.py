@@ -88,7 +88,10 @@ def test_models_that_share_a_process_are_planned_by_its_cpus() -> None:
     shared = {"graph": {"nodes": 6, "computing": 2.9, "cores": 1.5}}
     steps = [step(10, 0.2, **shared), step(20, 0.5, **shared), step(30, 3, **shared)]
     [one] = plan(steps, replace(WANTED, cores=2)).servers
-    assert (one.busy, one.limit) == (0.75, "nothing")
+    assert (one.busy, one.limit) == (0.75, "perhaps a model")
+    idle = [{**one, "use": {"graph": {**one["use"]["graph"], "computing": 0.8}}} for one in steps]
+    [one] = plan(idle, replace(WANTED, cores=2)).servers
+    assert one.limit == "nothing", "none of six can have been full"
     [one] = plan(steps, replace(WANTED, cores=1.5)).servers
     assert (one.busy, one.limit) == (1, "CPU")
     with pytest.raises(InvalidInput, match="--cores: expected at least 1.5, which graph used at the knee"):

@@ -310,6 +310,31 @@ def test_a_ramp_gives_a_plan_of_what_limits(
     assert int(row.split()[-2]) >= 100 / 10.5 / 0.7
 
 
+def test_a_graph_in_one_process_is_planned_by_its_cpus(
+    run: Run, start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start("--graph", "sum")
+    phases = [{"rate": 10, "to": 30, "steps": 3, "seconds": 9}]
+    arguments = ("--host", host(server), *NUMBER, "--metrics", f"sum={host(server)}/metrics")
+    code, result = run({**BRIEF, "phases": phases}, *arguments)
+    assert code == 0, result
+    assert {step["use"]["sum"]["nodes"] for step in result["steps"]} == {4}
+    file = tmp_path / "out" / "result.json"
+    for step in result["steps"]:
+        step["use"]["sum"]["computing"] = 2.9  # as of models that need time, each with a thread of its own
+    file.write_text(json.dumps(result))
+    by_cores = [
+        subprocess.run(
+            [*LOAD, "plan", str(file), "--rate", "50", "--within", "2", "--cores", cores],
+            capture_output=True, text=True, check=True,
+        ).stdout.splitlines()[-2].split()
+        for cores in ("1", "4")
+    ]  # fmt: skip
+    busy = [int(next(one for one in row if one.endswith("%")).rstrip("%")) for row in by_cores]
+    assert busy[0] == pytest.approx(4 * busy[1], abs=4)
+    assert busy[0] <= 100
+
+
 def test_the_page_says_what_was_broken_and_nothing_that_a_server_said_becomes_part_of_it(
     run: Run, double: Server, tmp_path: Path
 ) -> None:
