@@ -117,7 +117,7 @@ class Arrivals(User):
     def _ask(self, due: float) -> None:
         number = next(self._numbers)
         ended = finish(self.ways.send(self.way, number, uuid.uuid4().hex))
-        failure = None if ended.status == 200 else RuntimeError(f"{ended.status}: {ended.words[:160]}")
+        failure = None if ended.answered else RuntimeError(f"{ended.status}: {ended.words[:160]}")
         self.environment.events.request.fire(
             request_type=self.way, name=self.way, response_length=0, exception=failure,
             response_time=1000 * (time.perf_counter() - due), context={"predictor": ended.predictor},

@@ -463,17 +463,30 @@ def test_what_cannot_be_planned_ends_with_2_and_one_line(arguments: list[str], s
 
 
 @pytest.mark.parametrize("way", ["binary", "json", "stream"])
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"{}", b'{"outputs": [{}]}'])
 def test_a_200_that_is_no_answer_is_an_error_of_that_status(
-    run: Run, double: Server, tmp_path: Path, way: str
+    run: Run, double: Server, tmp_path: Path, way: str, body: bytes
 ) -> None:
     about = double.http.get("/v2/models/double").content
-    with answering(b"<html>hello</html>", models=b'{"models": ["double"]}', double=about) as url:
+    with answering(body, models=b'{"models": ["double"]}', double=about) as url:
         code, result = run(
             {**BRIEF, "requests": [{"way": way}], "thresholds": {"errors": 0}}, "--host", url, *NUMBER
         )
     assert code == 1
     [failure] = result["failures"]
     assert (failure["status"], failure["requests"]) == (200, 20)
-    assert failure["words"].startswith("answered body: expected")
+    assert failure["words"].startswith("answered ")
     with (tmp_path / "out" / "requests.csv").open() as file:
         assert {row["status"] for row in csv.DictReader(file)} == {"200"}
+
+
+@pytest.mark.parametrize("way", ["gallery", "job"])
+def test_a_200_that_is_nothing_of_a_studio_is_an_error_of_that_status(run: Run, way: str) -> None:
+    graphs, graph = b'[{"name": "one", "takes": ["image"]}]', b'{"inputs": []}'
+    asked = {**BRIEF, "requests": [{"way": way}], "thresholds": {"errors": 0}}
+    with answering(b"<html>hello</html>", graphs=graphs, one=graph) as url:
+        code, result = run(asked, "--host", url)
+    assert code == 1
+    [failure] = result["failures"]
+    assert failure["status"] == 200
+    assert failure["words"].startswith("answered what is no ")
