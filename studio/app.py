@@ -15,6 +15,7 @@ from studio.api import (
     comparisons,
     exports,
     faults,
+    files,
     graphs,
     jobs,
     metrics,
@@ -38,9 +39,9 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     }
     for status, words in {
         400: "The request is wrong", 401: "Say who you are", 403: "Not allowed", 404: "Not found",
-        409: "Conflict", 413: "Too large", 415: "Not understood", 422: "The request is wrong",
-        429: "Too many requests; Retry-After says when", 503: "Not now; Retry-After says when",
-        504: "Out of time",
+        409: "Conflict", 413: "Too large", 415: "Not understood", 421: "Asked by a name that is not ours",
+        422: "The request is wrong", 429: "Too many requests; Retry-After says when",
+        503: "Not now; Retry-After says when", 504: "Out of time",
     }.items()
 }  # fmt: skip
 
@@ -71,7 +72,8 @@ def make(settings: Settings | None = None) -> FastAPI:
     )
     faults.install(app)
     api = APIRouter(prefix="/api", responses=_PROBLEMS)
-    for one in (graphs, jobs, ratings, pictures, boards, comparisons, exports, sessions, system, photo_api):
+    about_pictures = pictures, files, ratings, boards
+    for one in (graphs, jobs, *about_pictures, comparisons, exports, sessions, system, photo_api):
         api.include_router(one.router)
     app.include_router(api)
     app.include_router(metrics.router)

@@ -28,7 +28,7 @@ def mount(app: FastAPI, folder: Path) -> None:
         app.mount("/assets", _Files(folder / "assets", IMMUTABLE), name="assets")
     files = _Files(folder, "no-cache")
 
-    @app.get("/{path:path}", include_in_schema=False)
+    @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(path: str, request: Request) -> Response:
         """Answers the page and its files; its own addresses are behind the #."""
         if path == "api" or path.startswith("api/"):

@@ -1,4 +1,4 @@
-"""Pictures: lists, files, thumbnails, uploads, stars and notes, deletion that can be undone."""
+"""Pictures: lists, uploads, stars and notes, deletion that can be undone."""
 
 from __future__ import annotations
 
@@ -7,25 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Query, Response, UploadFile
 from pydantic import Field
 
-from imagegraph.errors import Expired, InvalidInput
+from imagegraph.errors import InvalidInput
 from studio.api import alike, downloads, recalling, shapes, uploads, views
 from studio.api.access import Maker, Viewer, must_own
 from studio.api.context import Open, Studio
 from studio.jobs.bell import PICTURES
 from studio.problems import NOT_BLANK
-from studio.store import contents, gallery, provenance
+from studio.store import gallery
 from studio.store.gallery import Filter
-from studio.store.models import Content
 
 router = APIRouter(tags=["pictures"])
-
-FOR_EVER = "private, max-age=31536000, immutable"
-# A picture is a picture, whatever stands in it: a browser shall run nothing of it.
-SAFE = {"Cache-Control": FOR_EVER, "Content-Security-Policy": "default-src 'none'; sandbox"}
-Size = Annotated[int, Query(description=f"Longer side in px: {', '.join(map(str, contents.SIZES))}")]
 
 
 async def _filter(
@@ -123,68 +117,6 @@ def shown(studio: Studio, id: str, deleted: bool = False) -> shapes.Picture:
         found = views.picture(whole, gallery.provenance(session, row))
         found.recall = recalling.recall(session, row, studio.backends)
         return found
-
-
-_FILES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "content": {
-            f"image/{kind}": {"schema": {"type": "string", "format": "binary"}}
-            for kind in ("png", "jpeg", "webp")
-        }
-    }
-}
-
-
-@router.get("/pictures/{id}/file", response_class=Response, responses=_FILES)
-def picture_file(id: str, request: Request, studio: Open, person: Viewer, download: bool = False) -> Response:
-    """Answers the picture; a PNG with its provenance in it."""
-    with studio.database.read() as session:
-        row = gallery.find(session, id)
-        media_type = session.get_one(Content, row.hash).media_type
-        record = gallery.provenance(session, row) if row.job else None
-    headers = {}
-    if download:
-        headers["Content-Disposition"] = f'attachment; filename="{downloads.name_of(row, media_type)}"'
-    tag = f'"{row.hash}"'
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers={**SAFE, "ETag": tag})
-    data = provenance.stamped(_read(studio, row.hash), record)
-    return Response(data, media_type=media_type, headers={**SAFE, "ETag": tag, **headers})
-
-
-@router.get("/pictures/{id}/thumbnail", response_class=Response, responses=_FILES)
-def picture_thumbnail(id: str, studio: Open, person: Viewer, size: Size = 256) -> Response:
-    """Answers a small WebP of the picture."""
-    with studio.database.read() as session:
-        row = gallery.find(session, id)
-    return _thumbnail(studio, row.hash, size)
-
-
-@router.get("/contents/{hash}", response_class=Response, responses=_FILES)
-def content(hash: str, studio: Open, person: Viewer, size: Annotated[int, Query()] = 0) -> Response:
-    """Answers bytes by their SHA-256, such as what a node of a job wrote; with `size`, small."""
-    with studio.database.read() as session:
-        row = gallery.content(session, hash)
-    if size:
-        return _thumbnail(studio, row.hash, size)
-    return Response(_read(studio, row.hash), media_type=row.media_type, headers=SAFE)
-
-
-def _thumbnail(studio: Studio, hash: str, size: int) -> Response:
-    if size not in contents.SIZES:
-        raise InvalidInput("size", f"one of {', '.join(map(str, contents.SIZES))}", size)
-    try:
-        data = studio.contents.thumbnail(hash, size)
-    except FileNotFoundError as error:
-        raise Expired("its bytes are not in the storage any more") from error
-    return Response(data, media_type="image/webp", headers=SAFE)
-
-
-def _read(studio: Studio, hash: str) -> bytes:
-    try:
-        return studio.contents.read(hash)
-    except FileNotFoundError as error:
-        raise Expired("its bytes are not in the storage any more") from error
 
 
 @router.post("/pictures", status_code=201)

@@ -79,6 +79,15 @@ def test_the_page_itself_is_asked_for_again_and_sent_only_when_it_changed(served
         assert "frame-ancestors 'none'" in again.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("path", ["/", "/index.html", "/assets/plain-abc.css"])
+def test_a_file_is_told_of_without_being_sent(served: Studio, path: str) -> None:
+    head, whole = served.head(path), served.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert {**head.headers, "date": ""} == {**whole.headers, "date": ""}
+    assert served.head("/nothing.js").status_code == 404
+    assert served.head("/api/me").headers["allow"] == "GET"
+
+
 @pytest.mark.parametrize(
     "path",
     [
