@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPBearer
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -26,7 +26,9 @@ from studio.settings import ROLES, Role, Settings
 LOCAL = "local"
 MOST_NAME = 100  # characters
 COOKIE = "studio_token"
+# For the API's document: either will do.
 bearer = HTTPBearer(auto_error=False, description="A token of STUDIO_TOKENS")
+cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="The same, as POST /api/session keeps it")
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,10 @@ class Rates:
 
 # Dependencies that are no coroutines would each be handed to a thread, for a few microseconds of work.
 async def _asker(
-    request: Request, studio: Annotated[Studio, Depends(of_request)], _: Annotated[object, Depends(bearer)]
+    request: Request,
+    studio: Annotated[Studio, Depends(of_request)],
+    _: Annotated[object, Depends(bearer)],
+    __: Annotated[object, Depends(cookie)],
 ) -> Person:
     person = asker(studio.settings, request)
     studio.metrics.user(person.name)

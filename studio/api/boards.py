@@ -25,11 +25,15 @@ router = APIRouter(tags=["boards"])
 class NamedBoard(shapes.Shape):
     """What a board is called."""
 
+    model_config = shapes.example(name="Cones")
+
     name: shapes.Name
 
 
 class Pictures(shapes.Shape):
     """Pictures by their ids."""
+
+    model_config = shapes.example(ids=[shapes.AN_ID])
 
     ids: Annotated[list[shapes.Id], Field(min_length=1, max_length=1000)]
 

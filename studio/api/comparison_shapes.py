@@ -23,6 +23,14 @@ class Arm(shapes.Shape):
 class Asked(shapes.Shape):
     """Two arms; with `inputs` they are drawn, without a pair is looked for in the gallery."""
 
+    model_config = shapes.example(
+        graph="reimagine",
+        a={"prior": "depth"},
+        b={"prior": "canny"},
+        inputs={"image": {"picture": shapes.AN_ID}, "prompt": "a red cone", "seed": 7},
+        wait=30,
+    )
+
     a: Arm
     b: Arm
     graph: shapes.Name = "reimagine"
@@ -58,6 +66,8 @@ class Made(shapes.Shape):
 
 class Choice(shapes.Shape):
     """Which one is better."""
+
+    model_config = shapes.example(id=shapes.AN_ID, choice="left")
 
     id: shapes.Id
     choice: Literal["left", "right", "tie", "both-bad"]

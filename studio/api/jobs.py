@@ -42,6 +42,7 @@ _FORM = {
                     "type": "object",
                     "description": "A field an input, files for pictures; `inputs` is a JSON object of more",
                     "properties": {"bundle": {"type": "string"}, "inputs": {"type": "string"}},
+                    "examples": [{"inputs": '{"seed": 7}'}],
                     "additionalProperties": True,
                 }
             },
@@ -211,6 +212,8 @@ def cancel(studio: Studio, id: str) -> shapes.Job:
 
 class Best(shapes.Shape):
     """The best picture of a job."""
+
+    model_config = shapes.example(picture=shapes.AN_ID)
 
     picture: shapes.Id | None
 

@@ -19,6 +19,7 @@ from studio.problems import NOT_BLANK, Refused
 router = APIRouter(tags=["older clients"])
 
 LONGEST_S = 600.0
+TEXTS = ["a cone", "a cube"]  # as an example
 GONE = "its picture is not kept any more"
 Prompt = Annotated[shapes.Text, Field(min_length=1, max_length=2000, pattern=NOT_BLANK)]
 Prompts = Annotated[list[Prompt], Field(min_length=1, max_length=16)]
@@ -30,6 +31,8 @@ Polygon = list[list[list[float]]]  # the outline, then its holes
 
 class Generate(shapes.Shape):
     """A prompt, or several."""
+
+    model_config = shapes.example(prompt=["a red cone", "a blue cube"])
 
     # Told apart before either is looked at, so that errors are of the one that is meant.
     prompt: Annotated[
@@ -47,6 +50,8 @@ class Generated(shapes.Shape):
 
 class AdvancedGenerate(shapes.Shape):
     """A prompt, and texts that the picture and its parts may show."""
+
+    model_config = shapes.example(prompt="a red cone", texts=TEXTS, roi=[[0, 0, 32, 32]])
 
     prompt: Prompt
     texts: Texts
@@ -102,6 +107,8 @@ class AdvancedGenerated(shapes.Shape):
 
 class Analyze(shapes.Shape):
     """A photo as base64."""
+
+    model_config = shapes.example(image="iVBORw0KGgo…", texts=TEXTS, roi=[])
 
     image: Annotated[shapes.Text, Field(min_length=1)]
     texts: Texts

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Query, Response, UploadFile
 from pydantic import Field
 
 from imagegraph.errors import InvalidInput
@@ -119,8 +119,11 @@ def shown(studio: Studio, id: str, deleted: bool = False) -> shapes.Picture:
         return found
 
 
+Uploads = Annotated[list[UploadFile], File(description="PNG, JPEG, WebP", examples=[["photo.jpg"]])]
+
+
 @router.post("/pictures", status_code=201)
-async def upload_pictures(files: list[UploadFile], studio: Open, person: Maker) -> list[shapes.Picture]:
+async def upload_pictures(files: Uploads, studio: Open, person: Maker) -> list[shapes.Picture]:
     """Keeps pictures; what a PNG says of how it was drawn is recalled."""
     data = [(one.filename or "files", await one.read()) for one in files]
     return await asyncio.to_thread(_upload, studio, person.name, data)
@@ -133,6 +136,8 @@ def _upload(studio: Studio, owner: str, files: Sequence[tuple[str, bytes]]) -> l
 
 class Change(shapes.Shape):
     """What is to change in a picture."""
+
+    model_config = shapes.example(starred=True, note="for Ann")
 
     starred: bool | None = None
     note: Annotated[shapes.Text, Field(max_length=10_000)] | None = None

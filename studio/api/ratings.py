@@ -20,11 +20,13 @@ from studio.store.models import Picture, Rating
 
 router = APIRouter(tags=["ratings"])
 
-Stars = Annotated[int, Field(ge=1, le=5)]
+Stars = Annotated[int, Field(ge=1, le=5, strict=True)]
 
 
 class Rated(shapes.Shape):
     """How good a picture is; null takes it back."""
+
+    model_config = shapes.example(stars=4)
 
     stars: Stars | None
 
@@ -32,9 +34,11 @@ class Rated(shapes.Shape):
 class Changes(shapes.Shape):
     """What is to change in many pictures; what is not said stays."""
 
+    model_config = shapes.example(ids=[shapes.AN_ID], starred=True, stars=5)
+
     ids: Annotated[list[shapes.Id], Field(min_length=1, max_length=1000)]
     starred: bool | None = None
-    stars: Annotated[int, Field(ge=0, le=5, description="0 takes them back")] | None = None
+    stars: Annotated[int, Field(ge=0, le=5, strict=True, description="0 takes them back")] | None = None
     deleted: bool | None = None
     board: Annotated[shapes.Id, Field(description="To be put on it, too")] | None = None
 

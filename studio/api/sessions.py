@@ -19,6 +19,8 @@ LASTS_S = 30 * 24 * 3600
 class Login(shapes.Shape):
     """A token of STUDIO_TOKENS."""
 
+    model_config = shapes.example(token="ann-secret")
+
     token: Annotated[shapes.Text, Field(min_length=1, max_length=1000, pattern=r"^[\x21-\x7e]+$")]
 
 

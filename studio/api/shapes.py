@@ -85,13 +85,19 @@ Text = Annotated[str, AfterValidator(clean)]
 Name = Annotated[Text, Field(min_length=1, max_length=200, pattern=NOT_BLANK)]
 State = models.State
 PictureKind = models.PictureKind
-Id = Annotated[str, Field(pattern="^[0-9a-f]{24}$", examples=["4f1d2c3b4a596877f0e1d2c3"])]
+AN_ID = "4f1d2c3b4a596877f0e1d2c3"
+Id = Annotated[str, Field(pattern="^[0-9a-f]{24}$", examples=[AN_ID])]
 
 
 class Shape(BaseModel):
     """Refuses what it does not know."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def example(**said: Any) -> ConfigDict:
+    """Shows in the API's document what a body may be, as a part of a shape's configuration."""
+    return ConfigDict(json_schema_extra={"examples": [said]})
 
 
 class Fault(Shape):
@@ -287,7 +293,7 @@ class NewJob(Shape):
     inputs: dict[str, Any] = Field(
         default_factory=dict,
         description='By name; a picture is {"picture": id} or base64',
-        examples=[{"image": {"picture": "4f1d2c3b4a596877f0e1d2c3"}, "prompt": "a red cone", "seed": 7}],
+        examples=[{"image": {"picture": AN_ID}, "prompt": "a red cone", "seed": 7}],
     )
     bundle: Name | None = None
 

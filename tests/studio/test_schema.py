@@ -59,3 +59,22 @@ def test_every_operation_has_words_and_errors_of_one_shape() -> None:
         for method, one in operations.items():
             assert one["description"], f"{method} {path}"
             assert "application/problem+json" in one["responses"]["422"]["content"], f"{method} {path}"
+
+
+def test_every_body_has_an_example_and_every_operation_says_how_to_be_let_in(busy: Studio) -> None:
+    document = busy.get("/api/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for method, one in operations.items():
+            for kind, body in one.get("requestBody", {"content": {}})["content"].items():
+                shape = document["components"]["schemas"].get(body["schema"].get("$ref", "").split("/")[-1])
+                shape = shape or body["schema"]
+                shown = shape.get("examples") or [
+                    field.get("examples") for field in shape["properties"].values()
+                ]
+                assert any(shown), f"{method} {path} {kind}"
+            if path.startswith("/api/"):
+                assert "421" in one["responses"], f"{method} {path}"
+    schemes = document["components"]["securitySchemes"]
+    ways = [scheme for way in document["paths"]["/api/pictures"]["get"]["security"] for scheme in way]
+    assert [schemes[one]["type"] for one in ways] == ["http", "apiKey"]
+    assert "304" in document["paths"]["/api/pictures/{id}/file"]["get"]["responses"]
