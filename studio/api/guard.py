@@ -171,7 +171,7 @@ class Guard:
         if "\0" in scope["path"]:  # neither databases nor file systems have such names
             raise Refused(404, "nothing is at a path with a zero character")
         host = headers.get("host", "")
-        if self._settings.is_open and _name(host) not in self._settings.hosts:
+        if self._settings.is_open and _name(host) not in map(str.lower, self._settings.hosts):
             # A page of a stranger may have its name lead here (DNS rebinding).
             raise Refused(
                 421, f"expected one of the names {', '.join(self._settings.hosts)}, got {host[:80]!r}"
@@ -248,7 +248,8 @@ def _is_picture(scope: Scope) -> bool:
 
 
 def _name(host: str) -> str:
-    """Returns the name in a Host header, without the port."""
+    """Returns the name in a Host header, in small letters, without the port."""
+    host = host.lower()
     return host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
 
 

@@ -99,6 +99,9 @@ def _restore(database: Database, contents: Contents, file: IO[bytes]) -> int:
                 _put(connection, tables[name.removesuffix(".jsonl")], _read(archive, member))
             elif kind == "contents":
                 contents.put(name, _read(archive, member))
+        # Two empty blocks end it, of which one was read: without them it was cut between two members.
+        if not archive.fileobj or not archive.fileobj.read(1):
+            raise TarError("unexpected end of data")
         _count_on(connection, database)
         pictures = list(session.scalars(select(Picture)))
         for one in pictures:

@@ -55,7 +55,13 @@ class Filter:
     ids: Sequence[str] = field(default_factory=tuple)
 
     def pictures(self, session: Session, what: Any = Picture.number) -> tuple[Select[Any], Any]:
-        """Returns a query for its pictures, and the column of numbers by which to sort and cut them."""
+        """Returns a query for its pictures, and the column of numbers by which to sort and cut them.
+
+        Raises:
+            UnknownName: there is no such board.
+        """
+        if self.board is not None:
+            board(session, self.board)
         asked = select(what).select_from(Picture).where(*self._conditions())
         if (found := search.matching(session, self.words)) is None:
             return asked, Picture.number

@@ -241,7 +241,7 @@ def test_an_archive_does_not_fill_the_disk(studio: Studio, monkeypatch: pytest.M
 def test_a_name_that_leads_here_is_none_of_ours(studio: Studio) -> None:
     answer = studio.get("/api/me", headers={"Host": "evil.example"})
     assert answer.status_code == 421
-    for host in ("localhost", "127.0.0.1:7860", "[::1]:7860"):
+    for host in ("localhost", "LocalHost:7860", "127.0.0.1:7860", "[::1]:7860"):
         assert studio.get("/api/me", headers={"Host": host}).status_code == 200
 
 

@@ -129,3 +129,20 @@ def test_a_form_may_name_a_stored_picture(studio: Studio) -> None:
     form = {"image": (None, json.dumps({"picture": example}))}
     job = studio.post("/api/graphs/paint/jobs", params={"wait": 30}, files=form).json()
     assert (job["state"], job["inputs"]["image"]) == ("done", {"picture": example})
+
+
+@pytest.mark.parametrize("stars", [True, "3", 3.5])
+def test_stars_are_whole_numbers_and_nothing_that_looks_like_them(studio: Studio, stars: object) -> None:
+    id = studio.example()["id"]
+    for answer in (
+        studio.put(f"/api/pictures/{id}/rating", json={"stars": stars}),
+        studio.post("/api/pictures/changes", json={"ids": [id], "stars": stars}),
+    ):
+        assert [one[:2] for one in told(answer)] == [("stars", "a whole number")]
+
+
+@pytest.mark.parametrize("path", ["/api/pictures", "/api/pictures.zip"])
+def test_a_board_that_there_is_not_is_no_empty_one(studio: Studio, path: str) -> None:
+    answer = studio.get(path, params={"board": NOBODY})
+    assert answer.status_code == 404
+    assert answer.json()["detail"].startswith("unknown board")

@@ -384,6 +384,7 @@ BROKEN: dict[str, Callable[[dict[str, bytes]], bytes]] = {
     "other bytes": lambda known: packed({one: data[:50] for one, data in known.items()}),
     "link": linked,
     "cut": lambda known: packed(known)[:-11_000],
+    "cut between two": lambda known: packed(known)[: packed(known).index(b"contents/")],
     "empty": lambda known: b"",
     "no archive": lambda known: SCENE.read_bytes(),
 }
