@@ -46,6 +46,15 @@ class Series:
         version = self.predictor and f",predictor_name{self.predictor}"
         return f'service="predictions",namespace{self.namespace},deployment_name{self.deployment}{version}'
 
+    @property
+    def free(self) -> str:
+        """Memory of devices that is left: what nobody has, and what PyTorch keeps for its next tensors."""
+        free, reserved, allocated = (
+            f'imagegraph_device_memory_bytes{{kind="{kind}",{self.all}}}'
+            for kind in ("free", "reserved", "allocated")
+        )
+        return f"({free} + ignoring (kind) {reserved} - ignoring (kind) {allocated})"
+
     def requests(self, window: str, by: str, more: str = "", over: str = "rate") -> str:
         """Requests to graphs, without the copies that a shadow gets.
 

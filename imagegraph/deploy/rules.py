@@ -1,6 +1,7 @@
 """Rules for Prometheus: what is recorded of a release, and who is woken by what.
 
-The chart puts its values in place of the words in capitals, and installs them as a PrometheusRule.
+The chart puts its values in place of the words in capitals, leaves the studio's out where there is none, adds
+where it is written what to do, and installs them as a PrometheusRule.
 
 Source: Google, The Site Reliability Workbook (2018), chapter 5, for burn rates by two windows.
 """
@@ -21,6 +22,8 @@ BURN_RATES = {
     "page": ((14.4, "1h", "5m"), (6.0, "6h", "30m")),
     "ticket": ((3.0, "1d", "2h"), (1.0, "3d", "6h")),
 }
+# One failure among few requests is a large part of them, and says nothing yet.
+FEWEST = 5
 
 
 def groups() -> list[dict[str, Any]]:
@@ -36,16 +39,18 @@ def groups() -> list[dict[str, Any]]:
 
 def _recorded() -> list[dict[str, Any]]:
     """What dashboards and alerts ask for often, or over days."""
-    nodes = f'imagegraph_node_seconds_bucket{{role="engine",{SERIES.all}}}'
     recorded = {
-        "imagegraph:requests:rate5m": SERIES.requests("5m", "predictor,code"),
-        "imagegraph:request_seconds:p95_5m": SERIES.quantile(0.95, "5m", "predictor"),
+        # What is promised, for dashboards: they are the same for all releases.
+        "imagegraph:error_ratio:objective": "vector(ERRORS)",
+        "imagegraph:slow_ratio:objective": "vector(SLOW)",
         "imagegraph:predictor_requests:increase30m": SERIES.requests("30m", "predictor", over="increase"),
         "imagegraph:predictor_error_ratio:rate30m": SERIES.errors("30m", "predictor"),
-        "imagegraph:node_seconds:p95_5m": (
-            f"histogram_quantile(0.95, sum by (predictor,node,le) (rate({nodes}[5m])))"
-        ),
     }
+    for rates in BURN_RATES.values():
+        for _, long, _ in rates:
+            recorded[f"imagegraph:requests:increase{long}"] = SERIES.requests(
+                long, "namespace", over="increase"
+            )
     for window in WINDOWS:
         # Of the release as a whole: whoever asks does not see which version answers.
         recorded[f"imagegraph:error_ratio:rate{window}"] = SERIES.errors(window, "namespace")
@@ -65,16 +70,18 @@ def _objectives() -> list[dict[str, Any]]:
         ):
             burnt = " or ".join(
                 f"({_record(ratio, long)} > {factor:g} * {budget} and "
-                f"{_record(ratio, short)} > {factor:g} * {budget})"
+                f"{_record(ratio, short)} > {factor:g} * {budget} and "
+                f"{_record(ratio, long)} * imagegraph:requests:increase{long}{RECORDED} >= {FEWEST})"
                 for factor, long, short in rates
             )
+            windows = " or ".join(long for _, long, _ in rates)
             alerts.append(
                 _alert(
                     f"Imagegraph{name}{'BurnFast' if severity == 'page' else 'BurnSlowly'}",
                     burnt,
                     "2m" if severity == "page" else "15m",
                     severity,
-                    f"{{{{ $value | humanizePercentage }}}} of requests {what}",
+                    f"{{{{ $value | humanizePercentage }}}} of requests to RELEASE {what}, over {windows}",
                     f"Of all requests at most {budget} (as a part of 1) may {what}. Going on like this, that "
                     f"is used up {'within days' if severity == 'page' else 'before the month is over'}.",
                 )
@@ -88,7 +95,6 @@ def _record(ratio: str, window: str) -> str:
 
 def _saturation() -> list[dict[str, Any]]:
     pods = f"{{{SERIES.all}}}"
-    free = f'imagegraph_device_memory_bytes{{kind="free",{SERIES.all}}}'
     total = f'imagegraph_device_memory_bytes{{kind="total",{SERIES.all}}}'
     container = 'namespace="NAMESPACE",pod=~"POD"'
     killed = f'kube_pod_container_status_last_terminated_reason{{reason="OOMKilled",{container}}}'
@@ -100,15 +106,15 @@ def _saturation() -> list[dict[str, Any]]:
             f"imagegraph_queue_depth{pods} / (imagegraph_queue_limit{pods} > 0) > 0.9",
             "2m",
             "page",
-            "The queue of {{ $labels.model_name }} is {{ $value | humanizePercentage }} full",
+            "The queue of {{ $labels.model_name }} in RELEASE is {{ $value | humanizePercentage }} full",
             "Requests beyond it are answered 503. They come faster than {{ $labels.model_name }} computes.",
         ),
         _alert(
             "ImagegraphDeviceMemoryLow",
-            f"{free} / ignoring (kind) {total} < 0.05",
+            f"{SERIES.free} / ignoring (kind) {total} < 0.05",
             "5m",
             "ticket",
-            "{{ $labels.model_name }} has {{ $value | humanizePercentage }} of {{ $labels.device }} left",
+            "{{ $labels.model_name }} of RELEASE has {{ $value | humanizePercentage }} of its GPU left",
             "The next large request may be answered 503 for want of memory.",
         ),
         _alert(
@@ -132,7 +138,7 @@ def _saturation() -> list[dict[str, Any]]:
             f"sum by (namespace,release,model_name) (rate(imagegraph_cache_errors_total{pods}[5m])) > 0",
             "10m",
             "ticket",
-            "{{ $labels.model_name }} cannot reach the store of results",
+            "{{ $labels.model_name }} in RELEASE cannot reach the store of results",
             "Requests are answered, but nothing is remembered, and what was known is computed again.",
         ),
     ]
@@ -140,39 +146,44 @@ def _saturation() -> list[dict[str, Any]]:
 
 def _pods() -> list[dict[str, Any]]:
     pods = f"{{{SERIES.all}}}"
+    # Of pods, or of the Job that fills the volume in their stead: then they wait and are not started again.
     init = 'container="model-init",namespace="NAMESPACE",pod=~"POD"'
-    failed = f"kube_pod_init_container_status_restarts_total{{{init}}}"
+    failed = " or ".join(
+        f"increase(kube_pod_{kind}_status_restarts_total{{{init}}}[15m]) > 0"
+        for kind in ("init_container", "container")
+    )
+    job = 'condition="true",namespace="NAMESPACE",job_name=~"DEPLOYMENT-models-.*"'
     return [
         _alert(
             "ImagegraphPredictorDown",
             f"min by (namespace,release,predictor) (imagegraph_predictor_up{pods}) == 0",
             "2m",
             "page",
-            "No requests are sent to predictor {{ $labels.predictor }}",
+            "No requests are sent to predictor {{ $labels.predictor }} of RELEASE",
             "A node of it has no pod that is ready. Other predictors, if there are any, get its requests.",
         ),
         _alert(
             "ImagegraphGone",
-            f"absent(imagegraph_info{pods})",
+            "FRONT",
             "5m",
             "page",
-            "Nothing is known of release RELEASE",
-            "No pod of it is scraped: none runs, or Prometheus cannot reach them.",
+            "Nothing is known of {{ or $labels.model_name $labels.seldon_app `the engine` }} of RELEASE",
+            "No pod of it is scraped: none runs and nobody is answered, or Prometheus cannot reach them.",
         ),
         _alert(
             "ImagegraphWeightsUnverified",
-            f"imagegraph_model_init_success{pods} == 0 or increase({failed}[15m]) > 0",
+            f"{failed} or kube_job_failed{{{job}}} == 1",
             "0m",
             "ticket",
-            "Weights of {{ $labels.pod }} could not be fetched or verified",
-            "A pod without its weights does not start. The log of its container model-init says why.",
+            "Weights of {{ or $labels.pod $labels.job_name }} could not be fetched or verified",
+            "A pod without its weights does not start. The log of the container model-init says why.",
         ),
         _alert(
             "ImagegraphCanaryWorse",
             _worse(),
             "5m",
             "ticket",
-            "{{ $labels.predictor }} fails {{ $value | humanizePercentage }} more often than the default",
+            "{{ $labels.predictor }} of RELEASE fails {{ $value | humanizePercentage }} more than default",
             "In half an hour, and more than chance explains (95 %). `imagegraph canary status` has figures.",
         ),
     ]
@@ -185,7 +196,7 @@ def _studio() -> list[dict[str, Any]]:
 
     def answered(more: str = "") -> str:
         requests = f"imagegraph_studio_requests_total{{{SERIES.all}{more}}}"
-        return f"sum by (namespace,release) (rate({requests}[10m]))"
+        return f"sum by (namespace,release) (increase({requests}[10m]))"
 
     def stored(metric: str) -> str:
         return f"max by (namespace,release) (imagegraph_studio_{metric}{{{SERIES.all}}})"
@@ -193,11 +204,19 @@ def _studio() -> list[dict[str, Any]]:
     volume = 'kubelet_volume_stats_%s_bytes{namespace="NAMESPACE",persistentvolumeclaim="DEPLOYMENT-studio"}'
     return [
         _alert(
+            "ImagegraphStudioGone",
+            f"absent(imagegraph_studio_info{{{SERIES.all}}})",
+            "5m",
+            "page",
+            "Nothing is known of RELEASE's studio",
+            "No pod of it is scraped: none runs, or Prometheus cannot reach them.",
+        ),
+        _alert(
             "ImagegraphStudioStuck",
             f"{stored('queue_age_seconds')} > 300 unless {ended('10m')} > 0",
             "2m",
             "page",
-            "Jobs of the studio wait, the oldest for {{ $value | humanizeDuration }}, and none ends",
+            "Jobs of RELEASE's studio wait, the oldest for {{ $value | humanizeDuration }}, and none ends",
             "Nobody gets a picture: its pods take no jobs, or the graphs do not answer.",
         ),
         _alert(
@@ -205,7 +224,7 @@ def _studio() -> list[dict[str, Any]]:
             f"{stored('queue_depth')} / {stored('queue_limit')} > 0.9",
             "2m",
             "page",
-            "The studio's queue is {{ $value | humanizePercentage }} full",
+            "The queue of RELEASE's studio is {{ $value | humanizePercentage }} full",
             "More jobs are refused with 503. They come faster than the graphs draw.",
         ),
         _alert(
@@ -213,15 +232,15 @@ def _studio() -> list[dict[str, Any]]:
             f"{part(ended('30m', FAILED_JOB), ended('30m'))} > 0.2 and {ended('30m')} > 10",
             "5m",
             "ticket",
-            "{{ $value | humanizePercentage }} of the studio's jobs fail",
+            "{{ $value | humanizePercentage }} of the jobs of RELEASE's studio fail, over 30m",
             "Each says why on its page. Those that people cancel do not count as failed.",
         ),
         _alert(
             "ImagegraphStudioErrors",
-            f"{part(answered(FAILED), answered())} > 0.05",
+            f"{part(answered(FAILED), answered())} > 0.05 and {answered(FAILED)} >= {FEWEST}",
             "5m",
             "page",
-            "{{ $value | humanizePercentage }} of requests to the studio fail",
+            "{{ $value | humanizePercentage }} of requests to RELEASE's studio fail, over 10m",
             "Its database, its object storage or a graph does not answer, or it is asked more than it can.",
         ),
         _alert(
@@ -229,7 +248,7 @@ def _studio() -> list[dict[str, Any]]:
             f"{volume % 'available'} / {volume % 'capacity'} < 0.1",
             "10m",
             "page",
-            "The studio's volume has {{ $value | humanizePercentage }} left",
+            "The volume of RELEASE's studio has {{ $value | humanizePercentage }} left",
             "When it is full, pictures, ratings and jobs cannot be kept any more.",
         ),
     ]
@@ -265,6 +284,5 @@ def _alert(name: str, query: str, for_: str, severity: str, summary: str, descri
         "annotations": {
             "summary": summary,
             "description": description,
-            "runbook_url": f"RUNBOOK#{name.lower()}",
         },
     }

@@ -66,6 +66,10 @@ BAD = {
         "termination.drainSeconds=0",
         "'/termination/drainSeconds': minimum: got 0, want 1",
     ),
+    "a runbook that is no address": (
+        "monitoring.runbook=docs/runbook.md",
+        "'/monitoring/runbook': 'docs/runbook.md' does not match pattern",
+    ),
     "size without unit": ("cache.size=50", "'/cache/size'"),
     "tag as digest": ("image.digest=1.0", "'/image/digest'"),
     "name in capitals": ("graph=Reimagine", "'/graph': 'Reimagine' does not match pattern"),
