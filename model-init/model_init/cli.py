@@ -15,7 +15,7 @@ from pathlib import Path
 from imagegraph.errors import InvalidDocument, UnknownName
 from imagegraph.spec.weights import Manifest, cache_folder
 from model_init import clean
-from model_init.errors import Busy, Failure, Incomplete
+from model_init.errors import Busy, Failure, Incomplete, Stopped
 from model_init.lease import LEASE_S, hold
 from model_init.origins import Folder, Hub
 from model_init.plan import Catalogue, named
@@ -24,6 +24,7 @@ from model_init.report import Report, human, leave_message, write_metrics
 
 GRACE_S = 10.0  # Kubernetes gives 30 s before it kills
 FAULT = 1
+LOOK_S = 10.0
 STOP = threading.Event()
 
 
@@ -50,16 +51,24 @@ def verify(options: argparse.Namespace) -> str:
     """Compare the cache with its manifests; changes nothing and asks nobody."""
     sources = Catalogue.read(options.catalogue).sources(options.bundle, options.entry)
     start = time.monotonic()
-    items = survey(cache_folder(), sources, options.deep)
-    for item in items:
-        if not item.check.complete:
-            print(f"{item.source} at {item.revision[:12]}: {item.check.finding}")
-    wrong = sum(not item.check.complete for item in items)
+    said = ""
+    while True:
+        items = survey(cache_folder(), sources, options.deep)
+        lacking = [item for item in items if not item.check.complete]
+        found = "\n".join(f"{item.source} at {item.revision[:12]}: {item.check.finding}" for item in lacking)
+        if lacking and found != said:
+            print(found, flush=True)
+        said, waited = found, time.monotonic() - start
+        if not lacking or waited >= options.within:
+            break
+        print(f"{len(lacking)} of {len(items)} lack after {waited:.0f} s; waiting for who pulls", flush=True)
+        if STOP.wait(min(options.every, options.within - waited)):
+            raise Stopped("told to stop")
     size = sum(item.check.manifest.size for item in items if item.check.manifest)
     options.facts["cache_bytes"] = size
-    if wrong:
+    if lacking:
         raise Incomplete(
-            f"{wrong} of {len(items)} repositories are incomplete or broken; "
+            f"{len(lacking)} of {len(items)} repositories are incomplete or broken; "
             f"run: model-init pull --bundle {options.bundle}"
         )
     how = "every byte" if options.deep else "sizes and times"
@@ -148,7 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     option("--wait", type=float, default=Settings.wait_s, metavar="S", help="after a failure; doubles")
     option("--lock-timeout", type=float, default=Settings.lock_timeout_s, metavar="S", help="for others")
     option("--every", type=float, default=Report.every_s, metavar="S", help="time between progress lines")
-    command("verify", verify, bundle)
+    option = command("verify", verify, bundle)
+    option("--within", type=float, default=0.0, metavar="S", help="wait so long for who pulls (default: 0)")
+    option("--every", type=float, default=LOOK_S, metavar="S", help="time between looks")
     option = command("gc", gc, catalogue)
     option("--delete", action="store_true", help="do it")
     command("ls", ls)

@@ -1,6 +1,7 @@
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -263,3 +264,23 @@ def test_catalogues_of_ones_own_are_pulled_with_the_projects(machine: Machine):
     assert not machine.snapshot(NET).exists()
     assert "complete: 3 repositories" in machine.run("pull", *given)
     assert "would free 0 B" in machine.run("gc", f"--catalogue={own}")
+
+
+def test_who_verifies_waits_for_who_pulls_and_says_what_lacks(machine: Machine):
+    wait = ("verify", "--bundle=real", "--entry=depth", "--every=0.1")
+    with machine.start(*wait, "--within=60") as process:
+        assert process.stdout.readline() == f"{DEPTH} at {COMMITS[DEPTH][:12]}: not complete yet\n"
+        assert process.stdout.readline().startswith("1 of 1 lack after 0 s; waiting")
+        subprocess.run(machine.command("pull", "--bundle=real"), env=machine.variables, check=True)
+        assert "right: 1 repositories" in process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    shutil.rmtree(machine.cache)
+    machine.run(*wait, "--within=0.3", code=3)
+
+
+def test_who_waits_for_who_pulls_stops_when_told_to(machine: Machine):
+    with machine.start("verify", "--bundle=real", "--within=60") as process:
+        process.stdout.readline()
+        process.terminate()
+        assert "told to stop" in process.communicate(timeout=5)[0]
+    assert process.returncode == 143

@@ -112,8 +112,8 @@ topologySpreadConstraints:
 {{- if $node.weights }}
 initContainers:
   {{- $fills := eq $values.cache.fill "init" }}
-  {{- /* Where others fill the volume, the pod waits: a failed init container is started again. */}}
-  {{- $args := list (ternary "pull" "verify" $fills) "--bundle" .predictor.bundle "--entry" $node.entry "--metrics-file" "/tmp/model-init.prom" }}
+  {{- /* Where others fill the volume, the pod waits, longer than most pulls take; to end sooner would look like a fault. */}}
+  {{- $args := concat (ternary (list "pull") (list "verify" "--within=3600") $fills) (list "--bundle" .predictor.bundle "--entry" $node.entry "--metrics-file" "/tmp/model-init.prom") }}
   - {{- include "imagegraph.modelInit" (dict "root" $root "args" $args "readOnly" (not $fills)) | fromJson | toYaml | nindent 4 }}
 {{- end }}
 containers:
