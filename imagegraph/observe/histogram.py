@@ -32,11 +32,15 @@ class Histogram(Collector):
         self._rows: dict[tuple[str, ...], list[float]] = {}
         self._examples: dict[tuple[tuple[str, ...], int], Exemplar] = {}
 
+    def begin(self, *labels: str) -> list[float]:
+        """Shows these labels from now on, with nothing counted yet, and returns their row."""
+        return self._rows.setdefault(labels, [0.0] * (len(self._bounds) + 2))
+
     def observe(self, value: float, *labels: str, trace_id: str | None = None) -> None:
         """Counts a value; `trace_id` says which trace shows what took so long."""
         row = self._rows.get(labels)
         if row is None:
-            row = self._rows[labels] = [0.0] * (len(self._bounds) + 2)
+            row = self.begin(*labels)
         bucket = bisect_left(self._bounds, value)
         row[bucket] += 1
         row[-1] += value

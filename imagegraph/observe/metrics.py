@@ -20,6 +20,8 @@ from imagegraph.observe.histogram import Histogram
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 SIZES = (1, 2, 4, 8, 16, 32, 64)
+PROTOCOLS = ("rest", "grpc")
+USUAL_CODES = ("200", "500", "503", "504")
 
 
 class Metrics:
@@ -103,6 +105,16 @@ class Metrics:
         self._fixed = fixed
         # Looking up a child by its labels costs more than counting.
         self._child = functools.cache(lambda metric, *labels: metric.labels(*fixed.values(), *labels))
+
+    def expect(self, predictor: str) -> None:
+        """Begins the series of a predictor's usual answers at 0.
+
+        A counter that begins at its first error does not grow for Prometheus, which sees it at 50 at once.
+        """
+        for protocol in PROTOCOLS:
+            self._seconds.begin(protocol, predictor)
+            for code in USUAL_CODES:
+                self._child(self._requests, protocol, code, predictor)
 
     def request(
         self, protocol: str, status: int, seconds: float, predictor: str, trace_id: str | None = None

@@ -113,6 +113,8 @@ class Service:
         self._version = version
         self._sides = [side for side in sides if not side.shadow]
         self._shadows = [side for side in sides if side.shadow]
+        for side in self._sides:
+            journal.metrics.expect(side.name)
         self._load = load
         self._close = close
         self._strict = strict

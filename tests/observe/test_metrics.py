@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from imagegraph.observe.metrics import SECONDS, Metrics
 
@@ -62,3 +63,25 @@ def test_what_a_program_left_before_is_shown_with_our_labels_as_long_as_it_is_th
     assert b"model_init" not in metrics.page("")[0]
     file.write_text("# TYPE imagegraph_model_init_success gauge\nimagegraph_model_init_success 1.0\n")
     assert b'imagegraph_model_init_success{model_name="depth",role="node"} 1.0' in metrics.page("")[0]
+
+
+def test_the_first_error_of_a_pod_is_one_more_than_was_shown_before_it():
+    metrics = Metrics("m", CollectorRegistry())
+    metrics.expect("default")
+
+    def errors() -> float:
+        families = text_string_to_metric_families(metrics.page("")[0].decode())
+        return sum(
+            one.value
+            for family in families
+            for one in family.samples
+            if one.name == "imagegraph_requests_total" and one.labels["code"] == "500"
+        )
+
+    shown = metrics.page("")[0].decode()
+    assert 'imagegraph_request_seconds_count{model_name="m",predictor="default",protocol="rest"' in shown
+    assert shown.count('predictor="default"') < 60
+    assert errors() == 0
+    metrics.request("rest", 500, 0.1, "default")
+    assert errors() == 1
+    assert metrics.page("")[0].decode().count("\n") == shown.count("\n")
