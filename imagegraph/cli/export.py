@@ -39,12 +39,15 @@ def export(
 
     Its README says what is to be installed, and how the server is started and asked.
     """
-    exported, recipe = formats.recipe_of(
-        format, component, bundle or DEFAULT_BUNDLE, device, Catalogue.read()
-    )
+    catalogue = Catalogue.read()
+    exported, recipe = formats.recipe_of(format, component, bundle or DEFAULT_BUNDLE, device, catalogue)
 
     def earlier(place: Path) -> Collection[str]:
-        return folder.names(recipe)
+        """Names the files of the export that is there, which may be of another format."""
+        before = folder.earlier(place)
+        if before is None:
+            return folder.names(recipe)
+        return folder.names(formats.recipe_of(*before, device, catalogue)[1])
 
     replaced = earlier if overwrite else nothing
     with new_folder(out, f"{component}-{format}", replaced) as place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,16 @@ from imagegraph.ports import Port
 README, REQUIREMENTS, START, REQUEST = "README.md", "requirements.txt", "start.sh", "request.json"
 
 _START = """#!/bin/sh
-# Starts the server, by default at 127.0.0.1:8080. What it needs is to be on the PATH; see README.md.
+# Starts the server. {listens} What it needs is to be on the PATH; see README.md.
 set -eu
 cd "$(dirname "$0")"
-HOST=${HOST:-127.0.0.1} PORT=${PORT:-8080}
+{variables}
 """
+
+
+_WRITTEN = re.compile(
+    r"`imagegraph export (?P<component>\S+) --format (?P<format>\S+) --bundle (?P<bundle>\S+)`"
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,13 @@ class Recipe:
     runtime: bool = True
 
 
+def earlier(folder: Path) -> tuple[str, str, str] | None:
+    """Returns format, component and bundle that a folder's README says it is an export of, if any."""
+    readme = folder / README
+    found = _WRITTEN.search(readme.read_text(errors="replace")) if readme.is_file() else None
+    return (found["format"], found["component"], found["bundle"]) if found else None
+
+
 def names(recipe: Recipe) -> list[str]:
     """Returns what is in the folder, the README last."""
     common = [REQUIREMENTS] * bool(recipe.requirements) + [REQUEST] * bool(recipe.request) + [START, README]
@@ -60,7 +73,7 @@ def write(folder: Path, format: str, exported: Exported | ExportedGraph, recipe:
         **recipe.files,
         REQUIREMENTS: "".join(f"{one}\n" for one in recipe.requirements),
         REQUEST: recipe.request,
-        START: f"{_START}{recipe.start.strip()}\n",
+        START: _start(recipe),
         README: _readme(format, exported, recipe),
     }
     write_files(folder, {name: content for name, content in files.items() if content})
@@ -76,6 +89,18 @@ def write_files(folder: Path, files: Mapping[str, str | bytes]) -> None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def _start(recipe: Recipe) -> str:
+    host = "HOST=${HOST:-127.0.0.1} " if "$HOST" in recipe.start else ""
+    head = _START.format(listens=_listens(recipe).replace("`", ""), variables=host + "PORT=${PORT:-8080}")
+    return f"{head}{recipe.start.strip()}\n"
+
+
+def _listens(recipe: Recipe) -> str:
+    if "$HOST" in recipe.start:
+        return "It listens at 127.0.0.1:8080, or where `HOST` and `PORT` say."
+    return "It listens at all addresses, at port 8080 or that of `PORT`."
+
+
 def _readme(format: str, exported: Exported | ExportedGraph, recipe: Recipe) -> str:
     paragraphs = [
         f"# {exported.component}, served by {recipe.server}",
@@ -85,9 +110,7 @@ def _readme(format: str, exported: Exported | ExportedGraph, recipe: Recipe) -> 
         _install(exported, recipe),
         "## Start",
         "```sh\n./start.sh\n```",
-        "It listens at 127.0.0.1:8080, or where `HOST` and `PORT` say."
-        if "$HOST" in recipe.start
-        else "It listens at all addresses, at port 8080 or that of `PORT`.",
+        _listens(recipe),
         "## Ask",
         f"```sh\n{recipe.ask.strip()}\n```",
         *([recipe.notes.strip()] if recipe.notes else []),

@@ -24,9 +24,9 @@ START = """
 mkdir -p tmp
 export TMPDIR="$$PWD/tmp" ${prefix}_INFERENCE_ADDRESS="http://$$HOST:$$PORT"
 $more
-trap '$program --stop >/dev/null' TERM INT
+trap 'stopped=yes; $program --stop >/dev/null' TERM INT
 $program --start --foreground $options --log-config log4j2.xml &
-wait $$! || wait
+wait $$! || { code=$$?; test -n "$${stopped-}" || exit $$code; wait; }
 """
 
 

@@ -124,8 +124,8 @@ def fill(folder: Path, write: Callable[[Path], Sequence[str]], replaced: Replace
                     shutil.rmtree(place)
                 shutil.move(path, place)
                 old.discard(path.name)
-            for name in old:
-                (folder / name).unlink(missing_ok=True)
+            for place in (folder / name for name in old):
+                shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
     except OSError as error:
         raise ImagegraphError(f"cannot write results to {folder}: {error.strerror or error}") from error
     return [folder / name for name in names]

@@ -37,6 +37,11 @@ def test_export_overwrites_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
         run("export", "caption", "--format", "flask", "--out", str(out))
     run("export", "caption", "--format", "flask", "--out", str(out), "--overwrite")
     assert "'caption'" in (out / "app.py").read_text()
+    run("export", "depth", "--format", "torchserve", "--out", str(out), "--overwrite")
+    assert {path.name for path in out.iterdir()} >= {"config.properties", "start.sh"}
+    assert not (out / "app.py").exists()
+    run("export", "caption", "--format", "flask", "--out", str(out), "--overwrite")
+    assert not (out / "config.properties").exists()
     (out / "mine").touch()
     with pytest.raises(InvalidInput, match="out: expected a folder that is new or empty.* with mine in it"):
         run("export", "depth", "--format", "flask", "--out", str(out), "--overwrite")

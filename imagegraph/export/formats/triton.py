@@ -37,7 +37,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
-package = Path(importlib.util.find_spec("pytriton").submodule_search_locations[0])
+wheel = importlib.util.find_spec("pytriton")
+if wheel is None:
+    sys.exit("no tritonserver on the PATH, and this Python has no nvidia-pytriton; see README.md")
+package = Path(wheel.submodule_search_locations[0])
 server = package / "tritonserver"
 backends = Path("backends").absolute()
 stub = server / "python_backend_stubs" / "{}.{}".format(*sys.version_info) / "triton_python_backend_stub"
@@ -52,7 +55,7 @@ print("export PATH LD_LIBRARY_PATH")
 '''
 
 _START = """
-command -v tritonserver >/dev/null || eval "$(python wheel.py)"
+command -v tritonserver >/dev/null || { variables=$(python wheel.py); eval "$variables"; }
 exec tritonserver --model-repository=models ${BACKENDS:+--backend-directory="$BACKENDS"} \\
   --http-address="$HOST" --http-port="$PORT" \\
   --grpc-address="$HOST" --grpc-port="${GRPC_PORT:-$((PORT + 1))}" --allow-metrics=false

@@ -75,3 +75,20 @@ def test_what_it_has_installed_is_what_the_tests_run(written: Path) -> None:
         for line in (written / "requirements.txt").read_text().splitlines():
             requirement, pinned, version = line.partition("==")
             assert not pinned or f"{requirement.partition('[')[0]}=={version}" in tested, line
+
+
+def test_start_says_where_it_listens_and_sets_what_it_uses(written: Path) -> None:
+    head, _, command = (written / "start.sh").read_text().partition("PORT=${PORT:-8080}")
+    assert ("HOST=" in head) == ("$HOST" in command)
+    assert ("127.0.0.1" in head) == ("$HOST" in command)
+
+
+def test_triton_is_not_started_without_the_wheel_and_says_so(tmp_path: Path) -> None:
+    exported, recipe = formats.recipe_of("triton", "depth", "pocket", "auto", CATALOGUE)
+    folder.write(tmp_path, "triton", exported, recipe)
+    (tmp_path / "python").symlink_to(sys.executable)
+    variables = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run([tmp_path / "start.sh"], env=variables, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("no tritonserver on the PATH")
+    assert done.stderr.count("\n") == 1

@@ -1,14 +1,19 @@
 """TorchServe and multi-model-server answer what our own server answers; they hand bodies on as they come."""
 
 import io
+import os
 import shutil
+import subprocess
+import time
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pybase64
 import pytest
 
+from imagegraph.export import folder
 from imagegraph.export.formats import recipe_of
 from imagegraph.spec.catalogue import Catalogue
 from imagegraph.wire import v2_json
@@ -67,3 +72,28 @@ def test_an_archive_is_the_same_every_time_and_says_what_its_handler_is(format: 
     with zipfile.ZipFile(io.BytesIO(one)) as archive:
         assert '"handler' in archive.read("MAR-INF/MANIFEST.json").decode()
         assert '"depth", "pocket", "cpu"' in archive.read("handler.py").decode()
+
+
+@pytest.mark.parametrize(("format", "program"), [("torchserve", "torchserve"), ("mms", "multi-model-server")])
+def test_start_ends_as_the_server_ends_and_well_when_it_was_told_to(
+    format: str, program: str, tmp_path: Path
+) -> None:
+    exported, recipe = recipe_of(format, "depth", "pocket", "auto", Catalogue.read())
+    folder.write(tmp_path, format, exported, recipe)
+    stub = tmp_path / "bin" / program
+    stub.parent.mkdir()
+    variables = {"PATH": f"{stub.parent}:{os.environ['PATH']}"}
+
+    def server(script: str) -> None:
+        stub.write_text(f"#!/bin/sh\n{script}\n")
+        stub.chmod(0o755)
+
+    server("exit 7")
+    assert subprocess.run([tmp_path / "start.sh"], env=variables, timeout=20).returncode == 7
+    # As theirs do, it says nothing and ends by a file.
+    server('test "$1" = --stop && exec touch end; touch up; until test -e end; do sleep 0.1; done; exit 143')
+    with subprocess.Popen([tmp_path / "start.sh"], env=variables) as process:
+        while not (tmp_path / "up").exists():
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(20) == 0
