@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 Rows = Mapping[str, Sequence[Any]]
+# A rate needs two scrapes, and Grafana takes 15 s between them unless told; the chart puts its own there.
+SCRAPED = "30s"
 
 
 def dashboard(name: str, rows: Rows, variables: Sequence[Any], version: str) -> Any:
@@ -17,7 +20,7 @@ def dashboard(name: str, rows: Rows, variables: Sequence[Any], version: str) -> 
     """
     from grafana_foundation_sdk.builders import dashboard as built
     from grafana_foundation_sdk.builders import stat
-    from grafana_foundation_sdk.models.dashboard import DashboardLinkType
+    from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DashboardLinkType
 
     others = (
         built.DashboardLink("imagegraph")
@@ -32,6 +35,7 @@ def dashboard(name: str, rows: Rows, variables: Sequence[Any], version: str) -> 
         .tags(["imagegraph"])
         .readonly()
         .refresh("30s")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
         .time("now-1h", "now")
         .link(others)
         .with_variable(built.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
@@ -54,21 +58,33 @@ def dashboard(name: str, rows: Rows, variables: Sequence[Any], version: str) -> 
     return board
 
 
-def choice(name: str, query: str, regex: str = "", many: bool = False) -> Any:
-    """A variable whose values a query gives."""
-    from grafana_foundation_sdk.builders import dashboard
-    from grafana_foundation_sdk.models.dashboard import VariableRefresh
+def written(board: Any) -> str:
+    """Returns a dashboard's JSON, and adds what no builder can say: the words at a new version's line."""
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-    return (
+    document = json.loads(json.dumps(board.build(), cls=JSONEncoder))
+    [version] = document["annotations"]["list"]
+    version |= {"titleFormat": "{{release}} {{version}}", "textFormat": "begins in {{namespace}}"}
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+
+
+def choice(name: str, query: str, regex: str = "", many: bool = False, first: str = "") -> Any:
+    """A variable whose values a query gives; `first` is chosen when the dashboard is opened."""
+    from grafana_foundation_sdk.builders import dashboard
+    from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
+
+    variable = (
         dashboard.QueryVariable(name)
         .label(name.capitalize())
         .datasource(_data())
         .query(query)
         .regex(regex)
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
         .multi(many)
         .include_all(many)
     )
+    return variable.current(VariableOption(text=first, value=first)) if first else variable
 
 
 def _data() -> Any:
@@ -80,20 +96,22 @@ def _data() -> Any:
 def _query(query: str, legend: str = "", examples: bool = False) -> Any:
     from grafana_foundation_sdk.builders import prometheus
 
-    return prometheus.Dataquery().expr(query).legend_format(legend).exemplar(examples)
+    return prometheus.Dataquery().expr(query).legend_format(legend).exemplar(examples).interval(SCRAPED)
 
 
-def number(title: str, unit: str, query: str, *limits: float) -> Any:
-    """A number; above the first limit yellow, above the second red."""
+def number(title: str, unit: str, query: str, *limits: float, about: str = "") -> Any:
+    """A number; from the last limit on it is red, from one before that yellow."""
     from grafana_foundation_sdk.builders import dashboard, stat
     from grafana_foundation_sdk.models.dashboard import Threshold, ThresholdsMode
 
     steps = [Threshold(value=None, color="green")]
     steps += [
-        Threshold(value=limit, color=color) for limit, color in zip(limits, ("yellow", "red"), strict=False)
+        Threshold(value=limit, color=color)
+        for limit, color in zip(limits, ("yellow", "red")[-len(limits) :], strict=False)
     ]
     colours = dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
-    panel = stat.Panel().title(title).unit(unit).thresholds(colours).datasource(_data())
+    panel = stat.Panel().title(title).unit(unit).description(about).thresholds(colours).datasource(_data())
+    panel = panel.no_value("nothing yet")
     return panel.with_target(_query(query).instant()).height(4)
 
 
@@ -104,12 +122,15 @@ def lines(
     about: str = "",
     stacked: bool = False,
     examples: bool = False,
+    signed: bool = False,
 ) -> Any:
-    """A line for each series of queries, each with what its legend says."""
+    """A line for each series of queries, each with what its legend says; `signed` ones may be below 0."""
     from grafana_foundation_sdk.builders import common, timeseries
     from grafana_foundation_sdk.models.common import StackingMode
 
     panel = timeseries.Panel().title(title).unit(unit).description(about).datasource(_data())
+    if not signed:
+        panel = panel.min(0)
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL)).fill_opacity(30)
     for query, legend in queries:

@@ -21,7 +21,8 @@ def rows(matchers: str, rate: str) -> Rows:
         return f"max by ({labels}) (imagegraph_studio_{metric}{{{matchers}}})"
 
     def counted(metric: str, by: str, more: str = "", window: str = rate) -> str:
-        return f"sum by ({by}) (rate(imagegraph_studio_{metric}{{{matchers}{more}}}[{window}]))"
+        labels = f"namespace,release{by and f',{by}'}"
+        return f"sum by ({labels}) (rate(imagegraph_studio_{metric}{{{matchers}{more}}}[{window}]))"
 
     def within(metric: str, by: str, more: str = "", share: float = 0.95) -> str:
         return f"histogram_quantile({share}, {counted(f'{metric}_bucket', f'{by},le', more)})"
@@ -31,7 +32,7 @@ def rows(matchers: str, rate: str) -> Rows:
     # Events last as long as the job.
     asked = ',route!="/api/jobs/{id}/events"'
     queued = f'{matchers},state=~"queued|running"'
-    hour = [counted("job_seconds_count", "release", more, "1h") for more in (failed, "")]
+    hour = [counted("job_seconds_count", "", more, "1h") for more in (failed, "")]
     return {
         "Now": [
             number("People", "short", users),
@@ -45,15 +46,14 @@ def rows(matchers: str, rate: str) -> Rows:
             lines(
                 "Ended in a minute",
                 "short",
-                (f"60 * {counted('job_seconds_count', 'graph,state')}", "{{graph}} {{state}}"),
+                (f"60 * {counted('job_seconds_count', 'graph,state')}", "{{release}} {{graph}} {{state}}"),
             ),
             lines(
                 "Waiting and running",
                 "short",
                 (
-                    f"sum by (graph,state) (max by (namespace,release,graph,state) "
-                    f"(imagegraph_studio_jobs{{{queued}}}))",
-                    "{{graph}} {{state}}",
+                    f"max by (namespace,release,graph,state) (imagegraph_studio_jobs{{{queued}}})",
+                    "{{release}} {{graph}} {{state}}",
                 ),
             ),
             lines(
@@ -66,43 +66,49 @@ def rows(matchers: str, rate: str) -> Rows:
                 "Run for",
                 "s",
                 *(
-                    (within("job_seconds", "graph", share=share), f"{{{{graph}}}} {share:.0%}")
+                    (
+                        within("job_seconds", "graph", share=share),
+                        f"{{{{release}}}} {{{{graph}}}} {share:.0%}",
+                    )
                     for share in (0.5, 0.95)
                 ),
             ),
-            lines("95 % wait for", "s", (within("job_wait_seconds", "graph"), "{{graph}}")),
+            lines("95 % wait for", "s", (within("job_wait_seconds", "graph"), "{{release}} {{graph}}")),
             lines(
                 "Failed",
                 "percentunit",
                 (
                     part(*(counted("job_seconds_count", "graph", more) for more in (failed, ""))),
-                    "{{graph}}",
+                    "{{release}} {{graph}}",
                 ),
             ),
         ],
         "People": [
             lines("People", "short", (users, "in the last five minutes")),
-            lines("Requests", "reqps", (counted("requests_total", "code"), "{{code}}")),
+            lines("Requests", "reqps", (counted("requests_total", "code"), "{{release}} {{code}}")),
             lines(
                 "95 % answered within",
                 "s",
-                (within("request_seconds", "method", asked), "{{method}}"),
+                (within("request_seconds", "method", asked), "{{release}} {{method}}"),
                 about="Events are left out; a POST that waits for its job is in.",
             ),
         ],
         "Store": [
-            lines("Pictures", "short", (f"sum by (kind) ({stored('pictures', 'kind')})", "{{kind}}")),
+            lines("Pictures", "short", (stored("pictures", "kind"), "{{release}} {{kind}}")),
             lines("Stored", "bytes", (stored("stored_bytes"), "{{release}}")),
             lines(
                 "95 % of transactions within",
                 "s",
-                (within("database_seconds", "kind"), "{{kind}}"),
+                (within("database_seconds", "kind"), "{{release}} {{kind}}"),
                 about="With the wait for their turn.",
             ),
             lines(
                 "Ratings",
                 "short",
-                (f"sum by (stars) ({stored('ratings', 'graph,version,stars')})", "{{stars}} stars"),
+                (
+                    f"sum by (namespace,release,stars) ({stored('ratings', 'graph,version,stars')})",
+                    "{{release}} {{stars}} stars",
+                ),
                 stacked=True,
             ),
         ],

@@ -65,3 +65,45 @@ def test_the_chart_installs_every_dashboard_for_grafanas_sidecar() -> None:
         for one in maps
         if "dashboard" in one["metadata"]["name"]
     )
+
+
+def test_a_rate_spans_scrapes_and_a_legend_names_whose_a_series_is(board: dict[str, Any]) -> None:
+    interval = yaml.safe_load((chart.CHART / "values.yaml").read_text())["monitoring"]["interval"]
+    for panel in board["panels"]:
+        for target in panel.get("targets", []):
+            assert target["interval"] == interval
+            grouped = "model_name" in target["expr"] or " by (node)" in target["expr"]
+            if panel["type"] == "timeseries" and grouped:
+                assert "{{release}}" in target["legendFormat"], panel["title"]
+
+
+def test_the_chart_says_how_often_it_has_pods_scraped() -> None:
+    given = ("--set", "monitoring.dashboards=true,monitoring.interval=2m")
+    for one in chart.of_kind("ConfigMap", chart.objects(*given)):
+        for name, text in one["data"].items():
+            if name.endswith(".json"):
+                panels = json.loads(text)["panels"]
+                intervals = {target["interval"] for panel in panels for target in panel.get("targets", [])}
+                assert intervals == {"2m"}
+
+
+def test_a_colour_stands_for_one_limit(board: dict[str, Any]) -> None:
+    for panel in board["panels"]:
+        if panel["type"] == "stat":
+            values = [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+            assert len(set(values)) == len(values), panel["title"]
+
+
+def test_a_new_version_is_named_with_its_release(board: dict[str, Any]) -> None:
+    [version] = board["annotations"]["list"]
+    assert version["titleFormat"] == "{{release}} {{version}}"
+    assert "by (namespace,release,version)" in version["expr"]
+
+
+def test_the_canary_is_compared_with_the_default_of_one_release() -> None:
+    [board] = (json.loads(file.read_text()) for file in FILES if file.stem == "canary")
+    variables = {one["name"]: one for one in board["templating"]["list"]}
+    assert not variables["release"]["multi"]
+    assert not variables["release"]["includeAll"]
+    assert variables["before"]["current"]["value"] == "default"
+    assert 'predictor!~"default|"' in variables["after"]["query"]
