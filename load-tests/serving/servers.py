@@ -78,21 +78,30 @@ class Server:
         return sum(sum(one.cpu_times()[:2]) for one in self._processes())
 
     def _processes(self) -> list[psutil.Process]:
-        """Returns all that it has started, also what others of its own have left behind."""
-        found = []
+        """Returns all that it has started: what others of its own have left behind, and children everywhere.
+
+        BentoML's workers have sessions of their own.
+        """
+        found: dict[int, psutil.Process] = {}
         for pid in psutil.pids():
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, psutil.NoSuchProcess):
                 if os.getsid(pid) == self._process.pid:
-                    found.append(psutil.Process(pid))
-        return found
+                    one = psutil.Process(pid)
+                    found |= {each.pid: each for each in (one, *one.children(recursive=True))}
+        return list(found.values())
+
+    def _signal(self, number: signal.Signals) -> None:
+        for one in self._processes():
+            with suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
 
     def pause(self) -> None:
         """Stops it for a while: some servers are busy even when nobody asks them."""
-        os.killpg(self._process.pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Has it go on."""
-        os.killpg(self._process.pid, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
         return self
@@ -100,12 +109,14 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(ProcessLookupError):
-            self.resume()
-            self._process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_S)
-            os.killpg(self._process.pid, signal.SIGKILL)  # also what it left behind
+        self.resume()
+        started = self._processes()
+        self._process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_S)
+        for one in started:  # also what it left behind
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         self._process.wait()
         self._folder.cleanup()
 
