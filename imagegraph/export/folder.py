@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imagegraph.export.exported import Exported
 from imagegraph.export.graph import ExportedGraph
+from imagegraph.image import Image
 from imagegraph.ports import Port
 
 README, REQUIREMENTS, START, REQUEST = "README.md", "requirements.txt", "start.sh", "request.json"
@@ -21,6 +22,7 @@ cd "$(dirname "$0")"
 """
 
 
+_PICTURES = {Image: "a picture, as base64 of its file", list[Image]: "pictures, as base64 of their files"}
 _WRITTEN = re.compile(
     r"`imagegraph export (?P<component>\S+) --format (?P<format>\S+) --bundle (?P<bundle>\S+)`"
 )
@@ -33,6 +35,7 @@ class Recipe:
     Attributes:
         server: what serves it, for the title of the README.
         files: what the folder has beside the files that all folders have, by path.
+        outputs: where the outputs of V2 stand in an answer, as jq writes it; nothing if it has none.
         requirements: what is to be installed beside imagegraph, `name==version`.
         start: shell commands that become the server, run in the folder; they may use `$HOST` and `$PORT`.
         ask: the command that asks the server at port 8080, which may send `@request.json`.
@@ -48,6 +51,7 @@ class Recipe:
     start: str
     ask: str
     request: bytes = b""
+    outputs: str = ".outputs"
     requirements: Sequence[str] = field(default_factory=tuple)
     install: str = ""
     notes: str = ""
@@ -113,6 +117,7 @@ def _readme(format: str, exported: Exported | ExportedGraph, recipe: Recipe) -> 
         _listens(recipe),
         "## Ask",
         f"```sh\n{recipe.ask.strip()}\n```",
+        *_saving(exported, recipe),
         *([recipe.notes.strip()] if recipe.notes else []),
         *([_ports("Inputs", exported.interface.inputs)] if recipe.runtime else []),
         *([_ports("Outputs", exported.interface.outputs)] if recipe.runtime else []),
@@ -126,7 +131,7 @@ def _install(exported: Exported | ExportedGraph, recipe: Recipe) -> str:
         lines += [recipe.install.strip()]
     elif recipe.runtime:
         lines += [
-            "pip install --editable '/path/to/imagegraph[models,serve]'  # its repository",
+            "pip install --editable '/path/to/imagegraph[models,serve]'  # where the project was cloned to",
         ]
     if recipe.requirements and not recipe.install:
         lines += [f"pip install -r {REQUIREMENTS}"]
@@ -148,10 +153,25 @@ def _weights(exported: Exported | ExportedGraph) -> str:
     return " ".join(words) or "It has no weights."
 
 
+def _saving(exported: Exported | ExportedGraph, recipe: Recipe) -> list[str]:
+    """Says how a picture is saved out of an answer."""
+    pictures = [name for name, port in exported.interface.outputs.items() if port.kind in _PICTURES]
+    if not (pictures and recipe.runtime and recipe.outputs):
+        return []
+    chosen = f"jq -r '{recipe.outputs}[] | select(.name == \"{pictures[0]}\") | .data[0]'"
+    return [
+        f"Pictures are answered as base64; this saves one:\n\n"
+        f"```sh\n{recipe.ask.strip()} \\\n  | {chosen} | base64 --decode > {pictures[0]}.png\n```"
+    ]
+
+
+def _meaning(port: Port) -> str:
+    return " ".join(port.description.split()).replace("|", "/") or _PICTURES.get(port.kind, "")
+
+
 def _ports(title: str, ports: Mapping[str, Port]) -> str:
     rows = [
-        f"| `{name}` | {one.datatype} {list(one.shape)} | {'yes' if one.required else ''} | "
-        f"{' '.join(one.description.split()).replace('|', '/')} |"
+        f"| `{name}` | {one.datatype} {list(one.shape)} | {'yes' if one.required else ''} | {_meaning(one)} |"
         for name, one in ports.items()
     ]
     head = f"| {title.lower()} | type | always | meaning |\n|---|---|---|---|"

@@ -84,5 +84,6 @@ exec mlflow models serve --model-uri model --env-manager local --workers 1 --hos
 """,
         ask="curl -s localhost:8080/invocations -H 'Content-Type: application/json' -d @request.json",
         request=exported.v2(),
+        outputs=".predictions.outputs",
         notes=_NOTES,
     )

@@ -113,6 +113,7 @@ exec seldon-core-microservice model.Component --service-type MODEL --workers 1 -
 """,
         ask="curl -s localhost:8080/api/v1.0/predictions "
         "-H 'Content-Type: application/json' -d @request.json",
+        outputs=".jsonData.outputs",
         request=orjson.dumps({"jsonData": orjson.loads(exported.v2())}),
         install=_INSTALL,
         notes=exported.fill(_NOTES),

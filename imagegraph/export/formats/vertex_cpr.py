@@ -53,5 +53,6 @@ exec uvicorn --factory google.cloud.aiplatform.prediction.model_server:CprModelS
 """,
         ask="curl -s localhost:8080/predict -H 'Content-Type: application/json' -d @request.json",
         request=exported.instances(),
+        outputs="",
         notes=_NOTES,
     )

@@ -77,6 +77,16 @@ def test_what_it_has_installed_is_what_the_tests_run(written: Path) -> None:
             assert not pinned or f"{requirement.partition('[')[0]}=={version}" in tested, line
 
 
+def test_its_readme_says_how_a_picture_is_saved(written: Path) -> None:
+    if written.name.startswith(("vertex", "triton-onnx")):
+        pytest.skip("it answers no V2, or numbers alone")
+    [paths] = re.findall(
+        r"jq -r '(\S+)\[\] [|] select\(.name == \"depth\"\)", (written / "README.md").read_text()
+    )
+    nested = {"mlflow": ".predictions.outputs", "seldon": ".jsonData.outputs"}
+    assert paths == nested.get(written.name.rstrip("0123456789"), ".outputs")
+
+
 def test_start_says_where_it_listens_and_sets_what_it_uses(written: Path) -> None:
     head, _, command = (written / "start.sh").read_text().partition("PORT=${PORT:-8080}")
     assert ("HOST=" in head) == ("$HOST" in command)
