@@ -34,11 +34,13 @@ PREFERENCES = pa.schema(
         "ranking_id": pa.int64(), "user_id": pa.int64(), "num_example_per_prompt": pa.int64(),
     }
 )  # fmt: skip
+_IMAGE = pa.struct({"bytes": _BINARY, "path": _STRING})  # as `datasets` keeps an Image
 RATINGS = pa.schema(
     {
-        "image": _BINARY, "text": _STRING, "stars": pa.int64(), "image_uid": _STRING, "model": _STRING,
+        "image": _IMAGE, "text": _STRING, "stars": pa.int64(), "image_uid": _STRING, "model": _STRING,
         "user_id": pa.int64(), "created_at": pa.timestamp("us", tz="UTC"),
-    }
+    },
+    metadata={"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}}}})},
 )  # fmt: skip
 # Returns bytes by hash.
 Fetch = Callable[[str], bytes]
@@ -109,9 +111,10 @@ def ratings(database: Database, fetch: Fetch) -> Iterator[dict[str, Any]]:
 def write_parquet(path: Path, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> None:
     """Writes rows, a few at a time."""
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        images = [one.name for one in schema if one.type == _IMAGE]
         batch: list[dict[str, Any]] = []
         for row in rows:
-            batch.append(row)
+            batch.append({**row, **{name: {"bytes": row[name]} for name in images}})
             if len(batch) == ROWS:
                 writer.write_table(pa.Table.from_pylist(batch, schema))
                 batch = []
@@ -145,5 +148,5 @@ def model(picture: Picture) -> str:
 
 
 def user(name: str) -> int:
-    """Returns a number for a person, the same each time, that does not tell the name."""
+    """Returns a number for a person, the same each time; who knows the name can work it out."""
     return zlib.crc32(name.encode())

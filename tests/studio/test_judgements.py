@@ -167,10 +167,11 @@ def test_ratings_are_pictures_with_words_and_stars(studio: Studio) -> None:
     table = parquet.read_table(io.BytesIO(studio.get("/api/exports/ratings.parquet").content))
     (row,) = [one for one in table.to_pylist() if one["text"] == "rated"]
     assert row["stars"] == 5
-    assert row["image"].startswith(b"\x89PNG")
+    image = row["image"]["bytes"]
+    assert image.startswith(b"\x89PNG")
     (line,) = [one for one in studio.get("/api/exports/ratings.jsonl").text.splitlines() if "rated" in one]
     facts: dict[str, Any] = json.loads(line)
-    assert base64.b64decode(facts["image"]) == row["image"]
+    assert base64.b64decode(facts["image"]) == image
 
 
 def test_an_upload_is_none_of_our_models_whatever_it_says_of_itself(studio: Studio) -> None:
@@ -204,10 +205,17 @@ def test_no_deleted_picture_is_exported(studio: Studio) -> None:
     assert exported() == (0, 0)
 
 
-def test_datasets_reads_the_preferences_as_they_are(studio: Studio, tmp_path: Any) -> None:
+def test_datasets_reads_judgements_as_they_are(studio: Studio, tmp_path: Any) -> None:
     datasets = pytest.importorskip("datasets")
-    path = tmp_path / "preferences.parquet"
-    path.write_bytes(studio.get("/api/exports/preferences.parquet").content)
-    read = datasets.Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
-    assert read.num_rows >= 2
-    assert {"jpg_0", "jpg_1", "label_0", "caption"} <= set(read.column_names)
+
+    def read(name: str) -> Any:
+        path = tmp_path / f"{name}.parquet"
+        path.write_bytes(studio.get(f"/api/exports/{name}.parquet").content)
+        return datasets.Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
+
+    preferences, ratings = read("preferences"), read("ratings")
+    assert preferences.num_rows >= 2
+    assert {"jpg_0", "jpg_1", "label_0", "caption"} <= set(preferences.column_names)
+    assert isinstance(preferences[0]["jpg_0"], bytes), "as Pick-a-Pic has them"
+    assert ratings[0]["image"].size == (32, 32)
+    assert isinstance(ratings[0]["stars"], int)
