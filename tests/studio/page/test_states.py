@@ -15,7 +15,7 @@ from tests.studio.serving import Studio, running, settings, wait_for
 
 # As a proxy answers for a server that is not there yet.
 NOT_READY = {"status": 503, "content_type": "text/plain", "body": "no healthy upstream"}
-TOKENS = (Token(name="ann", role="maker", token="ann-secret"),)
+TOKENS = tuple(Token(name=one, role="maker", token=f"{one}-secret") for one in ("ann", "eve"))
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,24 @@ def test_a_token_is_asked_for_and_remembered(open_tab: Open, tmp_path: Path) -> 
         assert page.evaluate("document.cookie") == ""
         other = open_tab(address, expected="status of 401")
         expect(other.get_by_role("dialog", name="This studio asks for a token")).to_be_visible()
+
+
+def test_a_note_is_written_by_its_pictures_owner_and_read_by_others(open_tab: Open, tmp_path: Path) -> None:
+    with running(settings(tmp_path / "closed", tokens=TOKENS)) as closed:
+        closed.headers["Authorization"] = "Bearer ann-secret"
+        noted, other = closed.run("painter", {"variants": 2})["pictures"]
+        closed.patch(f"/api/pictures/{noted['id']}", json={"note": "for Eve"})
+        for name in ("ann", "eve"):
+            page = open_tab("about:blank")
+            cookie = {"name": "studio_token", "value": f"{name}-secret", "url": f"{closed.base_url}/api"}
+            page.context.add_cookies([cookie])  # type: ignore[list-item]
+            page.goto(f"{closed.base_url}/#/gallery?picture={noted['id']}")
+            note = page.get_by_label("Note")
+            expect(note).to_have_value("for Eve")
+            expect(note).to_be_editable(editable=name == "ann")
+            assert not violations(page)
+            page.goto(f"{closed.base_url}/#/gallery?picture={other['id']}")
+            expect(note).to_have_count(1 if name == "ann" else 0)
 
 
 def test_a_server_that_is_not_ready_is_waited_for(studio: Studio, open_tab: Open, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ export type JobState = Job["state"];
 export type NodeState = Schemas["JobNode"]["state"];
 export type Picture = Schemas["Picture"];
 export type ProblemBody = Schemas["Problem"];
+export type Me = Schemas["Me"];
 export type Board = Schemas["ShownBoard"];
 export type System = Schemas["System"];
 export type GraphHealth = Schemas["GraphHealth"];
