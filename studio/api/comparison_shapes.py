@@ -94,7 +94,7 @@ class ShownTally(shapes.Shape):
 
 
 class Revealed(shapes.Shape):
-    """What a pair was, once somebody has chosen."""
+    """What a pair was, once somebody has chosen; nothing of a picture that is deleted."""
 
     left: shapes.Picture | None
     right: shapes.Picture | None

@@ -93,8 +93,8 @@ def choose(choice: Choice, studio: Open, person: Maker, key: Key = None) -> Any:
 
 
 def _revealed(session: Session, id: str) -> shapes.Picture | None:
-    row = gallery.find(session, id, deleted=True)
-    return views.picture(gallery.rows(session, [row.number])[0])
+    there = select(Picture.number).where(Picture.id == id, Picture.deleted_at.is_(None))
+    return next(map(views.picture, gallery.rows(session, session.scalars(there).all())), None)
 
 
 def _tally(rows: Sequence[Comparison]) -> ShownTally:

@@ -60,6 +60,18 @@ def test_a_pair_is_drawn_shown_blind_and_revealed_by_the_choice(studio: Studio) 
     assert studio.get("/api/comparisons").json() == [answer["tally"]]
 
 
+def test_nothing_is_told_of_a_deleted_picture_but_its_comparison_counts(studio: Studio) -> None:
+    asked = {"graph": "painter", "inputs": {"prompt": "deleted", "seed": 950}, "wait": 30}
+    arms = {"a": {"inputs": {"tint": 3}}, "b": {"inputs": {"tint": 4}}}
+    choice = {
+        "id": studio.post("/api/comparisons/next", json={**asked, **arms}).json()["id"],
+        "choice": "left",
+    }
+    first = studio.post("/api/comparisons", json=choice).json()
+    assert studio.delete(f"/api/pictures/{first['left']['id']}").status_code == 204
+    assert studio.post("/api/comparisons", json=choice).json() == {**first, "left": None}
+
+
 def test_the_same_key_is_the_same_pair(studio: Studio) -> None:
     asked = {"graph": "painter", "a": {"inputs": {"tint": 3}}, "b": {"inputs": {"tint": 4}}}
     drawn = {**asked, "inputs": {"prompt": "once", "seed": 70}, "wait": 30}
