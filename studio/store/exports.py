@@ -118,7 +118,8 @@ def write_parquet(path: Path, schema: pa.Schema, rows: Iterator[dict[str, Any]])
             if len(batch) == ROWS:
                 writer.write_table(pa.Table.from_pylist(batch, schema))
                 batch = []
-        writer.write_table(pa.Table.from_pylist(batch, schema))
+        if batch:  # readers take the size of the first group for that of all
+            writer.write_table(pa.Table.from_pylist(batch, schema))
 
 
 def lines(rows: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:

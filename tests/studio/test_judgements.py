@@ -4,13 +4,17 @@ import base64
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow.parquet as parquet
 import pytest
 from PIL import Image as Pillow
 from scipy import stats
 
+from studio.store import exports
 from studio.store.tally import Tally
 from tests.studio.serving import Studio, wait_for
 
@@ -217,8 +221,10 @@ def test_no_deleted_picture_is_exported(studio: Studio) -> None:
     assert exported() == (0, 0)
 
 
-def test_datasets_reads_judgements_as_they_are(studio: Studio, tmp_path: Any) -> None:
-    datasets = pytest.importorskip("datasets")
+def test_datasets_reads_judgements_as_they_are(studio: Studio, tmp_path: Path) -> None:
+    pictures = studio.run("painter", {"prompt": "read by others", "variants": 3})["pictures"]
+    studio.put(f"/api/jobs/{pictures[0]['job']}/best", json={"picture": pictures[0]["id"]})
+    studio.put(f"/api/pictures/{pictures[0]['id']}/rating", json={"stars": 4})
 
     def read(name: str) -> Any:
         path = tmp_path / f"{name}.parquet"
@@ -231,3 +237,15 @@ def test_datasets_reads_judgements_as_they_are(studio: Studio, tmp_path: Any) ->
     assert isinstance(preferences[0]["jpg_0"], bytes), "as Pick-a-Pic has them"
     assert ratings[0]["image"].size == (32, 32)
     assert isinstance(ratings[0]["stars"], int)
+
+
+@pytest.mark.parametrize("count", [1, exports.ROWS, exports.ROWS + 1])
+def test_datasets_reads_ratings_that_fill_their_last_batch_or_not(count: int, tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Pillow.new("RGB", (3, 2)).save(file, "PNG")
+    row = {"image": file.getvalue(), "text": "a red cone", "stars": 5, "user_id": 1}
+    row |= {"image_uid": "one", "model": "", "created_at": datetime.now(UTC)}
+    exports.write_parquet(tmp_path / "ratings.parquet", exports.RATINGS, iter([row] * count))
+    loaded = datasets.Dataset.from_parquet(str(tmp_path / "ratings.parquet"), cache_dir=str(tmp_path))
+    assert len(loaded) == count
+    assert loaded[count - 1]["image"].size == (3, 2)

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.studio.page.browser import keep
 from tests.studio.page.conftest import Open
-from tests.studio.serving import Studio, running, settings
+from tests.studio.serving import Studio, running, settings, wait_for
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 RUNS, EACH = 12, 16
@@ -172,7 +172,7 @@ def test_on_a_phone_a_long_press_picks_and_boards_are_there(
     toast = page.get_by_text("2 pictures put on “Kept”.")
     expect(toast).to_be_visible()
     keep(page, "picked-phone", tmp_path)
-    assert not overlap(toast, bar)
+    wait_for(lambda: not overlap(toast, bar))  # it moves there
     page.get_by_role("button", name="Boards").tap()
     page.get_by_role("link", name="Kept 2").tap()
     expect(tiles(page)).to_have_count(2)
@@ -212,12 +212,12 @@ def test_messages_cover_nothing_that_is_used(few: Studio, open_tab: Open, tmp_pa
     expect(bar).to_contain_text("4 picked")
     toast = page.get_by_text("One picture deleted.")
     expect(toast).to_be_visible()
-    assert not overlap(toast, bar)
+    wait_for(lambda: not overlap(toast, bar))  # it moves there
     page.context.set_offline(True)
     banner, search = page.get_by_role("alert"), page.get_by_label("Search pictures")
     expect(banner).to_be_visible()
     keep(page, "messages", tmp_path)
-    assert not overlap(banner, search)
+    wait_for(lambda: not overlap(banner, search))
     search.fill("nothing")
     expect(page.get_by_text("Waiting for the server")).to_be_visible()
     expect(page.get_by_text(re.compile(r"^\d+ pictures?$"))).to_have_count(0)
