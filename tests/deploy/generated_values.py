@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import cache
 from typing import Any
 
@@ -99,11 +100,12 @@ def _of_type(type_: str, schema: Schema) -> st.SearchStrategy[Any]:
             text = st.text(min_size=schema.get("minLength", 0))
         most = schema.get("maxLength", 1000)
         return text.filter(lambda one: len(one) <= most and "\x00" not in one)
+    least_whole = math.ceil(least) + (above is not None and least == math.ceil(least))
+    # A number may lie between 0 and 1, where no whole one is.
+    whole = st.integers(least_whole, math.floor(most)) if least_whole <= most else st.nothing()
     simple: dict[str, st.SearchStrategy[Any]] = {
-        "integer": st.integers(least, most),
-        "number": (st.integers(least, most) | st.floats(least, most, allow_subnormal=False)).filter(
-            lambda one: one != above
-        ),
+        "integer": whole,
+        "number": whole | st.floats(least, most, exclude_min=above is not None, allow_subnormal=False),
         "boolean": st.booleans(),
         "null": st.none(),
     }
