@@ -121,13 +121,16 @@ def everything(views: Iterable[View], limits: Limits) -> Found:
     logits, scores, masks, of = [], [], [], []
     whole: View | None = None
     for view in views:
-        whole = whole or view
         drawn, foreseen = _good(view, limits)
-        complete = ~_cut_off(drawn > 0, view, whole.part)
-        drawn, foreseen = drawn[complete], foreseen[complete]
+        if whole is None:
+            whole = view
+            masks.append(drawn > 0)
+        else:
+            complete = ~_cut_off(drawn > 0, view, whole.part)
+            drawn, foreseen = drawn[complete], foreseen[complete]
+            masks.append(_placed(drawn, view, whole))
         logits.append(drawn)
         scores.append(foreseen)
-        masks.append(drawn > 0 if view is whole else _placed(drawn, view, whole))
         of += [view.part] * len(drawn)
     found, found_scores, seen = (torch.cat(one) for one in (logits, scores, masks))
     kept = distinct(boxes_around(seen), found_scores, limits.overlap).to(found.device)

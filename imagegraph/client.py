@@ -20,11 +20,11 @@ import orjson
 from imagegraph.answer import Answer as Answer
 from imagegraph.codecs.anything import pictures
 from imagegraph.engine.background import background
-from imagegraph.errors import DeadlineExceeded, ImagegraphError, InvalidInput, Unavailable, as_raised
+from imagegraph.errors import DeadlineExceeded, ImagegraphError, Unavailable, as_raised
 from imagegraph.message import Message
 from imagegraph.model import Model
 from imagegraph.wire import v2_json
-from imagegraph.wire.http_post import error, events, opened, post, read
+from imagegraph.wire.http_post import decoded, error, events, opened, post, read
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class AsyncClient:
         url = f"{self._url}/v2/models/{model}/infer"
         with _as_raised():
             payload, length = await post(self._open(), url, body, headers, timeout_s)
-        return known.answer(_decoded(payload, length), values)
+        return known.answer(decoded(v2_json.decode, payload, length), values)
 
     async def stream(
         self,
@@ -171,11 +171,11 @@ class AsyncClient:
         with _as_raised():
             async with opened(self._open(), url, body, headers, timeout_s) as answer:
                 if answer.content_type != "text/event-stream":  # as of Seldon's executor, which has none
-                    yield known.answer(_decoded(*await read(answer)), values)
+                    yield known.answer(decoded(v2_json.decode, *await read(answer)), values)
                     return
                 async for kind, data in events(answer):
                     if kind == "answer":
-                        yield known.answer(_decoded(data), values)
+                        yield known.answer(decoded(v2_json.decode, data), values)
                         return
                     facts = orjson.loads(data)
                     if kind == "error":
@@ -276,14 +276,6 @@ def _request(
     headers = {"Content-Type": "application/octet-stream", v2_json.HEADER_LENGTH: str(head)}
     optional = {"X-Request-Id": request_id, "X-Predictor": predictor, "X-Request-Timeout": timeout_s}
     return body, headers | {name: str(value) for name, value in optional.items() if value}
-
-
-def _decoded(payload: bytes, header_length: int | None = None) -> Message:
-    """Decodes an answer; what is wrong with it is a fault of the server, and not of the request."""
-    try:
-        return v2_json.decode(payload, header_length)
-    except InvalidInput as cause:
-        raise ImagegraphError(f"answered {cause}") from cause
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
-from imagegraph.calls.over_http import ANSWER_S, VERSION_S, decoded, nameless, noted
+from imagegraph.calls.over_http import ANSWER_S, VERSION_S, nameless, noted
 from imagegraph.engine.context import Context
 from imagegraph.errors import (
     Cancelled,
@@ -25,6 +25,7 @@ from imagegraph.spec.graph import Node
 from imagegraph.wire import headers as beside
 from imagegraph.wire import progress_frames, v2_grpc, v2_json
 from imagegraph.wire.grpc_messages import SERVICE, StreamResponse, pb, stubs
+from imagegraph.wire.http_post import decoded
 
 _KINDS: dict[str, type[ImagegraphError]] = {
     "CANCELLED": Cancelled,

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 import orjson
 
 from imagegraph.engine.context import Context, Method
-from imagegraph.errors import ImagegraphError, InvalidInput, Unavailable
+from imagegraph.errors import ImagegraphError, Unavailable
 from imagegraph.message import Message
 from imagegraph.spec import version
 from imagegraph.spec.graph import Node
 from imagegraph.wire import headers as beside
 from imagegraph.wire import progress_frames, v2_json
-from imagegraph.wire.http_post import SILENCE_S, opened, post, read, refusal
+from imagegraph.wire.http_post import SILENCE_S, decoded, opened, post, read, refusal
 
 # Shorter than servers keep idle connections, so that a request seldom meets one that is just closed.
 KEEP_ALIVE_S = 4.0
@@ -176,18 +175,6 @@ async def _hear(answer: aiohttp.ClientResponse, node: Node, context: Context) ->
         if not progress_frames.told(message, node, context):
             await content.read()  # to its end: who leaves before has given up
             return message
-
-
-def decoded(decode: Callable[..., Message], *answer: Any) -> Message:
-    """Decodes what a node answered.
-
-    Raises:
-        ImagegraphError: it is no V2 response, which is the node's fault and not that of who asked us.
-    """
-    try:
-        return decode(*answer)
-    except InvalidInput as error:
-        raise ImagegraphError(f"answered no V2 response: {error}") from error
 
 
 def noted(node: Node, answer: Message, request_id: str, context: Context) -> Message:

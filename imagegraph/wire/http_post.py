@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import aiohttp
 import orjson
@@ -19,6 +20,7 @@ from imagegraph.errors import (
     Unavailable,
     Unsupported,
 )
+from imagegraph.message import Message
 from imagegraph.wire import v2_json
 
 _KINDS = {
@@ -70,6 +72,18 @@ async def read(answer: aiohttp.ClientResponse) -> tuple[bytes, int | None]:
         return payload, v2_json.header_length(answer.headers.get(v2_json.HEADER_LENGTH))
     except InvalidInput as cause:
         raise ImagegraphError(f"answered {cause}") from cause
+
+
+def decoded(decode: Callable[..., Message], *answer: Any) -> Message:
+    """Decodes what somebody answered, over HTTP or gRPC.
+
+    Raises:
+        ImagegraphError: it is no V2 response, which is their fault and not that of who asked.
+    """
+    try:
+        return decode(*answer)
+    except InvalidInput as error:
+        raise ImagegraphError(f"answered no V2 response: {error}") from error
 
 
 @asynccontextmanager

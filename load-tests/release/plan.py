@@ -115,8 +115,9 @@ def plan(steps: Sequence[Mapping[str, Any]], wanted: Wanted) -> Plan:
         InvalidInput: not even the lowest rate was borne; or a server used more CPUs than it is said to have.
         UnknownName: there is no server whose replicas are given.
     """
-    if unknown := (wanted.replicas or {}).keys() - {_server(one) for step in steps for one in step["use"]}:
-        raise UnknownName("server", min(unknown), {_server(one) for step in steps for one in step["use"]})
+    known = {_server(one) for step in steps for one in step["use"]}
+    if unknown := (wanted.replicas or {}).keys() - known:
+        raise UnknownName("server", min(unknown), known)
     kept, broke = [], ""
     for step in steps:
         if broke := _broken(step, wanted):

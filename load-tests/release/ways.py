@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -25,8 +25,8 @@ from imagegraph.image import Image
 from imagegraph.message import Message
 from imagegraph.model import Model
 from imagegraph.wire import v2_json
+from imagegraph.wire.http_post import decoded, post, retry_after
 from imagegraph.wire.http_post import error as http_error
-from imagegraph.wire.http_post import post, retry_after
 from release.scenario import Way
 from release.values import Values
 
@@ -236,8 +236,7 @@ class Ways:
         headers = {"Content-Type": "application/json", "X-Request-Id": id}
         url = f"{self._url}/v2/models/{self._graph}/infer"
         payload, length = await post(self._session, url, body, headers, self._timeout_s)
-        with _as_answer():
-            return _ended(v2_json.decode(payload, length).parameters)
+        return _ended(decoded(v2_json.decode, payload, length).parameters)
 
     async def _grpc(self, number: int, id: str) -> Ended:
         from grpc import StatusCode, aio
@@ -256,8 +255,7 @@ class Ways:
                 return Ended(int(said["x-status"]), said["x-status"] == "503", words=str(error.details()))
             late = error.code() is StatusCode.DEADLINE_EXCEEDED
             return Ended(0, words=LATE if late else f"{LOST}: {error.code().name}")
-        with _as_answer():
-            return _ended(v2_grpc.decode_answer(answer).parameters)
+        return _ended(decoded(v2_grpc.decode_answer, answer).parameters)
 
     async def _job(self, number: int, id: str) -> Ended:
         """Begins a job of the studio and waits for its end."""
@@ -340,15 +338,6 @@ def _graphs(said: Any) -> dict[str, Sequence[str]]:
 def _form(said: Any) -> list[dict[str, Any]]:
     """Reads what a graph of a studio takes."""
     return [_as_tensor(one) for one in said["inputs"]]
-
-
-@contextmanager
-def _as_answer() -> Iterator[None]:
-    """Raises what is wrong with an answer as a fault of whoever answered, and not of the request."""
-    try:
-        yield
-    except InvalidInput as cause:
-        raise ImagegraphError(f"answered {cause}") from cause
 
 
 def _ended(parameters: Mapping[str, Any]) -> Ended:
